@@ -1,0 +1,35 @@
+"""What can go wrong, as a user would name it.
+
+    WhalefinderError          catch this one to catch them all
+    ├── ArrayError            an array file, or a geometry that cannot give a bearing
+    ├── RecordingError        a sound file that is missing, damaged or does not fit the array
+    ├── ModelError            weights or a model card that cannot be used
+    ├── OptionError           an option outside its range
+    └── OutputError           a result that could not be written
+
+Each message is one line: what it is about, the value found, the limit, the remedy.
+"""
+
+
+class WhalefinderError(Exception):
+    """Parent of every error that whalefinder raises on purpose."""
+
+
+class ArrayError(WhalefinderError):
+    """An array description is wrong or does not fit its use."""
+
+
+class RecordingError(WhalefinderError):
+    """A recording cannot be read, or holds nothing that can be analysed."""
+
+
+class ModelError(WhalefinderError):
+    """Weights are missing, damaged, or belong to another architecture."""
+
+
+class OptionError(WhalefinderError):
+    """An option or argument is outside its allowed range."""
+
+
+class OutputError(WhalefinderError):
+    """A result could not be written; what was written before is kept."""

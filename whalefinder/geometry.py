@@ -1,0 +1,229 @@
+"""Arrays, directions and delays: the only place where axes and signs are decided.
+
+Frame: x east, y north, z up, in metres. A direction is a unit vector that points *from the array to
+the whale*, u = (cos el · sin az, cos el · cos az, sin el), azimuth clockwise from true north, elevation
+positive up. A plane wave from u reaches hydrophone m at the delay tau_m = -r_m · u / c relative to the
+array's origin: positive is later. `docs/conventions.md` says the same in words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from whalefinder.errors import ArrayError
+
+Floats = NDArray[np.float64]
+Shape = Literal["point", "line", "plane", "volume"]
+
+COINCIDENT_M = 1e-3
+"""Two hydrophones closer than this are taken for one that was typed twice."""
+FLATNESS = 0.02
+"""A spread below this share of the largest one counts as no extent at all in that axis."""
+
+
+@dataclass(frozen=True)
+class HydrophoneArray:
+    """A rigid array of hydrophones, already turned into the frame of the earth.
+
+    Args:
+        name: what people call it.
+        positions_m: `[channel, 3]` metres from the array's origin (east, north, up).
+        sound_speed_m_s: metres per second; there is no default, since 343 is never right in the sea.
+        channels: which channel of the recording each hydrophone is, counted from 0.
+        depth_m: depth of the origin below the surface, positive down, or None if unknown.
+        min_range_m: no animal is nearer than this.
+        position_error_m, timing_error_s, sound_speed_error_m_s: one sigma, per axis and hydrophone.
+        sensitivity_db: `[channel]` dB re 1 V/µPa, or None.
+        file_pattern: how one-file-per-channel recordings are named, with `{channel}`, or None.
+
+    >>> pair = HydrophoneArray("pair", [[0, 0, 0], [0, 1, 0]], 1500.0)
+    >>> pair.shape, pair.aperture_m
+    ('line', 1.0)
+    """
+
+    name: str
+    positions_m: Floats
+    sound_speed_m_s: float
+    channels: tuple[int, ...] = ()
+    depth_m: float | None = None
+    min_range_m: float = 20.0
+    position_error_m: float = 0.0
+    timing_error_s: float = 0.0
+    sound_speed_error_m_s: float = 0.0
+    sensitivity_db: tuple[float, ...] | None = None
+    file_pattern: str | None = None
+
+    def __post_init__(self) -> None:
+        positions = np.asarray(self.positions_m, dtype=np.float64)
+        if positions.ndim != 2 or positions.shape[1] != 3:
+            raise ArrayError(f"array {self.name!r}: positions have shape {positions.shape}; need [channel, 3] metres")
+        if len(positions) < 2:
+            raise ArrayError(
+                f"array {self.name!r}: {len(positions)} hydrophone; a bearing needs at least 2, "
+                "leave --array away for detection alone"
+            )
+        if not np.isfinite(positions).all():
+            raise ArrayError(f"array {self.name!r}: a position is not a finite number; give x_m, y_m, z_m in metres")
+        distances = np.linalg.norm(positions[:, None] - positions[None], axis=-1) + np.eye(len(positions)) * 1e9
+        if distances.min() < COINCIDENT_M:
+            first, second = np.unravel_index(int(distances.argmin()), distances.shape)
+            raise ArrayError(
+                f"array {self.name!r}: hydrophones {first + 1} and {second + 1} are {distances.min() * 1e3:.2g} mm "
+                f"apart, less than {COINCIDENT_M * 1e3:g} mm; correct their x_m, y_m, z_m"
+            )
+        channels = tuple(self.channels) or tuple(range(len(positions)))
+        if len(channels) != len(positions) or len(set(channels)) != len(channels):
+            raise ArrayError(
+                f"array {self.name!r}: channels {[c + 1 for c in channels]} for {len(positions)} hydrophones; "
+                "give each hydrophone its own channel"
+            )
+        if not 200.0 <= self.sound_speed_m_s <= 2000.0:
+            raise ArrayError(
+                f"array {self.name!r}: sound_speed_m_s = {self.sound_speed_m_s:g} is outside 200...2000; "
+                "sea water is about 1480"
+            )
+        object.__setattr__(self, "positions_m", positions)
+        object.__setattr__(self, "channels", channels)
+
+    @property
+    def num_channels(self) -> int:
+        """How many hydrophones."""
+        return len(self.positions_m)
+
+    @property
+    def aperture_m(self) -> float:
+        """The largest distance between two hydrophones, in metres."""
+        return float(np.linalg.norm(self.positions_m[:, None] - self.positions_m[None], axis=-1).max())
+
+    @property
+    def aliasing_hz(self) -> float:
+        """c / (2 d) for the closest pair: above it one pair alone cannot tell lobes apart."""
+        pairs = np.linalg.norm(self.positions_m[:, None] - self.positions_m[None], axis=-1)
+        return self.sound_speed_m_s / (2.0 * float(pairs[pairs > 0].min()))
+
+    def principal_axes(self) -> tuple[Floats, Floats]:
+        """Spread (metres, falling) and axes `[3, 3]` (rows) of the hydrophone positions."""
+        centred = self.positions_m - self.positions_m.mean(axis=0)
+        _, spread, axes = np.linalg.svd(centred, full_matrices=True)
+        return np.pad(spread, (0, 3 - len(spread))), axes
+
+    @property
+    def shape(self) -> Shape:
+        """`line` (a pair is one), `plane` or `volume`: it decides which angles exist."""
+        spread, _ = self.principal_axes()
+        extent = int((spread > FLATNESS * spread[0]).sum())
+        return ("point", "line", "plane", "volume")[extent]  # type: ignore[return-value]
+
+    def delays_s(self, directions: ArrayLike) -> Floats:
+        """Plane-wave delays against the origin, positive = later. `[..., 3]` → `[..., channel]` s."""
+        return plane_wave_delays(self.positions_m, directions, self.sound_speed_m_s)
+
+    def max_elevation_rad(self) -> float:
+        """Highest elevation a submerged source can have: asin(min(1, depth / min_range))."""
+        if self.depth_m is None:
+            return np.pi / 2
+        return float(np.arcsin(min(1.0, max(0.0, self.depth_m) / self.min_range_m)))
+
+
+def direction(azimuth_rad: ArrayLike, elevation_rad: ArrayLike) -> Floats:
+    """Angles to unit vectors, `[...]` → `[..., 3]`.
+
+    >>> direction(np.radians(90.0), 0.0).round(6).tolist()   # due east
+    [1.0, 0.0, 0.0]
+    """
+    azimuth, elevation = np.asarray(azimuth_rad, float), np.asarray(elevation_rad, float)
+    return np.stack(
+        [np.cos(elevation) * np.sin(azimuth), np.cos(elevation) * np.cos(azimuth), np.sin(elevation)], axis=-1
+    )
+
+
+def angles(u: ArrayLike) -> tuple[Floats, Floats]:
+    """Vectors `[..., 3]` of any length to (azimuth in [0, 2π), elevation) in radians.
+
+    `atan2` keeps the quadrant that a plain arctan would lose.
+    """
+    u = np.asarray(u, float)
+    azimuth = np.arctan2(u[..., 0], u[..., 1]) % (2 * np.pi)
+    azimuth = np.where(azimuth >= 2 * np.pi, 0.0, azimuth)  # -1e-17 % 2π rounds up to 2π itself
+    return azimuth, np.arctan2(u[..., 2], np.hypot(u[..., 0], u[..., 1]))
+
+
+def great_circle_rad(u: ArrayLike, v: ArrayLike) -> Floats:
+    """Angle between unit vectors `[..., 3]`, exact for tiny angles too (no arccos near 1)."""
+    u, v = np.asarray(u, float), np.asarray(v, float)
+    return 2.0 * np.arctan2(np.linalg.norm(u - v, axis=-1), np.linalg.norm(u + v, axis=-1))
+
+
+def tangents(u: ArrayLike) -> tuple[Floats, Floats]:
+    """Unit vectors at `u` `[..., 3]` towards growing azimuth (level) and growing elevation."""
+    azimuth, elevation = angles(u)
+    east = np.stack([np.cos(azimuth), -np.sin(azimuth), np.zeros_like(azimuth)], axis=-1)
+    up = np.stack(
+        [-np.sin(elevation) * np.sin(azimuth), -np.sin(elevation) * np.cos(azimuth), np.cos(elevation)], axis=-1
+    )
+    return east, up
+
+
+def plane_wave_delays(positions_m: ArrayLike, directions: ArrayLike, sound_speed_m_s: float) -> Floats:
+    """tau_m = -r_m · u / c. `[channel, 3]` m and `[..., 3]` → `[..., channel]` s, positive = later.
+
+    A hydrophone 1.5 m north hears a whale in the north 1 ms early:
+
+    >>> plane_wave_delays([[0, 1.5, 0]], [0, 1, 0], 1500.0).tolist()
+    [-0.001]
+    """
+    return -(np.asarray(directions, float) @ np.asarray(positions_m, float).T) / sound_speed_m_s
+
+
+def travel_times_s(positions_m: ArrayLike, source_m: ArrayLike, sound_speed_m_s: float) -> Floats:
+    """Straight-ray travel times, `[channel, 3]` and `[..., 3]` m → `[..., channel]` s."""
+    offsets = np.asarray(source_m, float)[..., None, :] - np.asarray(positions_m, float)
+    return np.linalg.norm(offsets, axis=-1) / sound_speed_m_s
+
+
+def attitude(heading_deg: float, pitch_deg: float, roll_deg: float) -> Floats:
+    """Rotation `[3, 3]` from the array's axes (starboard, forward, up) to (east, north, up).
+
+    Roll about y, then pitch about x, then heading clockwise from true north; positive roll puts
+    starboard down, positive pitch lifts the bow.
+
+    >>> (attitude(90.0, 0.0, 0.0) @ [0, 1, 0]).round(6).tolist()   # forward looks east
+    [1.0, 0.0, 0.0]
+    """
+    h, p, r = np.radians([heading_deg, pitch_deg, roll_deg])
+    about_y = np.array([[np.cos(r), 0, np.sin(r)], [0, 1, 0], [-np.sin(r), 0, np.cos(r)]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
+    clockwise = np.array([[np.cos(h), np.sin(h), 0], [-np.sin(h), np.cos(h), 0], [0, 0, 1]])
+    return clockwise @ about_x @ about_y
+
+
+def equal_area_grid(step_rad: float, max_elevation_rad: float = np.pi / 2) -> Floats:
+    """Fibonacci lattice below `max_elevation_rad`, neighbours about `step_rad` apart. → `[direction, 3]`.
+
+    Equal steps of sin(elevation) hold equal areas, and the golden angle spreads the azimuths evenly,
+    so no direction near the pole is counted more often than one at the horizon.
+    """
+    count = int(np.ceil(4 * np.pi / step_rad**2))
+    index = np.arange(count) + 0.5
+    sine = 1.0 - 2.0 * index / count
+    azimuth = index * np.pi * (3.0 - np.sqrt(5.0))
+    grid = direction(azimuth % (2 * np.pi), np.arcsin(sine))
+    return grid[sine <= np.sin(max_elevation_rad) + 1e-12]
+
+
+def tetrahedron(edge_m: float = 0.5) -> Floats:
+    """Corners `[4, 3]` of a regular tetrahedron centred on the origin, edges of `edge_m` metres."""
+    corners = np.array([[1, 1, -1], [-1, -1, -1], [1, -1, 1], [-1, 1, 1]], float)
+    return corners * edge_m / (2 * np.sqrt(2))
+
+
+def azimuth_from_anticlockwise_east(angle_rad: ArrayLike) -> Floats:
+    """Mathematical azimuth (0 = x, anticlockwise: pyroomacoustics, DCASE, Stone Soup) ↔ ours.
+
+    The conversion is its own inverse: az = π/2 - angle.
+    """
+    return (np.pi / 2 - np.asarray(angle_rad, float)) % (2 * np.pi)

@@ -1,0 +1,55 @@
+"""Building blocks of simulated sound: smooth random curves, shaped noise, band levels.
+
+Every function takes a `numpy.random.Generator`, so that one seed gives one sea.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whalefinder.spectrogram import RATE_HZ
+
+Floats = NDArray[np.float64]
+BAND_HZ = (500.0, 12_000.0)
+"""The band in which SNR and SIR are defined."""
+
+
+def smooth_curve(rng: np.random.Generator, samples: int, knots: int) -> Floats:
+    """A smooth random curve of about unit variance with `knots` independent values. → `[time]`."""
+    values = rng.standard_normal(knots + 3)
+    place = np.linspace(1, knots + 1 - 1e-9, samples)
+    index = place.astype(int)
+    t = place - index
+    # Cubic B-spline through the knots: continuous curvature, so instantaneous frequency has no kinks.
+    weights = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
+    curve: Floats = sum(w * values[index - 1 + k] for k, w in enumerate(weights)) / 6.0  # type: ignore[assignment]
+    return curve * 1.5
+
+
+def taper(samples: int, edge_s: float) -> Floats:
+    """Raised-cosine fade in and out of `edge_s` seconds. → `[time]` in 0...1."""
+    edge = int(max(1, min(samples // 2, round(edge_s * RATE_HZ))))
+    fade = 0.5 - 0.5 * np.cos(np.pi * (np.arange(edge) + 0.5) / edge)
+    window = np.ones(samples)
+    window[:edge] *= fade
+    window[-edge:] *= fade[::-1]
+    return window
+
+
+def shaped_noise(rng: np.random.Generator, samples: int, level_hz: Floats, level_db: Floats) -> Floats:
+    """Gaussian noise whose power density follows (Hz, dB) points, straight over log frequency. → `[time]`."""
+    spectrum = np.fft.rfft(rng.standard_normal(samples))
+    hz = np.fft.rfftfreq(samples, 1 / RATE_HZ)
+    gain_db = np.interp(np.log(np.maximum(hz, 1.0)), np.log(level_hz), level_db)
+    return np.fft.irfft(spectrum * 10 ** (gain_db / 20), samples)
+
+
+def band_power(x: NDArray[np.floating]) -> float:
+    """Mean square within `BAND_HZ` of the last axis (`[..., time]`), averaged over the others."""
+    spectrum = np.fft.rfft(x, axis=-1)
+    hz = np.fft.rfftfreq(x.shape[-1], 1 / RATE_HZ)
+    inside = (hz >= BAND_HZ[0]) & (hz <= BAND_HZ[1])
+    # Parseval for a one-sided spectrum: Σ x² = 2/N Σ |X|² over the positive bins inside the band.
+    power = 2.0 * (np.abs(spectrum[..., inside]) ** 2).sum(-1) / x.shape[-1] ** 2
+    return float(np.mean(power))

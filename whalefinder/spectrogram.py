@@ -1,0 +1,193 @@
+"""Short-time spectra of an array, and the planes that the segmentation network sees.
+
+All constants of the analysis are here. Spectra are complex `[channel, frequency, frame]` tensors (any
+leading batch dimensions), time last, in the units of the samples.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+RATE_HZ = 48_000
+WINDOW = 1024  # 21.3 ms
+HOP = 512  # 10.7 ms
+FIRST_BIN = 8  # 375 Hz
+NUM_BINS = 256  # up to 12.3 kHz
+BIN_HZ = RATE_HZ / WINDOW  # 46.875 Hz
+FRAME_S = HOP / RATE_HZ
+CELL_FRAMES = 8  # frames that share one noise covariance: 85 ms
+LEVEL_FRAMES = 188  # half width of the level normalisation: 2 s
+SHORT_CELLS, LONG_CELLS = 1.5, 8.0  # e-folding of the covariance: 0.13 s follows boats, 0.68 s is steadier
+LOADING = 0.02  # share of the mean power added to the diagonal of a covariance
+FEATURES = ("contrast", "level", "whitened_short", "whitened_long")
+FLOOR = 1e-20
+
+
+def frequencies_hz() -> Tensor:
+    """Centre of every analysed bin, `[frequency]` Hz."""
+    return (torch.arange(NUM_BINS) + FIRST_BIN) * BIN_HZ
+
+
+def power(x: Tensor) -> Tensor:
+    """|x|² of a complex tensor; `abs().square()` takes a square root in vain and is 5 times slower."""
+    return torch.view_as_real(x).square().sum(-1)
+
+
+def num_frames(samples: int) -> int:
+    """Frames that `stft` makes of `samples` samples: frame t is centred on sample t · HOP."""
+    return samples // HOP + 1
+
+
+def stft(samples: Tensor) -> Tensor:
+    """Hann-windowed spectra, scaled so that |x|² is a mean square per bin.
+
+    Args:
+        samples: `[..., channel, time]` at `RATE_HZ`.
+
+    Shape:
+        → complex `[..., channel, NUM_BINS, frame]`, frame t centred on sample t · `HOP`; both ends are
+        padded with zeros.
+    """
+    window = torch.hann_window(WINDOW, dtype=samples.dtype, device=samples.device)
+    flat = samples.reshape(-1, samples.shape[-1])
+    spectra = torch.stft(flat, WINDOW, HOP, window=window, center=True, pad_mode="constant", return_complex=True)
+    spectra = spectra[:, FIRST_BIN : FIRST_BIN + NUM_BINS] / math.sqrt(WINDOW * float((window**2).sum()))
+    return spectra.reshape(*samples.shape[:-1], NUM_BINS, -1)
+
+
+def moving_mean(x: Tensor, half_width: int) -> Tensor:
+    """Mean over the last axis within ± `half_width`, shorter at the ends. Same shape."""
+    frames = x.shape[-1]
+    total = torch.nn.functional.pad(x.double().cumsum(-1), (1, 0))
+    index = torch.arange(frames, device=x.device)
+    begin, end = (index - half_width).clamp(min=0), (index + half_width + 1).clamp(max=frames)
+    return ((total[..., end] - total[..., begin]) / (end - begin)).to(x.dtype)
+
+
+def cell_outer_products(spectra: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Weighted sums of x xᴴ over cells of `CELL_FRAMES` frames.
+
+    Args:
+        spectra: complex `[..., channel, frequency, frame]`.
+        weight: `[..., frequency, frame]`, or None for 1.
+
+    Shape:
+        → `[..., channel, channel, frequency, cell]` and the summed weight `[..., frequency, cell]`.
+    """
+    if weight is None:
+        weight = torch.ones_like(spectra[..., 0, :, :].real)
+    short = -spectra.shape[-1] % CELL_FRAMES
+    spectra = torch.nn.functional.pad(spectra, (0, short)).unflatten(-1, (-1, CELL_FRAMES))
+    weight = torch.nn.functional.pad(weight, (0, short)).unflatten(-1, (-1, CELL_FRAMES))
+    weighted = spectra * weight.unsqueeze(-4)
+    # One pair of channels at a time: the full outer product before the sum would be CELL_FRAMES times larger.
+    channels = spectra.shape[-4]
+    rows = []
+    for m in range(channels):
+        row = [(weighted[..., m, :, :, :] * spectra[..., n, :, :, :].conj()).sum(-1) for n in range(m + 1)]
+        rows.append(row)
+    full = [
+        torch.stack([rows[m][n] if n <= m else rows[n][m].conj() for n in range(channels)], dim=-3)
+        for m in range(channels)
+    ]
+    return torch.stack(full, dim=-4), weight.sum(-1)
+
+
+def smooth_over_cells(x: Tensor, e_folding_cells: float) -> Tensor:
+    """Two-sided exponential average over the last axis (cells), without normalisation."""
+    cells = x.shape[-1]
+    index = torch.arange(cells, device=x.device, dtype=torch.float32)
+    kernel = torch.exp(-(index[:, None] - index[None]).abs() / e_folding_cells)
+    if x.is_complex():
+        return torch.complex(x.real @ kernel, x.imag @ kernel)
+    return x @ kernel
+
+
+def covariance(spectra: Tensor, weight: Tensor | None, e_folding_cells: float, loading: float = LOADING) -> Tensor:
+    """Noise covariance of every cell, followed over time.
+
+    Q = Σ w x xᴴ / Σ w over a two-sided exponential window, plus `loading` of the mean power on the
+    diagonal, so that it can be inverted with few frames.
+
+    Shape:
+        complex `[..., channel, frequency, frame]` → `[..., channel, channel, frequency, cell]`.
+    """
+    products, total = cell_outer_products(spectra, weight)
+    channels = spectra.shape[-3]
+    q = smooth_over_cells(products, e_folding_cells)
+    total = smooth_over_cells(total, e_folding_cells) + 1e-6
+    q = q / total[..., None, None, :, :]
+    power = torch.diagonal(q, dim1=-4, dim2=-3).real.mean(-1) + FLOOR
+    eye = torch.eye(channels, device=q.device)[:, :, None, None]
+    return q + (loading * power)[..., None, None, :, :] * eye
+
+
+def cholesky(q: Tensor) -> list[list[Tensor]]:
+    """Lower triangle L of Q = L Lᴴ as a list of rows of `[..., frequency, cell]` tensors.
+
+    Written out over the few channels, each step vectorised over all bins: many 4 x 4 factorisations
+    through LAPACK one by one are several times slower.
+    """
+    channels = q.shape[-3]
+    lower: list[list[Tensor]] = []
+    for m in range(channels):
+        row: list[Tensor] = []
+        for n in range(m + 1):
+            value = q[..., m, n, :, :]
+            for k in range(n):
+                value = value - row[k] * (lower[n][k] if n < m else row[k]).conj()
+            if n < m:
+                row.append(value / lower[n][n])
+            else:
+                row.append(value.real.clamp(min=FLOOR).sqrt().to(q.dtype))
+        lower.append(row)
+    return lower
+
+
+def whiten(spectra: Tensor, lower: list[list[Tensor]]) -> Tensor:
+    """z = L⁻¹ x by forward substitution, so that zᴴz = xᴴQ⁻¹x. Same shape as `spectra`."""
+    frames = spectra.shape[-1]
+    padded = torch.nn.functional.pad(spectra, (0, -frames % CELL_FRAMES)).unflatten(-1, (-1, CELL_FRAMES))
+    z: list[Tensor] = []
+    for m, row in enumerate(lower):
+        value = padded[..., m, :, :, :]
+        for k in range(m):
+            value = value - row[k].unsqueeze(-1) * z[k]
+        z.append(value / row[m].unsqueeze(-1))
+    return torch.stack(z, dim=-4).flatten(-2)[..., :frames]
+
+
+def whitened_power(spectra: Tensor, weight: Tensor | None, e_folding_cells: float) -> Tensor:
+    """xᴴQ⁻¹x / channels: about 1 for noise as usual, large for a sound from a new direction.
+
+    With one channel it is the power relative to its own local mean, so a single hydrophone works alike.
+
+    Shape:
+        `[..., channel, frequency, frame]` → `[..., frequency, frame]`.
+    """
+    lower = cholesky(covariance(spectra, weight, e_folding_cells))
+    return power(whiten(spectra, lower)).mean(-3)
+
+
+def features(spectra: Tensor, call_share: Tensor | None = None) -> Tensor:
+    """The planes of `FEATURES`, independent of gain, array and number of hydrophones.
+
+    Args:
+        spectra: complex `[..., channel, frequency, frame]`.
+        call_share: `[..., frequency, frame]` in 0...1 from an earlier pass: bins that hold a call then do
+            not count as noise. None for the first pass.
+
+    Shape:
+        → `[..., plane, frequency, frame]`; frame t depends on no frame further away than the covariance
+        windows and ± `LEVEL_FRAMES`.
+    """
+    level = (power(spectra).mean(-3) + FLOOR).log()
+    usual = moving_mean(level, LEVEL_FRAMES)
+    weight = None if call_share is None else (1.0 - call_share).square()
+    planes = [level - usual, level - usual.mean(-2, keepdim=True)]
+    for e_folding in (SHORT_CELLS, LONG_CELLS):
+        planes.append((whitened_power(spectra, weight, e_folding) + 1e-6).log())
+    return (torch.stack(planes, dim=-3) / 2.0).clamp(-5.0, 5.0)

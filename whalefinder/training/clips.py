@@ -1,0 +1,70 @@
+"""Real clips by split and permitted use, read through the data folder's manifest.
+
+The folder is named by the environment variable `WHALEFINDER_DATA` (default `../shared/data`). Nothing of
+it is copied anywhere; weights that ship learn from rows with `split=train` and `use=train` alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from whalefinder.spectrogram import RATE_HZ
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One row of the manifest: where it lies, what it is, what it may be used for."""
+
+    path: Path
+    kind: str
+    label: str
+    sublabel: str
+    split: str
+    use: str
+    rate_hz: int
+
+    def read(self) -> NDArray[np.float32]:
+        """Loudest channel at `RATE_HZ`. → `[time]`."""
+        samples, rate_hz = soundfile.read(self.path, dtype="float32", always_2d=True)
+        loudest = samples[:, int(samples.std(axis=0).argmax())]
+        return soxr.resample(loudest - loudest.mean(), rate_hz, RATE_HZ).astype(np.float32)
+
+
+def data_folder() -> Path:
+    """Where the recordings lie; it need not exist."""
+    return Path(os.environ.get("WHALEFINDER_DATA", "../shared/data"))
+
+
+def find_clips(kind: str, split: str, use: str | None = None, folder: Path | None = None) -> list[Clip]:
+    """Rows of the manifest of one kind (`calls`, `boats`, …) and split, sorted by path; [] without data."""
+    root = folder or data_folder()
+    manifest = root / "manifest.csv"
+    if not manifest.is_file():
+        return []
+    clips = []
+    with manifest.open(newline="") as rows:
+        for row in csv.DictReader(rows):
+            if row["kind"] == kind and row["split"] == split and use in (None, row["use"]):
+                clips.append(
+                    Clip(root / row["path"], kind, row["label"], row["sublabel"], split, row["use"], int(row["rate_hz"]))
+                )
+    return sorted(clips, key=lambda clip: clip.path)
+
+
+def training_calls(folder: Path | None = None) -> list[Clip]:
+    """Every orca call that shipped weights may learn from: catalogue cuts and short field cuts."""
+    calls = find_clips("calls", "train", "train", folder)
+    field = [c for c in find_clips("field", "train", "train", folder) if c.path.stem in SHORT_FIELD_CALLS]
+    return calls + field
+
+
+SHORT_FIELD_CALLS = ("S199-L-4", "jpod", "kpod", "lpod")
+"""Field rows that are one call; the longer ones have calls at times that nobody wrote down."""
