@@ -1,0 +1,37 @@
+"""whalefinder finds a whale by ear. The public names, in the order of the data.
+
+    array = whalefinder.load_array("array.toml")
+    for call in whalefinder.locate("night.wav", array):
+        print(call.begin_s, call.azimuth_deg, call.elevation_deg)
+"""
+
+from whalefinder.arrays import load_array
+from whalefinder.audio import Recording, open_recording
+from whalefinder.errors import (
+    ArrayError,
+    ModelError,
+    OptionError,
+    OutputError,
+    RecordingError,
+    WhalefinderError,
+)
+from whalefinder.geometry import HydrophoneArray
+from whalefinder.locate import Bearing, Detection, Locator, locate
+
+from whalefinder.version import __version__
+__all__ = [
+    "ArrayError",
+    "Bearing",
+    "Detection",
+    "HydrophoneArray",
+    "Locator",
+    "ModelError",
+    "OptionError",
+    "OutputError",
+    "Recording",
+    "RecordingError",
+    "WhalefinderError",
+    "load_array",
+    "locate",
+    "open_recording",
+]

@@ -39,6 +39,7 @@ class HydrophoneArray:
         position_error_m, timing_error_s, sound_speed_error_m_s: one sigma, per axis and hydrophone.
         sensitivity_db: `[channel]` dB re 1 V/µPa, or None.
         file_pattern: how one-file-per-channel recordings are named, with `{channel}`, or None.
+        unused_channels: channels of the recording, counted from 0, that belong to no hydrophone.
 
     >>> pair = HydrophoneArray("pair", [[0, 0, 0], [0, 1, 0]], 1500.0)
     >>> pair.shape, pair.aperture_m
@@ -56,6 +57,7 @@ class HydrophoneArray:
     sound_speed_error_m_s: float = 0.0
     sensitivity_db: tuple[float, ...] | None = None
     file_pattern: str | None = None
+    unused_channels: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         positions = np.asarray(self.positions_m, dtype=np.float64)

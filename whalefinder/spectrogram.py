@@ -21,8 +21,9 @@ FRAME_S = HOP / RATE_HZ
 CELL_FRAMES = 8  # frames that share one noise covariance: 85 ms
 LEVEL_FRAMES = 188  # half width of the level normalisation: 2 s
 SHORT_CELLS, LONG_CELLS = 1.5, 8.0  # e-folding of the covariance: 0.13 s follows boats, 0.68 s is steadier
+GAP_CELLS = 2  # cells on either side that a covariance "around" leaves out
 LOADING = 0.02  # share of the mean power added to the diagonal of a covariance
-FEATURES = ("contrast", "level", "whitened_short", "whitened_long")
+FEATURES = ("contrast", "level", "whitened_short", "whitened_around", "whitened_long")
 FLOOR = 1e-20
 
 
@@ -33,7 +34,7 @@ def frequencies_hz() -> Tensor:
 
 def power(x: Tensor) -> Tensor:
     """|x|² of a complex tensor; `abs().square()` takes a square root in vain and is 5 times slower."""
-    return torch.view_as_real(x).square().sum(-1)
+    return x.real.square() + x.imag.square()
 
 
 def num_frames(samples: int) -> int:
@@ -96,33 +97,37 @@ def cell_outer_products(spectra: Tensor, weight: Tensor | None = None) -> tuple[
     return torch.stack(full, dim=-4), weight.sum(-1)
 
 
-def smooth_over_cells(x: Tensor, e_folding_cells: float) -> Tensor:
-    """Two-sided exponential average over the last axis (cells), without normalisation."""
-    cells = x.shape[-1]
-    index = torch.arange(cells, device=x.device, dtype=torch.float32)
-    kernel = torch.exp(-(index[:, None] - index[None]).abs() / e_folding_cells)
+def smooth_over_cells(x: Tensor, e_folding_cells: float, gap_cells: int = 0) -> Tensor:
+    """Two-sided exponential sum over the last axis (cells), without the `gap_cells` nearest on either side."""
+    index = torch.arange(x.shape[-1], device=x.device, dtype=torch.float32)
+    distance = (index[:, None] - index[None]).abs()
+    kernel = torch.exp(-distance / e_folding_cells) * (distance >= gap_cells)
     if x.is_complex():
         return torch.complex(x.real @ kernel, x.imag @ kernel)
     return x @ kernel
 
 
-def covariance(spectra: Tensor, weight: Tensor | None, e_folding_cells: float, loading: float = LOADING) -> Tensor:
+def covariance(
+    spectra: Tensor, weight: Tensor | None, e_folding_cells: float, *, gap_cells: int = 0, loading: float = LOADING
+) -> Tensor:
     """Noise covariance of every cell, followed over time.
 
-    Q = Σ w x xᴴ / Σ w over a two-sided exponential window, plus `loading` of the mean power on the
-    diagonal, so that it can be inverted with few frames.
+    Q = Σ w x xᴴ / Σ w over a two-sided exponential window (without its middle, where `gap_cells` > 0), plus
+    `loading` of the mean power on the diagonal, so that it can be inverted with few frames.
 
     Shape:
         complex `[..., channel, frequency, frame]` → `[..., channel, channel, frequency, cell]`.
     """
-    products, total = cell_outer_products(spectra, weight)
-    channels = spectra.shape[-3]
-    q = smooth_over_cells(products, e_folding_cells)
-    total = smooth_over_cells(total, e_folding_cells) + 1e-6
+    return _smoothed(*cell_outer_products(spectra, weight), e_folding_cells, gap_cells, loading)
+
+
+def _smoothed(products: Tensor, total: Tensor, e_folding_cells: float, gap_cells: int, loading: float) -> Tensor:
+    q = smooth_over_cells(products, e_folding_cells, gap_cells)
+    total = smooth_over_cells(total, e_folding_cells, gap_cells) + 1e-6
     q = q / total[..., None, None, :, :]
-    power = torch.diagonal(q, dim1=-4, dim2=-3).real.mean(-1) + FLOOR
-    eye = torch.eye(channels, device=q.device)[:, :, None, None]
-    return q + (loading * power)[..., None, None, :, :] * eye
+    level = torch.diagonal(q, dim1=-4, dim2=-3).real.mean(-1) + FLOOR
+    eye = torch.eye(q.shape[-3], device=q.device)[:, :, None, None]
+    return q + (loading * level)[..., None, None, :, :] * eye
 
 
 def cholesky(q: Tensor) -> list[list[Tensor]]:
@@ -160,25 +165,30 @@ def whiten(spectra: Tensor, lower: list[list[Tensor]]) -> Tensor:
     return torch.stack(z, dim=-4).flatten(-2)[..., :frames]
 
 
-def whitened_power(spectra: Tensor, weight: Tensor | None, e_folding_cells: float) -> Tensor:
-    """xᴴQ⁻¹x / channels: about 1 for noise as usual, large for a sound from a new direction.
+def whitened_powers(spectra: Tensor) -> list[Tensor]:
+    """xᴴQ⁻¹x / channels for Q over a short window, around the cell, and over a long one.
 
-    With one channel it is the power relative to its own local mean, so a single hydrophone works alike.
+    About 1 for noise as usual, large for a sound from a new direction: a boat that was there before is
+    nulled, a call is not. With one channel it is the power relative to its own local mean, so a single
+    hydrophone works alike.
 
     Shape:
-        `[..., channel, frequency, frame]` → `[..., frequency, frame]`.
+        `[..., channel, frequency, frame]` → three of `[..., frequency, frame]`.
     """
-    lower = cholesky(covariance(spectra, weight, e_folding_cells))
-    return power(whiten(spectra, lower)).mean(-3)
+    products, total = cell_outer_products(spectra)
+    planes = []
+    for e_folding, gap in ((SHORT_CELLS, 0), (SHORT_CELLS, GAP_CELLS), (LONG_CELLS, 0)):
+        q = _smoothed(products, total, e_folding, gap, LOADING)
+        planes.append(power(whiten(spectra, cholesky(q))).mean(-3))
+    return planes
 
 
-def features(spectra: Tensor, call_share: Tensor | None = None) -> Tensor:
+def features(spectra: Tensor, valid: Tensor | None = None) -> Tensor:
     """The planes of `FEATURES`, independent of gain, array and number of hydrophones.
 
     Args:
         spectra: complex `[..., channel, frequency, frame]`.
-        call_share: `[..., frequency, frame]` in 0...1 from an earlier pass: bins that hold a call then do
-            not count as noise. None for the first pass.
+        valid: `[..., frequency]` bool, False above what a slower recorder could hold: zero in every plane.
 
     Shape:
         → `[..., plane, frequency, frame]`; frame t depends on no frame further away than the covariance
@@ -186,8 +196,8 @@ def features(spectra: Tensor, call_share: Tensor | None = None) -> Tensor:
     """
     level = (power(spectra).mean(-3) + FLOOR).log()
     usual = moving_mean(level, LEVEL_FRAMES)
-    weight = None if call_share is None else (1.0 - call_share).square()
-    planes = [level - usual, level - usual.mean(-2, keepdim=True)]
-    for e_folding in (SHORT_CELLS, LONG_CELLS):
-        planes.append((whitened_power(spectra, weight, e_folding) + 1e-6).log())
-    return (torch.stack(planes, dim=-3) / 2.0).clamp(-5.0, 5.0)
+    alive = torch.ones_like(usual[..., :1]) if valid is None else valid[..., None].to(usual.dtype)
+    overall = (usual * alive).sum(-2, keepdim=True) / alive.sum(-2, keepdim=True).clamp(min=1.0)
+    planes = [level - usual, level - overall]
+    planes += [(whitened + 1e-6).log() for whitened in whitened_powers(spectra)]
+    return (torch.stack(planes, dim=-3) / 2.0).clamp(-5.0, 5.0) * alive.unsqueeze(-3)

@@ -26,7 +26,8 @@ from torch import Tensor
 from whalefinder import spectrogram
 from whalefinder.geometry import Floats, HydrophoneArray, angles, equal_area_grid, tangents
 
-MIN_SHARE = 0.05  # bins that are less of a call than this say nothing about its direction
+GATE = 0.3  # bins with a smaller call share say nothing about its direction
+MIN_SHARE = 0.05
 COARSE_CELLS, FINE_CELLS = 300, 1500
 PEAKS = 10
 CHUNK = 2_000_000  # elements of one block of directions x pairs x cells

@@ -66,10 +66,10 @@ def click_train(rng: np.random.Generator) -> Floats:
 
 
 CALLS: dict[str, tuple[float, Callable[[np.random.Generator], Floats]]] = {
-    "pulsed": (0.55, pulsed_call),
+    "pulsed": (0.58, pulsed_call),
     "whistle": (0.25, whistle),
     "near_tonal": (0.12, near_tonal),
-    "clicks": (0.08, click_train),
+    "clicks": (0.05, click_train),
 }
 """Name → (share of the calls, generator)."""
 

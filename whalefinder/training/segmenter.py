@@ -25,13 +25,14 @@ from whalefinder.networks.segmentation import CLASSES, SegmentationNetwork
 from whalefinder.training import mixtures
 
 CALL = CLASSES.index("call")
+BOAT_WEIGHT = 0.15  # of telling boat from ambient, against telling call from both
 
 
 @dataclass(frozen=True)
 class Settings:
     """What a run depends on; written into the card of its weights."""
 
-    steps: int = 6000
+    steps: int = 3600
     batch: int = 8
     peak_rate: float = 4e-3
     weight_decay: float = 1e-2
@@ -40,35 +41,36 @@ class Settings:
     pool_calls: int = 1200
     pool_boats: int = 250
     validate_every: int = 250
-    validation_batches: int = 8
-    patience: int = 8  # validations without a better loss before it stops
+    validation_batches: int = 12
+    patience: int = 10  # validations without a better loss before it stops
     threads: int = 2
 
 
-def soft_cross_entropy(logits: Tensor, shares: Tensor, valid: Tensor) -> Tensor:
-    """Mean over bins of -Σ_c share_c log p_c, less the entropy of the shares: 0 when the split is perfect.
+def divergence(logits: Tensor, shares: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """How far the predicted split is from the true power shares, in two parts (nats per bin, 0 = perfect).
+
+    KL over three classes is KL of "call or not" plus, for what is not call, KL of "boat or ambient"
+    (chain rule). Bearings need the first alone; the second is the harder and would eat the capacity.
 
     Shape:
-        `[batch, class, frequency, frame]` twice and `[batch, frequency]` → scalar (nats per bin).
+        `[batch, class, frequency, frame]` twice and `[batch, frequency]` → two scalars.
     """
-    divergence = (torch.special.xlogy(shares, shares) - shares * logits.log_softmax(1)).sum(1)
-    weight = valid[:, :, None].to(divergence.dtype).expand_as(divergence)
-    return (divergence * weight).sum() / weight.sum()
-
-
-def second_pass(network: nn.Module, spectra: Tensor) -> Tensor:
-    """Features that know the first pass: bins it takes for a call no longer count as noise."""
-    training = network.training
-    network.eval()
-    with torch.no_grad():
-        first = network(_contiguous(spectrogram.features(spectra))).softmax(1)[:, CALL]
-    network.train(training)
-    return spectrogram.features(spectra, first)
+    log_p = logits.log_softmax(1)
+    others = [index for index in range(len(CLASSES)) if index != CALL]
+    log_rest = log_p[:, others].logsumexp(1)
+    rest = shares[:, others].sum(1)
+    call = shares[:, CALL]
+    whether = torch.special.xlogy(call, call) - call * log_p[:, CALL]
+    whether = whether + torch.special.xlogy(rest, rest) - rest * log_rest
+    which = (torch.special.xlogy(shares, shares) - shares * log_p).sum(1) - whether
+    weight = valid[:, :, None].to(logits.dtype).expand_as(whether)
+    return (whether * weight).sum() / weight.sum(), (which * weight).sum() / weight.sum()
 
 
 def train_step(network: nn.Module, optimiser: torch.optim.Optimizer, planes: Tensor, mixture: mixtures.Mixture) -> float:
     """Forward, loss, zero the gradients, backward, step: in any other order it does not learn."""
-    loss = soft_cross_entropy(network(_contiguous(planes)), mixture.shares, mixture.valid)
+    call, boat = divergence(network(_contiguous(planes)), mixture.shares, mixture.valid)
+    loss = call + BOAT_WEIGHT * boat
     optimiser.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -78,16 +80,15 @@ def train_step(network: nn.Module, optimiser: torch.optim.Optimizer, planes: Ten
 
 @torch.no_grad()
 def validate(network: nn.Module, batches: list[mixtures.Mixture]) -> dict[str, float]:
-    """Losses of the first and the second pass, on mixtures that training never sees."""
+    """Both parts of the divergence on mixtures that training never sees."""
     network.eval()
-    first = second = 0.0
+    parts = []
     for mixture in batches:
-        logits = network(_contiguous(spectrogram.features(mixture.spectra)))
-        first += float(soft_cross_entropy(logits, mixture.shares, mixture.valid))
-        logits = network(_contiguous(second_pass(network, mixture.spectra)))
-        second += float(soft_cross_entropy(logits, mixture.shares, mixture.valid))
+        logits = network(_contiguous(spectrogram.features(mixture.spectra, mixture.valid)))
+        parts.append([float(part) for part in divergence(logits, mixture.shares, mixture.valid)])
     network.train()
-    return {"first_pass": first / len(batches), "second_pass": second / len(batches)}
+    call, boat = (sum(column) / len(parts) for column in zip(*parts, strict=True))
+    return {"call": call, "boat": boat}
 
 
 def train(
@@ -118,17 +119,12 @@ def train(
     pool = mixtures.build_pool(settings.seed, settings.pool_calls, settings.pool_boats)
     judge = mixtures.build_pool(settings.seed + 1_000_000, 60, 20, real_split="dev")
     held_out = [mixtures.draw(judge, (settings.seed, 2, k), settings.batch) for k in range(settings.validation_batches)]
-    rate_of_first_pass = 0.5
     began = time.monotonic()
     try:
         while state["step"] < settings.steps and state["stale"] < settings.patience:
             step = int(state["step"])
             mixture = mixtures.draw(pool, (settings.seed, 3, step), settings.batch)
-            blind = torch.Generator().manual_seed(settings.seed * 10_000_000 + step)
-            if float(torch.rand((), generator=blind)) < rate_of_first_pass:
-                planes = spectrogram.features(mixture.spectra)
-            else:
-                planes = second_pass(network, mixture.spectra)
+            planes = spectrogram.features(mixture.spectra, mixture.valid)
             loss = train_step(network, optimiser, planes, mixture)
             schedule.step()
             state["step"] = step + 1
@@ -152,8 +148,8 @@ def _contiguous(planes: Tensor) -> Tensor:
 def _keep_best(
     network: SegmentationNetwork, scores: dict[str, float], state: dict, out: Path, settings: Settings, seconds: float
 ) -> None:
-    if scores["second_pass"] < state["best"]:
-        state["best"], state["stale"] = scores["second_pass"], 0
+    if scores["call"] < state["best"]:
+        state["best"], state["stale"] = scores["call"], 0
         card = {
             "settings": asdict(settings),
             "step": state["step"],

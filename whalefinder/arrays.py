@@ -1,0 +1,190 @@
+"""Array files: TOML of our own, and the hydrophone CSV files of PAMGuard and XAV-arrays."""
+
+from __future__ import annotations
+
+import csv
+import tomllib
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from whalefinder.errors import ArrayError
+from whalefinder.geometry import HydrophoneArray, attitude
+
+
+class _Hydrophone(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    channel: int = Field(ge=1)
+    x_m: float
+    y_m: float
+    z_m: float
+    sensitivity_db: float | None = None
+
+
+class _ArrayFile(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    name: str = "array"
+    sound_speed_m_s: float = Field(ge=200.0, le=2000.0)
+    depth_m: float | None = Field(default=None, ge=0.0, le=12_000.0)
+    heading_deg: float = 0.0
+    pitch_deg: float = Field(default=0.0, ge=-90.0, le=90.0)
+    roll_deg: float = Field(default=0.0, ge=-180.0, le=180.0)
+    min_range_m: float = Field(default=20.0, gt=0.0)
+    position_error_m: float = Field(default=0.0, ge=0.0)
+    timing_error_s: float = Field(default=0.0, ge=0.0)
+    sound_speed_error_m_s: float = Field(default=0.0, ge=0.0)
+    unused_channels: list[int] = []
+    file_pattern: str | None = None
+    hydrophone: list[_Hydrophone] = Field(min_length=1)
+
+
+def load_array(path: Path | str) -> HydrophoneArray:
+    """Read an array description.
+
+    Args:
+        path: a TOML file (see `docs/conventions.md`), turned by its heading, pitch and roll into
+            east, north, up.
+
+    Raises:
+        ArrayError: one line that names the entry, its value and what is allowed.
+    """
+    path = Path(path)
+    try:
+        parsed = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as reason:
+        raise ArrayError(f"{path}: cannot read the array file ({reason.strerror}); give the path of a TOML file") from reason
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
+        raise ArrayError(f"{path}: not a TOML file ({reason}); see docs/conventions.md for an example") from reason
+    try:
+        described = _ArrayFile(**parsed)
+    except ValidationError as reason:
+        raise ArrayError(f"{path}: {_first_problem(reason)}") from reason
+    return _build(described, path)
+
+
+def _first_problem(reason: ValidationError) -> str:
+    problem = reason.errors()[0]
+    place = ".".join(str(part + 1) if isinstance(part, int) else part for part in problem["loc"])
+    if problem["type"] == "missing":
+        remedy = " (sea water is about 1480; 343 is air)" if place == "sound_speed_m_s" else ""
+        return f"{place} is missing; add it{remedy}"
+    if problem["type"] == "extra_forbidden":
+        return f"{place} is not a known entry; known are {', '.join(_ArrayFile.model_fields)}"
+    return f"{place} = {problem['input']!r}: {problem['msg']}"
+
+
+def _build(described: _ArrayFile, path: Path) -> HydrophoneArray:
+    phones = described.hydrophone
+    channels = [phone.channel for phone in phones]
+    unused = described.unused_channels
+    doubled = sorted({c for c in channels + unused if (channels + unused).count(c) > 1})
+    if doubled:
+        raise ArrayError(f"{path}: channel {doubled[0]} is given twice; each hydrophone has its own channel, from 1")
+    skipped = sorted(set(range(1, max(channels) + 1)) - set(channels) - set(unused))
+    if skipped and described.file_pattern is None:
+        raise ArrayError(
+            f"{path}: no hydrophone for channel {skipped[0]} although channels go up to {max(channels)}; "
+            f"add the hydrophone, or unused_channels = {skipped}"
+        )
+    given = [phone.sensitivity_db for phone in phones]
+    if any(s is None for s in given) and any(s is not None for s in given):
+        raise ArrayError(f"{path}: sensitivity_db is given for some hydrophones only; give it for all or none")
+    own = np.array([[phone.x_m, phone.y_m, phone.z_m] for phone in phones])
+    turned = own @ attitude(described.heading_deg, described.pitch_deg, described.roll_deg).T
+    try:
+        return HydrophoneArray(
+            name=described.name,
+            positions_m=turned,
+            sound_speed_m_s=described.sound_speed_m_s,
+            channels=tuple(c - 1 for c in channels),
+            depth_m=described.depth_m,
+            min_range_m=described.min_range_m,
+            position_error_m=described.position_error_m,
+            timing_error_s=described.timing_error_s,
+            sound_speed_error_m_s=described.sound_speed_error_m_s,
+            sensitivity_db=tuple(s for s in given if s is not None) or None,
+            file_pattern=described.file_pattern,
+            unused_channels=tuple(c - 1 for c in unused),
+        )
+    except ArrayError as reason:
+        raise ArrayError(f"{path}: {reason}") from reason
+
+
+def save_array(array: HydrophoneArray, path: Path) -> None:
+    """Write an array as TOML, in the frame of the earth (heading 0)."""
+    lines = [f"name = {_quoted(array.name)}", f"sound_speed_m_s = {array.sound_speed_m_s!r}"]
+    if array.depth_m is not None:
+        lines.append(f"depth_m = {array.depth_m!r}")
+    if array.file_pattern is not None:
+        lines.append(f"file_pattern = {_quoted(array.file_pattern)}")
+    if array.unused_channels:
+        lines.append(f"unused_channels = {[c + 1 for c in array.unused_channels]}")
+    for name in ("min_range_m", "position_error_m", "timing_error_s", "sound_speed_error_m_s"):
+        lines.append(f"{name} = {getattr(array, name)!r}")
+    for index, (channel, position) in enumerate(zip(array.channels, array.positions_m.tolist(), strict=True)):
+        x, y, z = position
+        lines += ["", "[[hydrophone]]", f"channel = {channel + 1}", f"x_m = {x!r}", f"y_m = {y!r}", f"z_m = {z!r}"]
+        if array.sensitivity_db:
+            lines.append(f"sensitivity_db = {array.sensitivity_db[index]!r}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _quoted(text: str) -> str:
+    # TOML basic strings take JSON's escapes.
+    import json
+
+    return json.dumps(text)
+
+
+def import_csv(path: Path | str, sound_speed_m_s: float, *, depth_m: float | None = None) -> HydrophoneArray:
+    """Read the hydrophone table of another program; which one is told by its header.
+
+    * XAV-arrays: `name,x,y,z,audio_file_channel,…` in metres, one row per hydrophone.
+    * PAMGuard: `…,x,y,z,xErr,yErr,zErr,streamerId,hydrophoneId,…`, x starboard, y forward, z up (typed
+      depths are stored negative). Several time stamps: the first position of each hydrophone counts.
+      The centre of the hydrophones becomes the origin, and its depth the array's depth.
+    """
+    path = Path(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [{k.strip(): (v or "").strip() for k, v in row.items() if k} for row in csv.DictReader(file)]
+    except OSError as reason:
+        raise ArrayError(f"{path}: cannot read the table ({reason.strerror})") from reason
+    columns = set(rows[0]) if rows else set()
+    try:
+        if {"hydrophoneId", "x", "y", "z"} <= columns:
+            return _from_pamguard(path, rows, sound_speed_m_s, depth_m)
+        if {"name", "x", "y", "z"} <= columns:
+            return _from_xav(path, rows, sound_speed_m_s, depth_m)
+    except ValueError as reason:
+        raise ArrayError(f"{path}: {reason}; coordinates and channels must be numbers") from reason
+    raise ArrayError(
+        f"{path}: columns {sorted(columns)} are neither PAMGuard's (hydrophoneId, x, y, z) nor XAV-arrays' (name, x, y, z)"
+    )
+
+
+def _from_pamguard(path: Path, rows: list[dict[str, str]], c: float, depth_m: float | None) -> HydrophoneArray:
+    first: dict[int, dict[str, str]] = {}
+    for row in rows:
+        first.setdefault(int(float(row["hydrophoneId"])), row)
+    ids = sorted(first)
+    positions = np.array([[float(first[i][axis]) for axis in "xyz"] for i in ids])
+    centre = positions.mean(axis=0)
+    errors = [float(first[i].get(name) or 0.0) for i in ids for name in ("xErr", "yErr", "zErr")]
+    if depth_m is None and centre[2] < 0:
+        depth_m = -float(centre[2])
+    error = float(np.sqrt(np.mean(np.square(errors))))
+    return HydrophoneArray(
+        path.stem, positions - centre, c, tuple(i - min(ids) for i in ids), depth_m, position_error_m=error
+    )
+
+
+def _from_xav(path: Path, rows: list[dict[str, str]], c: float, depth_m: float | None) -> HydrophoneArray:
+    positions = np.array([[float(row[axis]) for axis in "xyz"] for row in rows])
+    key = "array_channel" if rows[0].get("array_channel") else "audio_file_channel"
+    numbers = [int(float(row.get(key) or k)) for k, row in enumerate(rows)]
+    if len(set(numbers)) < len(numbers):  # one file per hydrophone: every row says channel 0 or 1 of its own file
+        numbers = list(range(len(rows)))
+    channels = tuple(n - min(numbers) for n in numbers)
+    return HydrophoneArray(path.stem, positions, c, channels, depth_m)

@@ -1,0 +1,320 @@
+"""Recordings in blocks: one or many files, any rate, every channel treated alike.
+
+A `Recording` yields `[channel, time]` float32 at the common rate of `spectrogram.RATE_HZ`, in the order of
+the array's hydrophones. Nothing larger than a segment is ever in memory.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from whalefinder.errors import ArrayError, RecordingError
+from whalefinder.geometry import HydrophoneArray
+from whalefinder.spectrogram import RATE_HZ, WINDOW
+from whalefinder.start_time import start_time
+
+Samples = NDArray[np.float32]
+MIN_RATE_HZ = 8000
+MAX_CHANNELS = 64
+BLOCK_S = 4.0
+CLIPPED_SHARE = 1e-3
+"""A channel with more than this share of samples at full scale is reported as clipped."""
+FULL_SCALE = 0.9999
+LENGTH_TOLERANCE_S = 0.1
+"""Files of one channel each may differ in length by this much before it is reported."""
+
+
+@dataclass
+class Recording:
+    """A recording that can be streamed. `problems` fills while it is read, one line each.
+
+    Args:
+        name: of the (first) file, without its folder.
+        paths: one file, or one mono file per channel.
+        columns: which channel of the recording each row of the blocks is, from 0.
+        rate_hz, duration_s: as in the file.
+        start_utc: from the name, or None.
+    """
+
+    name: str
+    paths: tuple[Path, ...]
+    columns: tuple[int, ...]
+    rate_hz: int
+    duration_s: float
+    start_utc: datetime | None
+    warnings: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def num_channels(self) -> int:
+        """Rows of every block."""
+        return len(self.columns)
+
+    @property
+    def bandwidth_hz(self) -> float:
+        """Highest frequency the recorder could hold (a little below half its rate)."""
+        return 0.46 * self.rate_hz
+
+    def blocks(self) -> Iterator[Samples]:
+        """Blocks `[channel, time]` at `RATE_HZ`, of about `BLOCK_S`, without gaps or overlaps."""
+        watch = _Watch(self)
+        resampler = None
+        if self.rate_hz != RATE_HZ:
+            resampler = soxr.ResampleStream(self.rate_hz, RATE_HZ, self.num_channels, dtype="float32", quality="HQ")
+        for block in self._raw_blocks(watch):
+            clean = watch.checked(block)
+            if resampler is not None:
+                clean = resampler.resample_chunk(clean)
+            if len(clean):
+                yield np.ascontiguousarray(clean.T)
+        if resampler is not None:
+            rest = resampler.resample_chunk(np.zeros((0, self.num_channels), np.float32), last=True)
+            if len(rest):
+                yield np.ascontiguousarray(rest.T)
+        watch.finish()
+
+    def _raw_blocks(self, watch: _Watch) -> Iterator[Samples]:
+        size = int(BLOCK_S * self.rate_hz)
+        expected = round(self.duration_s * self.rate_hz)
+        done = 0
+        with ExitStack() as stack:
+            try:
+                files = [stack.enter_context(soundfile.SoundFile(path)) for path in self.paths]
+                while done < expected:
+                    parts = [file.read(min(size, expected - done), dtype="float32", always_2d=True) for file in files]
+                    length = min(len(part) for part in parts)
+                    if length == 0:
+                        break
+                    done += length
+                    joined = np.concatenate([part[:length] for part in parts], axis=1) if len(parts) > 1 else parts[0]
+                    yield joined[:, list(self.columns)]
+            except (soundfile.LibsndfileError, OSError) as reason:
+                self.problems.append(
+                    f"{self.name}: reading stopped at {done / self.rate_hz:.1f} s of {self.duration_s:.1f} s ({reason}); "
+                    "results up to there are kept, repair or copy the file again"
+                )
+                return
+        if done < expected:
+            self.problems.append(
+                f"{self.name}: truncated, {done / self.rate_hz:.1f} s of the {self.duration_s:.1f} s that its header "
+                "promises; results up to there are kept, copy the file again"
+            )
+
+
+@dataclass
+class _Watch:
+    """Looks at every sample that passes: not-a-number, full scale, silence."""
+
+    recording: Recording
+    seconds: float = 0.0
+    bad_at_s: float | None = None
+
+    def __post_init__(self) -> None:
+        channels = self.recording.num_channels
+        self.full, self.total = np.zeros(channels), 0
+        self.lowest, self.highest = np.full(channels, np.inf), np.full(channels, -np.inf)
+
+    def checked(self, block: Samples) -> Samples:
+        bad = ~np.isfinite(block)
+        if bad.any():
+            if self.bad_at_s is None:
+                at, column = np.argwhere(bad)[0]
+                self.bad_at_s = self.seconds + at / self.recording.rate_hz
+                self.bad_channel = self.recording.columns[int(column)] + 1
+            block = np.where(bad, np.float32(0), block)
+        self.seconds += len(block) / self.recording.rate_hz
+        self.total += len(block)
+        self.full += (np.abs(block) >= FULL_SCALE).sum(axis=0)
+        self.lowest, self.highest = np.minimum(self.lowest, block.min(0)), np.maximum(self.highest, block.max(0))
+        return block
+
+    def finish(self) -> None:
+        name, problems = self.recording.name, self.recording.problems
+        if self.total == 0:
+            problems.append(f"{name}: holds no samples (0 s); leave it out or copy it again")
+            return
+        if self.bad_at_s is not None:
+            problems.append(
+                f"{name}: not a number at {self.bad_at_s:.3f} s on channel {self.bad_channel}; "
+                "read as silence, convert the recording again"
+            )
+        dead = self.highest == self.lowest
+        if dead.all():
+            problems.append(f"{name}: silent, every sample is {self.highest[0]:g}; check the recorder's gain and cable")
+            return
+        for column, is_dead in zip(self.recording.columns, dead, strict=True):
+            if is_dead:
+                problems.append(
+                    f"{name}: channel {column + 1} is constant; bearings use the others, check that hydrophone"
+                )
+        worst = int(self.full.argmax())
+        share = self.full[worst] / self.total
+        if share > CLIPPED_SHARE:
+            problems.append(
+                f"{name}: channel {self.recording.columns[worst] + 1} is clipped in {100 * share:.2g} % of its samples "
+                f"(limit {100 * CLIPPED_SHARE:g} %); treat its bearings with care, record with less gain"
+            )
+
+
+def open_recording(
+    path: Path | str, array: HydrophoneArray | None = None, *, time_format: str | None = None
+) -> Recording:
+    """Open a WAV, W64, RF64, FLAC (…) file, or with `array.file_pattern` the mono files beside it.
+
+    Raises:
+        RecordingError: missing, unreadable, empty, too low a rate, or channels that do not fit the array.
+    """
+    path = Path(path)
+    paths = (path,)
+    if array is not None and array.file_pattern is not None:
+        paths = _files_of_all_channels(path, array)
+    infos = [_info(each) for each in paths]
+    rates = {info.samplerate for info in infos}
+    if len(rates) > 1:
+        raise RecordingError(f"{path}: sample rates {sorted(rates)} Hz differ between channels; record them alike")
+    if infos[0].samplerate < MIN_RATE_HZ:
+        raise RecordingError(f"{path}: sample rate {infos[0].samplerate} Hz; at least {MIN_RATE_HZ} Hz are needed")
+    channels = sum(info.channels for info in infos)
+    if channels > MAX_CHANNELS:
+        raise RecordingError(f"{path}: {channels} channels; at most {MAX_CHANNELS} can be read, split the file")
+    if min(info.frames for info in infos) < WINDOW:
+        raise RecordingError(f"{path}: {min(i.frames for i in infos)} samples; at least {WINDOW} are needed")
+    seconds = [info.frames / info.samplerate for info in infos]
+    began = start_time(path.name, time_format)
+    recording = Recording(
+        path.name, paths, _columns(path, channels, array), infos[0].samplerate, min(seconds), began.utc
+    )
+    if began.warning:
+        recording.warnings.append(began.warning)
+    if max(seconds) - min(seconds) > LENGTH_TOLERANCE_S:
+        recording.warnings.append(
+            f"{path.name}: its files last {min(seconds):.2f} to {max(seconds):.2f} s; the shortest counts"
+        )
+    return recording
+
+
+def _columns(path: Path, channels: int, array: HydrophoneArray | None) -> tuple[int, ...]:
+    if array is None:
+        return tuple(range(channels))
+    if array.file_pattern is not None:
+        return tuple(range(channels))
+    expected = array.num_channels + len(array.unused_channels)
+    if channels != expected or max(array.channels) >= channels:
+        raise RecordingError(
+            f"{path}: {channels} channels, but array {array.name!r} describes {expected} "
+            f"({array.num_channels} hydrophones, {len(array.unused_channels)} unused); correct the array file "
+            "or name the others in unused_channels"
+        )
+    return array.channels
+
+
+def _info(path: Path) -> soundfile._SoundFileInfo:
+    if not path.exists():
+        raise RecordingError(f"{path}: no such file; check the path")
+    if path.is_dir():
+        raise RecordingError(f"{path}: is a folder; give the recordings in it, for example {path}/*.wav")
+    if path.stat().st_size == 0:
+        raise RecordingError(f"{path}: is empty (0 bytes); leave it out or copy it again")
+    try:
+        return soundfile.info(path)
+    except (soundfile.LibsndfileError, OSError, RuntimeError) as reason:
+        message = str(reason).replace(f"Error opening {str(path)!r}: ", "").strip()
+        raise RecordingError(f"{path}: unreadable header ({message}); WAV, W64, RF64 and FLAC can be read") from reason
+
+
+def pattern_expression(pattern: str) -> re.Pattern[str]:
+    """`AMAR*.{channel}.*.wav` to a regular expression with one named group; `*` matches anything."""
+    if pattern.count("{channel}") != 1:
+        raise ArrayError(f"file_pattern = {pattern!r} must hold {{channel}} once, as in 'AMAR*.{{channel}}.*.wav'")
+    parts = re.split(r"(\*|\{channel\})", pattern)
+    table = {"*": "(.*?)", "{channel}": r"(?P<channel>\d+)"}
+    return re.compile("".join(table.get(part, re.escape(part)) for part in parts) + "$")
+
+
+def _files_of_all_channels(path: Path, array: HydrophoneArray) -> tuple[Path, ...]:
+    """The file of each hydrophone: same name but for the channel number."""
+    expression = pattern_expression(str(array.file_pattern))
+    match = expression.match(path.name)
+    if match is None:
+        raise RecordingError(f"{path}: does not fit file_pattern {array.file_pattern!r} of array {array.name!r}")
+    digits = match.span("channel")
+    width = len(match["channel"])
+    files = []
+    for channel in array.channels:
+        number = str(channel + 1).zfill(width) if match["channel"].startswith("0") else str(channel + 1)
+        file = path.with_name(path.name[: digits[0]] + number + path.name[digits[1] :])
+        if not file.exists():
+            raise RecordingError(f"{file}: no file for channel {channel + 1}; every hydrophone needs its file")
+        files.append(file)
+    return tuple(files)
+
+
+def group_recordings(paths: list[Path], array: HydrophoneArray | None) -> list[Path]:
+    """One path per recording: of files that are channels of one recording, the first."""
+    if array is None or array.file_pattern is None:
+        return paths
+    expression = pattern_expression(array.file_pattern)
+    seen: dict[str, Path] = {}
+    for path in paths:
+        match = expression.match(path.name)
+        key = str(path.parent / expression.sub("", path.name)) if match is None else _without_channel(path, match)
+        seen.setdefault(key, path)
+    return list(seen.values())
+
+
+def _without_channel(path: Path, match: re.Match[str]) -> str:
+    begin, end = match.span("channel")
+    return str(path.with_name(path.name[:begin] + "#" + path.name[end:]))
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of a recording with the margins that its analysis needs.
+
+    Args:
+        samples: `[channel, time]`.
+        first_sample: where it begins in the recording (at `RATE_HZ`).
+        core: (begin, end) in samples of the recording: events that begin here belong to this segment.
+    """
+
+    samples: Samples
+    first_sample: int
+    core: tuple[int, int]
+
+
+def segments(recording: Recording, core: int, lead: int, tail: int) -> Iterator[Segment]:
+    """Cut a stream into overlapping segments of `lead + core + tail` samples at `RATE_HZ`.
+
+    Cores tile the recording however long the blocks of the file are, so results do not depend on them.
+    """
+    buffer = np.zeros((recording.num_channels, 0), np.float32)
+    offset = begin = 0
+    pending: list[Samples] = []
+    waiting = 0
+    for block in recording.blocks():
+        pending.append(block)
+        waiting += block.shape[1]
+        while offset + buffer.shape[1] + waiting >= begin + core + tail:
+            buffer, pending, waiting = np.concatenate([buffer, *pending], axis=1), [], 0
+            left = max(0, begin - lead)
+            piece = buffer[:, left - offset : begin + core + tail - offset]
+            yield Segment(piece, left, (begin, begin + core))
+            begin += core
+            keep = max(0, begin - lead)
+            buffer, offset = buffer[:, keep - offset :], keep
+    buffer = np.concatenate([buffer, *pending], axis=1)
+    end = offset + buffer.shape[1]
+    while begin < end:
+        left, right = max(0, begin - lead), min(end, begin + core + tail)
+        yield Segment(buffer[:, left - offset : right - offset], left, (begin, min(end, begin + core)))
+        begin += core

@@ -1,0 +1,95 @@
+"""From masks to call events: when, in which band, how likely.
+
+Pure array work on shares `[frequency, frame]`; frames and bins are those of `spectrogram`. An event is a
+run of frames whose call-dominated bins add up to enough, closed over short gaps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from whalefinder.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class EventSettings:
+    """How masks become events; chosen on the dev recordings (`docs/experiments.md`).
+
+    Args:
+        share: bins count as call from this call share on.
+        start: bins per frame (smoothed) that an event must reach once.
+        keep: bins per frame that hold it.
+        gap_s: shorter silences do not end an event.
+        min_s: shorter events are dropped.
+        min_probability: events below it are not reported as calls.
+    """
+
+    share: float = 0.35
+    start: float = 1.5
+    keep: float = 0.5
+    gap_s: float = 0.4
+    min_s: float = 0.06
+    min_probability: float = 0.5
+
+
+@dataclass(frozen=True)
+class Event:
+    """A candidate call: frames [begin, end), its band, and the figures that its probability rests on."""
+
+    begin: int
+    end: int
+    low_hz: float
+    high_hz: float
+    evidence: dict[str, float]
+
+
+SMOOTH_FRAMES = 5
+
+
+def activity(call_share: Floats, settings: EventSettings) -> Floats:
+    """Call-dominated bins per frame, each weighted by its share, smoothed. `[frequency, frame]` → `[frame]`."""
+    kept = np.where(call_share >= settings.share, call_share, 0.0).sum(axis=0)
+    smooth: Floats = ndimage.uniform_filter1d(kept, SMOOTH_FRAMES, mode="constant").astype(np.float32)
+    return smooth
+
+
+def find_events(call_share: Floats, settings: EventSettings) -> list[Event]:
+    """Every event in the mask `[frequency, frame]`, in order of time."""
+    level = activity(call_share, settings)
+    active = level >= settings.keep
+    gap = max(1, round(settings.gap_s / FRAME_S))
+    closed = ndimage.binary_closing(np.pad(active, gap), np.ones(gap + 1))[gap:-gap] | active
+    labels, count = ndimage.label(closed)
+    events = []
+    for index, (span,) in enumerate(ndimage.find_objects(labels), start=1):
+        inside = labels[span] == index
+        if not inside.any() or level[span].max() < settings.start:
+            continue
+        frames = np.flatnonzero(active[span]) + span.start
+        begin, end = int(frames[0]), int(frames[-1]) + 1
+        if (end - begin) * FRAME_S >= settings.min_s:
+            events.append(_describe(call_share[:, begin:end], begin, end, level[begin:end], settings))
+    del count
+    return events
+
+
+def _describe(share: Floats, begin: int, end: int, level: Floats, settings: EventSettings) -> Event:
+    kept = np.where(share >= settings.share, share, 0.0)
+    by_bin = np.cumsum(kept.sum(axis=1))
+    total = max(float(by_bin[-1]), 1e-9)
+    low, high = np.searchsorted(by_bin, [0.01 * total, 0.99 * total])
+    strong = share[share >= settings.share]
+    evidence = {
+        "log_area": float(np.log(max(total, 1e-3))),
+        "log_peak": float(np.log(max(float(level.max()), 1e-3))),
+        "mean_share": float(strong.mean()) if strong.size else 0.0,
+        "log_seconds": float(np.log((end - begin) * FRAME_S)),
+        "density": float(np.log(total / (end - begin) + 1e-3)),
+    }
+    return Event(begin, end, (FIRST_BIN + int(low) - 0.5) * BIN_HZ, (FIRST_BIN + int(high) + 0.5) * BIN_HZ, evidence)

@@ -1,0 +1,81 @@
+"""The limit: how exact a bearing can be at all (Cramér-Rao), for a given array, call and noise.
+
+Formulas: bearing.md §3.1, the Slepian-Bangs bound with the call's waveform unknown.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whalefinder import spectrogram
+from whalefinder.geometry import Floats, HydrophoneArray, direction, tangents
+from whalefinder.steering import geometry_covariance
+
+
+@dataclass(frozen=True)
+class TypicalCall:
+    """A call of `seconds` with a flat spectrum from `low_hz` to `high_hz`, `snr_db` at one hydrophone in that band."""
+
+    low_hz: float = 1000.0
+    high_hz: float = 6000.0
+    seconds: float = 0.7
+    snr_db: float = 0.0
+
+    @property
+    def sharpness(self) -> float:
+        """κ = (2π f_rms)² · 2 B T · SNR, s⁻²."""
+        mean_square = (self.high_hz**3 - self.low_hz**3) / 3 / (self.high_hz - self.low_hz)
+        bandwidth = self.high_hz - self.low_hz
+        return (2 * math.pi) ** 2 * mean_square * 2 * bandwidth * self.seconds * 10 ** (self.snr_db / 10)
+
+
+def expected_covariance(array: HydrophoneArray, u: Floats, call: TypicalCall) -> Floats:
+    """Best possible covariance `[2, 2]` rad² in (level, up), white noise, plus the errors of the array file.
+
+    J = κ / c² Uᵀ (Σ r̃ r̃ᵀ) U with r̃ the positions about their mean. Axes that the array cannot see get π².
+    """
+    centred = array.positions_m - array.positions_m.mean(axis=0)
+    basis = np.stack(tangents(u), axis=1)
+    information = call.sharpness / array.sound_speed_m_s**2 * basis.T @ (centred.T @ centred) @ basis
+    values, vectors = np.linalg.eigh(information)
+    return (vectors / np.maximum(values, 1 / np.pi**2)) @ vectors.T + geometry_covariance(array, u)
+
+
+def expected_error_deg(array: HydrophoneArray, azimuth_deg: float, elevation_deg: float, call: TypicalCall) -> float:
+    """Median great-circle error of the best estimator, degrees (1.177 σ for a round error)."""
+    covariance = expected_covariance(array, direction(math.radians(azimuth_deg), math.radians(elevation_deg)), call)
+    return math.degrees(1.177 * math.sqrt(np.trace(covariance) / 2))
+
+
+def cramer_rao(call: Tensor, noise: Tensor, array: HydrophoneArray, u: Floats) -> Floats:
+    """Bound on the covariance `[2, 2]` rad² for a call and noise that are known exactly.
+
+    Args:
+        call: power of the call `[frequency, frame]` at one hydrophone.
+        noise: covariance of the noise `[channel, channel, frequency, cell]`.
+
+    J = 2 Σ |S|² Re[dᴴ (Q⁻¹ - Q⁻¹a aᴴQ⁻¹ / aᴴQ⁻¹a) d], d = -j2πf diag(a) ∂τ/∂θ; overlapping frames are
+    counted once.
+    """
+    frames = call.shape[-1]
+    power = torch.nn.functional.pad(call.double(), (0, -frames % spectrogram.CELL_FRAMES))
+    power = power.unflatten(-1, (-1, spectrogram.CELL_FRAMES)).sum(-1)  # [frequency, cell]
+    inverse = torch.linalg.inv(noise.permute(2, 3, 0, 1).to(torch.complex128))
+    omega = 2 * math.pi * spectrogram.frequencies_hz().double()
+    delays = torch.from_numpy(array.delays_s(u))
+    slopes = torch.from_numpy(np.stack([array.delays_s(t) for t in tangents(u)]))  # [axis, channel]
+    a = torch.polar(torch.ones(len(omega), len(delays), dtype=torch.float64), -omega[:, None] * delays)
+    d = -1j * omega[:, None, None] * a[:, None] * slopes  # [frequency, axis, channel]
+    qa = torch.einsum("ftmn,fn->ftm", inverse, a)
+    qd = torch.einsum("ftmn,fin->ftim", inverse, d)
+    straight = torch.einsum("fim,ftjm->ftij", d.conj(), qd).real
+    cross = torch.einsum("fim,ftm->fti", d.conj(), qa)
+    den = torch.einsum("fm,ftm->ft", a.conj(), qa).real
+    lost = (cross[..., :, None] * cross[..., None, :].conj()).real / den[..., None, None]
+    information = 2 * (power[..., None, None] * (straight - lost)).sum((0, 1)) / (spectrogram.WINDOW / spectrogram.HOP)
+    return np.asarray(np.linalg.inv(information.numpy()))

@@ -1,0 +1,142 @@
+"""Pictures: a recording with its calls, an array with what it can see, a training curve."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from whalefinder.geometry import Floats, HydrophoneArray
+from whalefinder.limit import TypicalCall, expected_error_deg
+from whalefinder.locate import Detection, Stretch
+from whalefinder.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S, NUM_BINS
+from whalefinder.tables import writing
+
+MAX_COLUMNS = 2400
+INK, CALL_COLOUR, OTHER_COLOUR = "#1b2a3a", "#ff6b35", "#8a97a6"
+
+
+class Picture:
+    """Collects a recording's spectrogram as it streams by, at most `MAX_COLUMNS` wide whatever its length."""
+
+    def __init__(self, duration_s: float) -> None:
+        frames = max(1, int(np.ceil(duration_s / FRAME_S)) + 2)
+        self.per_column = max(1, int(np.ceil(frames / MAX_COLUMNS)))
+        columns = int(np.ceil(frames / self.per_column))
+        self.level_db = np.full((NUM_BINS, columns), np.nan, np.float32)
+        self.call_share = np.zeros((NUM_BINS, columns), np.float32)
+        self.duration_s = duration_s
+
+    def add(self, stretch: Stretch) -> None:
+        """Take the loudest level and the highest call share of the frames that fall into each column."""
+        columns = (stretch.first_frame + np.arange(stretch.level_db.shape[1])) // self.per_column
+        starts = np.flatnonzero(np.diff(columns, prepend=-1))
+        if not len(starts):
+            return
+        target = np.minimum(columns[starts], self.level_db.shape[1] - 1)
+        level = np.maximum.reduceat(stretch.level_db, starts, axis=1)
+        share = np.maximum.reduceat(stretch.call_share, starts, axis=1)
+        self.level_db[:, target] = np.fmax(self.level_db[:, target], level)
+        self.call_share[:, target] = np.maximum(self.call_share[:, target], share)
+
+    def save(self, path: Path, title: str, detections: list[Detection], with_bearing: bool) -> None:
+        """Spectrogram with the calls' mask above, bearing against time with error bars below."""
+        rows = 3 if with_bearing else 1
+        figure, axes = plt.subplots(
+            rows, 1, figsize=(12, 3.6 + 2.2 * (rows - 1)), sharex=True, squeeze=False, height_ratios=[2.2, 1, 1][:rows]
+        )
+        top = axes[0, 0]
+        self._draw_spectrogram(top, title, detections)
+        if with_bearing:
+            _draw_angles(axes[1, 0], detections, "azimuth_deg", "azimuth_sd_deg", "azimuth (° from north)")
+            _draw_angles(axes[2, 0], detections, "elevation_deg", "elevation_sd_deg", "elevation (°)")
+            axes[1, 0].set_ylim(0, 360)
+            axes[1, 0].set_yticks([0, 90, 180, 270, 360], ["N", "E", "S", "W", "N"])
+        axes[-1, 0].set_xlabel("time (s)")
+        axes[-1, 0].set_xlim(0, self.duration_s)
+        figure.tight_layout()
+        with writing(path):
+            figure.savefig(path, dpi=110)
+        plt.close(figure)
+
+    def _draw_spectrogram(self, axis: plt.Axes, title: str, detections: list[Detection]) -> None:
+        extent = (0.0, self.level_db.shape[1] * self.per_column * FRAME_S, FIRST_BIN * BIN_HZ / 1e3, (FIRST_BIN + NUM_BINS) * BIN_HZ / 1e3)
+        seen = self.level_db[np.isfinite(self.level_db)]
+        low, high = np.percentile(seen, [5, 99.7]) if seen.size else (-100, 0)
+        image = axis.imshow(self.level_db, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=low, vmax=high)
+        axis.figure.colorbar(image, ax=axis, pad=0.01, label="level (dB re full scale)")
+        if (self.call_share > 0.5).any():
+            axis.contour(self.call_share, [0.5], extent=extent, colors="#7ce0ff", linewidths=0.6)
+        for call in detections:
+            colour = CALL_COLOUR if call.label != "other" else OTHER_COLOUR
+            box = plt.Rectangle(
+                (call.begin_s, call.low_hz / 1e3), call.end_s - call.begin_s, (call.high_hz - call.low_hz) / 1e3,
+                fill=False, edgecolor=colour, linewidth=1.4,
+            )
+            axis.add_patch(box)
+        calls = sum(call.label != "other" for call in detections)
+        axis.set_title(f"{title}: {calls} call{'s' * (calls != 1)}", loc="left", color=INK)
+        axis.set_ylabel("frequency (kHz)")
+
+
+def _draw_angles(axis: plt.Axes, detections: list[Detection], name: str, error: str, label: str) -> None:
+    with_angle = [d for d in detections if d.bearing is not None and getattr(d.bearing, name) is not None]
+    for detection in with_angle:
+        colour = CALL_COLOUR if detection.label != "other" else OTHER_COLOUR
+        middle = (detection.begin_s + detection.end_s) / 2
+        sd = getattr(detection.bearing, error) or 0.0
+        axis.errorbar(middle, getattr(detection.bearing, name), yerr=sd, fmt="o", color=colour, markersize=4, capsize=3)
+    axis.set_ylabel(label)
+    axis.grid(alpha=0.25)
+
+
+def draw_array(array: HydrophoneArray, path: Path) -> None:
+    """Plan and side view of the hydrophones, and the expected error of a typical call around the compass."""
+    figure, axes = plt.subplots(1, 3, figsize=(13, 4.2))
+    for axis, (a, b), names in zip(axes, ((0, 1), (0, 2)), (("east", "north"), ("east", "up")), strict=False):
+        _draw_phones(axis, array, a, b, names)
+    azimuth = np.arange(0, 360, 3)
+    for elevation, colour in ((-2, "#0b6e99"), (-20, "#ff6b35"), (-60, "#6a994e")):
+        errors = [expected_error_deg(array, float(az), float(elevation), TypicalCall()) for az in azimuth]
+        axes[2].plot(azimuth, np.minimum(errors, 90), color=colour, label=f"elevation {elevation}°")
+    axes[2].set(xlabel="azimuth (° from north)", ylabel="expected error (°)", yscale="log", title="typical call, SNR 0 dB")
+    axes[2].set_xticks([0, 90, 180, 270, 360], ["N", "E", "S", "W", "N"])
+    axes[2].grid(alpha=0.25, which="both")
+    axes[2].legend(frameon=False)
+    figure.suptitle(f"{array.name}: {array.num_channels} hydrophones, {array.shape}", x=0.02, ha="left", color=INK)
+    figure.tight_layout()
+    with writing(path):
+        figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def _draw_phones(axis: plt.Axes, array: HydrophoneArray, a: int, b: int, names: tuple[str, str]) -> None:
+    positions: Floats = array.positions_m
+    axis.scatter(positions[:, a], positions[:, b], s=60, color=CALL_COLOUR, zorder=3)
+    for channel, position in zip(array.channels, positions, strict=True):
+        axis.annotate(f" {channel + 1}", (position[a], position[b]), color=INK)
+    reach = 0.6 * array.aperture_m
+    axis.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel=f"{names[0]} (m)", ylabel=f"{names[1]} (m)", aspect="equal")
+    axis.grid(alpha=0.25)
+
+
+def draw_curve(curve: Path, path: Path) -> None:
+    """Training and validation loss against steps, from `curve.csv`."""
+    with curve.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    figure, axis = plt.subplots(figsize=(7, 4))
+    for name in rows[0]:
+        if name != "step":
+            axis.plot([int(r["step"]) for r in rows], [float(r[name]) for r in rows], marker="o", markersize=3, label=name.replace("_", " "))
+    axis.set(xlabel="step", ylabel="divergence (nats per bin)", yscale="log")
+    axis.grid(alpha=0.25, which="both")
+    axis.legend(frameon=False)
+    figure.tight_layout()
+    with writing(path):
+        figure.savefig(path, dpi=110)
+    plt.close(figure)

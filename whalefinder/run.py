@@ -1,0 +1,128 @@
+"""A run over many recordings: one bad file never ends it, and never goes unsaid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from whalefinder.arrays import load_array
+from whalefinder.audio import Recording, group_recordings, open_recording
+from whalefinder.errors import OutputError, RecordingError
+from whalefinder.events import EventSettings
+from whalefinder.geometry import HydrophoneArray
+from whalefinder.locate import Detection, Locator
+from whalefinder.networks import load_network
+from whalefinder.tables import CsvWriter, parse_formats, safe_stem, write_others
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of `whalefinder locate`, as on the command line."""
+
+    formats: str = "csv"
+    weights: Path | None = None
+    time_format: str | None = None
+    min_probability: float | None = None
+    all_events: bool = False
+    pictures: bool = True
+
+
+@dataclass
+class Summary:
+    """What a run did."""
+
+    recordings: int = 0
+    calls: int = 0
+    failures: int = 0
+    hours: float = 0.0
+
+
+Report = Callable[[float, float, str], None]
+
+
+def run_locate(
+    paths: list[Path],
+    array_path: Path | None,
+    out: Path,
+    options: RunOptions,
+    report: Report = lambda done_s, total_s, note: None,
+    say: Callable[[str], None] = print,
+) -> Summary:
+    """Locate the calls of many recordings into `out`.
+
+    Args:
+        report: called with (seconds done, seconds in all, note).
+        say: takes warnings and problems, one line each.
+
+    Raises:
+        ArrayError, OptionError, ModelError, OutputError: nothing can go on. Recordings that cannot be
+        read are said and counted in `Summary.failures` instead.
+    """
+    formats = parse_formats(options.formats)
+    array = load_array(array_path) if array_path else None
+    settings = EventSettings()
+    if options.min_probability is not None:
+        settings = replace(settings, min_probability=options.min_probability)
+    locator = Locator(array, load_network(options.weights), settings, all_events=options.all_events)
+    summary = Summary()
+    table = CsvWriter(out / "detections.csv")
+    opened = _open_all(group_recordings(paths, array), array, options.time_format, summary, say)
+    total_s = sum(recording.duration_s for recording in opened)
+    if array is None and any(r.num_channels > 1 for r in opened):
+        say("no --array: each channel is scored alone and the best one counts, without a bearing")
+    found: list[Detection] = []
+    done_s = 0.0
+    try:
+        for recording in opened:
+            found += _one(recording, locator, table, out, options, lambda s, d=done_s: report(d + s, total_s, recording.name))
+            done_s += recording.duration_s
+            report(done_s, total_s, recording.name)
+            for problem in recording.problems:
+                say(f"problem: {problem}")
+            summary.failures += len(recording.problems)
+            summary.recordings += 1
+    finally:
+        table.close()
+        write_others(found, out, formats)
+    summary.calls = sum(detection.label != "other" for detection in found)
+    summary.hours = done_s / 3600
+    return summary
+
+
+def _open_all(
+    paths: list[Path], array: HydrophoneArray | None, time_format: str | None, summary: Summary, say: Callable[[str], None]
+) -> list[Recording]:
+    opened = []
+    for path in paths:
+        try:
+            recording = open_recording(path, array, time_format=time_format)
+        except RecordingError as reason:
+            say(f"problem: {reason}")
+            summary.failures += 1
+            continue
+        for warning in recording.warnings:
+            say(f"warning: {warning}")
+        opened.append(recording)
+    return opened
+
+
+def _one(
+    recording: Recording, locator: Locator, table: CsvWriter, out: Path, options: RunOptions, seconds: Callable[[float], None]
+) -> list[Detection]:
+    from whalefinder.plots import Picture
+
+    picture = Picture(recording.duration_s)
+    found: list[Detection] = []
+    try:
+        for stretch in locator.stream(recording):
+            table.write(stretch.detections)
+            found += stretch.detections
+            picture.add(stretch)
+            seconds(stretch.seconds_done)
+    except OutputError:
+        raise
+    finally:
+        if options.pictures:
+            picture.save(out / f"{safe_stem(recording.name)}.png", recording.name, found, locator.array is not None)
+    return found

@@ -1,0 +1,114 @@
+"""Writing simulated recordings to disk: the sound, the array file, the truth as a table."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from whalefinder.arrays import save_array
+from whalefinder.errors import OptionError, RecordingError
+from whalefinder.geometry import HydrophoneArray
+from whalefinder.sea import Boat, Call, Faults, Scene, SimulatedRecording, TrueCall, simulate
+from whalefinder.sea.boats import random_boat
+from whalefinder.sea.calls import random_call
+from whalefinder.sea.propagation import Path as Course
+from whalefinder.spectrogram import RATE_HZ
+from whalefinder.tables import writing
+
+PEAK = 0.5
+SOUND_FILES = {".wav", ".flac", ".w64"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `whalefinder simulate` is asked for."""
+
+    seconds: float = 30.0
+    calls: int = 4
+    boats: int = 2
+    snr_db: float = 5.0
+    sir_db: float | None = -5.0
+    surface_coefficient: float = 0.0
+    roughness_m: float = 0.0
+    diffuse: bool = False
+    faults: Faults = Faults()
+    calls_from: Path | None = None
+
+
+def draw_scene(plan: Plan, array: HydrophoneArray, seed: int) -> Scene:
+    """A scene as planned: calls at even times from one swimming animal, boats that pass at 30-150 m."""
+    rng = np.random.default_rng([seed, 7])
+    depth = array.depth_m or 0.0
+    distance, azimuth = rng.uniform(80, 400), rng.uniform(0, 2 * np.pi)
+    heading = rng.uniform(0, 2 * np.pi)
+    swim = Course(
+        (distance * np.sin(azimuth), distance * np.cos(azimuth), depth - rng.uniform(3, 30)),
+        (2 * np.sin(heading), 2 * np.cos(heading), 0.0),
+    )
+    sounds = _sounds(plan, rng)
+    slot = plan.seconds / max(1, plan.calls)
+    calls = []
+    for k, (kind, sound) in enumerate(sounds):
+        sound = sound[: int(0.8 * slot * RATE_HZ)]
+        spare = slot - len(sound) / RATE_HZ
+        calls.append(Call(sound, swim, k * slot + rng.uniform(0.3, 0.7) * spare, plan.snr_db, kind))
+    boats = tuple(crossing_boat(rng, plan.seconds, depth) for _ in range(plan.boats))
+    return Scene(
+        array, plan.seconds, tuple(calls), boats, plan.sir_db if boats else None, plan.surface_coefficient,
+        plan.roughness_m, plan.diffuse, plan.faults,
+    )  # fmt: skip
+
+
+def crossing_boat(rng: np.random.Generator, seconds: float, depth_m: float) -> Boat:
+    """A simulated boat that passes the array once during the recording."""
+    nearest, azimuth, speed = rng.uniform(30, 150), rng.uniform(0, 2 * np.pi), rng.uniform(4, 12)
+    velocity = np.array([np.cos(azimuth), -np.sin(azimuth), 0.0]) * speed * rng.choice([-1, 1])
+    closest = np.array([nearest * np.sin(azimuth), nearest * np.cos(azimuth), depth_m - 1.0])
+    start = closest - velocity * rng.uniform(0.2, 0.8) * seconds
+    return Boat(random_boat(rng, min(seconds, 20.0)), Course(tuple(start), tuple(velocity)))
+
+
+def _sounds(plan: Plan, rng: np.random.Generator) -> list[tuple[str, np.ndarray]]:
+    if plan.calls_from is None:
+        return [random_call(rng) for _ in range(plan.calls)]
+    if not plan.calls_from.is_dir():
+        raise OptionError(f"--calls-from {plan.calls_from}: no such folder; give a folder of WAV or FLAC clips")
+    files = sorted(p for p in plan.calls_from.iterdir() if p.suffix.lower() in SOUND_FILES)
+    if not files:
+        raise OptionError(f"--calls-from {plan.calls_from}: holds no WAV or FLAC clips")
+    return [(file.stem, read_clip(file)) for file in (files[int(i)] for i in rng.integers(len(files), size=plan.calls))]
+
+
+def read_clip(path: Path) -> np.ndarray:
+    """First channel of a clip at `RATE_HZ`. → `[time]`."""
+    try:
+        samples, rate = soundfile.read(path, dtype="float64", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as reason:
+        raise RecordingError(f"{path}: cannot read the clip ({reason})") from reason
+    return np.asarray(soxr.resample(samples[:, 0], rate, RATE_HZ))
+
+
+def write_simulation(scene: Scene, seed: int, out: Path, name: str = "simulated") -> SimulatedRecording:
+    """Write `NAME.wav`, `array.toml` (without the faults: that is the point) and `truth.csv` to `out`."""
+    sea = simulate(scene, seed)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        scaled = sea.samples.T * (PEAK / np.abs(sea.samples).max())
+        soundfile.write(out / f"{name}.wav", scaled, RATE_HZ, subtype="PCM_24")
+        save_array(scene.array, out / "array.toml")
+        write_truth(sea.truth, out / "truth.csv")
+    return sea
+
+
+def write_truth(truth: tuple[TrueCall, ...], path: Path) -> None:
+    """One row per true call: times at the array, direction, range, levels."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.DictWriter(file, list(TrueCall.__dataclass_fields__))
+        rows.writeheader()
+        for call in truth:
+            rows.writerow({k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(call).items()})

@@ -1,0 +1,76 @@
+"""When a recording began, from the name its recorder gave it.
+
+Names are read as UTC, the norm of the field; the file's modification time is never used. Patterns follow
+PAMGuard's list and the recorders' manuals (SoundTrap, AudioMoth, icListen, AMAR, RTSys, Song Meter, …).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from whalefinder.errors import OptionError
+
+# (regular expression, strptime format), the most telling first. Digits must not continue on either side.
+PATTERNS = (
+    (r"\d{4}_\d{2}_\d{2}_\d{2}_\d{2}_\d{2}", "%Y_%m_%d_%H_%M_%S"),
+    (r"\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2}", "%Y-%m-%d_%H-%M-%S"),
+    (r"\d{4}\.\d{2}\.\d{2}_\d{2}\.\d{2}\.\d{2}", "%Y.%m.%d_%H.%M.%S"),
+    (r"\d{8}T\d{6}", "%Y%m%dT%H%M%S"),
+    (r"\d{8}_\d{6}_\d{3,6}", "%Y%m%d_%H%M%S_%f"),
+    (r"\d{8}[_$-]\d{6}", "%Y%m%d#%H%M%S"),
+    (r"\d{14}", "%Y%m%d%H%M%S"),
+    (r"\d{6}[_-]\d{6}", "%y%m%d#%H%M%S"),
+    (r"\d{5}[_-]\d{6}", "%y%j#%H%M%S"),
+    (r"\d{12}", "%y%m%d%H%M%S"),
+)
+AMBIGUOUS = {"%y%m%d#%H%M%S", "%y%j#%H%M%S", "%y%m%d%H%M%S"}
+"""Two-digit years: the same digits could be day, month, year."""
+
+
+@dataclass(frozen=True)
+class StartTime:
+    """UTC start, or None with the reason; `warning` where the name could be read otherwise."""
+
+    utc: datetime | None
+    warning: str | None = None
+
+
+def start_time(name: str, time_format: str | None = None) -> StartTime:
+    """Start time from a file name (no folder).
+
+    Args:
+        time_format: a strptime format that the whole stem or a part of it matches; overrides the list.
+
+    >>> start_time("AMAR173.4.20190920T163858Z.wav").utc.isoformat()
+    '2019-09-20T16:38:58+00:00'
+    """
+    if time_format is not None:
+        return StartTime(_by_format(name, time_format))
+    for pattern, layout in PATTERNS:
+        for match in re.findall(rf"(?<!\d){pattern}(?!\d)", name):
+            text = re.sub(r"[_$-]", "#", match) if "#" in layout else match
+            try:
+                found = datetime.strptime(text, layout).replace(tzinfo=UTC)
+            except ValueError:
+                continue
+            if not 1970 <= found.year <= 2100:
+                continue
+            warning = None
+            if layout in AMBIGUOUS:
+                warning = f"{name}: start read as {found:%Y-%m-%d %H:%M:%S} UTC from {match}; if wrong give --time-format"
+            return StartTime(found, warning)
+    return StartTime(None, f"{name}: no start time in the name; start_utc stays empty, or give --time-format")
+
+
+def _by_format(name: str, time_format: str) -> datetime:
+    # Try every stretch of the name: recorders put serial numbers before and channel numbers after.
+    for begin in range(len(name)):
+        for end in range(len(name), begin, -1):
+            try:
+                found = datetime.strptime(name[begin:end], time_format)
+            except ValueError:
+                continue
+            return found if found.tzinfo else found.replace(tzinfo=UTC)
+    raise OptionError(f"--time-format {time_format!r} fits no part of {name!r}; example: %Y%m%d_%H%M%S")
