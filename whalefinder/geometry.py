@@ -187,6 +187,23 @@ def travel_times_s(positions_m: ArrayLike, source_m: ArrayLike, sound_speed_m_s:
     return np.linalg.norm(offsets, axis=-1) / sound_speed_m_s
 
 
+def direction_from_tdoa(positions_m: ArrayLike, pairs: ArrayLike, tdoa_s: ArrayLike) -> Floats:
+    """Least-squares plane-wave direction from time differences; the sound speed cancels.
+
+    Args:
+        positions_m: `[channel, 3]`, not all in one plane.
+        pairs: `[pair, 2]` channels (i, j), from 0.
+        tdoa_s: `[..., pair]` seconds, τ_i - τ_j = (r_j - r_i) · u / c.
+
+    Shape:
+        → unit vectors `[..., 3]`.
+    """
+    positions, index = np.asarray(positions_m, float), np.asarray(pairs, int)
+    baselines = positions[index[:, 1]] - positions[index[:, 0]]
+    u = np.asarray(tdoa_s, float) @ np.linalg.pinv(baselines).T
+    return u / np.maximum(np.linalg.norm(u, axis=-1, keepdims=True), 1e-300)
+
+
 def attitude(heading_deg: float, pitch_deg: float, roll_deg: float) -> Floats:
     """Rotation `[3, 3]` from the array's axes (starboard, forward, up) to (east, north, up).
 

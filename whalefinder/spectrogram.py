@@ -20,10 +20,10 @@ BIN_HZ = RATE_HZ / WINDOW  # 46.875 Hz
 FRAME_S = HOP / RATE_HZ
 CELL_FRAMES = 8  # frames that share one noise covariance: 85 ms
 LEVEL_FRAMES = 188  # half width of the level normalisation: 2 s
-SHORT_CELLS, LONG_CELLS = 1.5, 8.0  # e-folding of the covariance: 0.13 s follows boats, 0.68 s is steadier
-GAP_CELLS = 2  # cells on either side that a covariance "around" leaves out
-LOADING = 0.02  # share of the mean power added to the diagonal of a covariance
-FEATURES = ("contrast", "level", "whitened_short", "whitened_around", "whitened_long")
+SHORT_CELLS, LONG_CELLS = 1.5, 6.0  # e-folding of the covariance: 0.13 s follows boats, 0.5 s is steadier
+GAP_CELLS = 2  # what is nearer than this does not count as usual, so that a call does not null itself
+LOADING = 0.002  # share of the mean power added to the diagonal of a covariance of up to 4 hydrophones
+FEATURES = ("contrast", "level", "whitened_short", "whitened_long")
 FLOOR = 1e-20
 
 
@@ -113,7 +113,8 @@ def covariance(
     """Noise covariance of every cell, followed over time.
 
     Q = Σ w x xᴴ / Σ w over a two-sided exponential window (without its middle, where `gap_cells` > 0), plus
-    `loading` of the mean power on the diagonal, so that it can be inverted with few frames.
+    `loading` of the mean power on the diagonal, so that it can be inverted with few frames; the more
+    hydrophones, the more loading. It also limits how deep a boat can be nulled, so it is small.
 
     Shape:
         complex `[..., channel, frequency, frame]` → `[..., channel, channel, frequency, cell]`.
@@ -126,7 +127,9 @@ def _smoothed(products: Tensor, total: Tensor, e_folding_cells: float, gap_cells
     total = smooth_over_cells(total, e_folding_cells, gap_cells) + 1e-6
     q = q / total[..., None, None, :, :]
     level = torch.diagonal(q, dim1=-4, dim2=-3).real.mean(-1) + FLOOR
-    eye = torch.eye(q.shape[-3], device=q.device)[:, :, None, None]
+    channels = q.shape[-3]
+    eye = torch.eye(channels, device=q.device)[:, :, None, None]
+    loading = loading * max(1.0, channels / 4) ** 2
     return q + (loading * level)[..., None, None, :, :] * eye
 
 
@@ -166,19 +169,19 @@ def whiten(spectra: Tensor, lower: list[list[Tensor]]) -> Tensor:
 
 
 def whitened_powers(spectra: Tensor) -> list[Tensor]:
-    """xᴴQ⁻¹x / channels for Q over a short window, around the cell, and over a long one.
+    """xᴴQ⁻¹x / channels for Q from a short and from a long time before and after.
 
     About 1 for noise as usual, large for a sound from a new direction: a boat that was there before is
     nulled, a call is not. With one channel it is the power relative to its own local mean, so a single
     hydrophone works alike.
 
     Shape:
-        `[..., channel, frequency, frame]` → three of `[..., frequency, frame]`.
+        `[..., channel, frequency, frame]` → two of `[..., frequency, frame]`.
     """
     products, total = cell_outer_products(spectra)
     planes = []
-    for e_folding, gap in ((SHORT_CELLS, 0), (SHORT_CELLS, GAP_CELLS), (LONG_CELLS, 0)):
-        q = _smoothed(products, total, e_folding, gap, LOADING)
+    for e_folding in (SHORT_CELLS, LONG_CELLS):
+        q = _smoothed(products, total, e_folding, GAP_CELLS, LOADING)
         planes.append(power(whiten(spectra, cholesky(q))).mean(-3))
     return planes
 

@@ -1,0 +1,187 @@
+"""Accuracy: cells x methods, every figure from the same recordings in the same run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+
+from bench import peers
+from bench.scenes import SECONDS, Cell, recording_of
+from whalefinder import limit, spectrogram
+from whalefinder.audio import open_recording
+from whalefinder.events import Event
+from whalefinder.geometry import Floats, direction, great_circle_rad
+from whalefinder.locate import CALL, Locator, Masks, find_bearing, masks_of
+from whalefinder.networks import load_network
+from whalefinder.sea import SimulatedRecording
+
+BEYOND_DEG = 10.0
+
+
+@dataclass
+class Trial:
+    """One recording: error in degrees per method (180 = missed), extra calls, source clip, one σ of our fix."""
+
+    clip: str
+    errors: dict[str, float]
+    extra: int
+    bound_deg: float
+    sd_deg: float = np.nan
+    evidence: list[tuple[bool, dict[str, float]]] = field(default_factory=list)
+
+
+def run_trial(cell: Cell, split: str, number: int, with_peers: bool, weights: Path | None = None) -> Trial:
+    """Simulate one recording and let everyone at it."""
+    torch.set_num_threads(1)
+    scene, clip, sea = recording_of(cell, split, number)
+    truth, array = sea.truth[0], scene.array
+    true_u = direction(np.radians(truth.azimuth_deg), np.radians(truth.elevation_deg))
+    network = load_network(weights)
+
+    def error(u: Floats | None) -> float:
+        return 180.0 if u is None else float(np.degrees(great_circle_rad(true_u, u)))
+
+    errors: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scene.wav"
+        soundfile.write(path, (sea.samples / np.abs(sea.samples).max() / 2).T, spectrogram.RATE_HZ, subtype="FLOAT")
+        recording = open_recording(path, array)
+        stretches = list(Locator(array, network, all_events=True).stream(recording))
+    events = [d for s in stretches for d in s.detections]
+    calls = [d for d in events if d.label != "other"]
+    shared = [min(d.end_s, truth.end_s) - max(d.begin_s, truth.begin_s) for d in calls]
+    hit = calls[int(np.argmax(shared))] if calls and max(shared) > 0 else None
+    ours = None
+    if hit is not None and hit.bearing is not None and hit.bearing.elevation_deg is not None:
+        ours = direction(np.radians(hit.bearing.azimuth_deg), np.radians(hit.bearing.elevation_deg))
+    errors["ours"] = error(ours)
+    spectra, share, noise = _truth_of(sea)
+    begin = max(0, int(truth.begin_s / spectrogram.FRAME_S))
+    end = min(spectra.shape[-1], int(truth.end_s / spectrogram.FRAME_S) + 2)
+    event = Event(begin, end, 0.0, 0.0, {})
+    q = spectrogram.covariance(spectra, (1 - share).square(), spectrogram.SHORT_CELLS)
+    fix = find_bearing(Masks(spectra, share[None].repeat(3, 1, 1), q), event, array)
+    errors["true masks"] = error(None if fix is None else fix.u)
+    if with_peers:
+        errors |= {name: error(u) for name, u in _peers(spectra, sea, network, begin, end, array).items()}
+    bound = _bound(sea, noise, begin, end, array, true_u)
+    trial = Trial(clip, errors, len(calls) - (hit is not None), bound)
+    if hit is not None and hit.bearing is not None and hit.bearing.elevation_sd_deg is not None:
+        level = hit.bearing.azimuth_sd_deg * np.cos(np.radians(hit.bearing.elevation_deg or 0.0))
+        trial.sd_deg = float(np.sqrt((level**2 + hit.bearing.elevation_sd_deg**2) / 2))
+    for d in events:
+        overlap = min(d.end_s, truth.end_s) - max(d.begin_s, truth.begin_s)
+        trial.evidence.append((overlap > 0, d.evidence))
+    return trial
+
+
+def _truth_of(sea: SimulatedRecording) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    spectra, call, boats, ambient = (
+        spectrogram.stft(torch.from_numpy(x).float()) for x in (sea.samples, sea.calls, sea.boats, sea.ambient)
+    )
+    powers = [spectrogram.power(x).mean(0) for x in (call, boats, ambient)]
+    return spectra, powers[0] / sum(powers).clamp(min=1e-30), boats + ambient  # type: ignore[attr-defined]
+
+
+def _peers(spectra, sea, network, begin, end, array) -> dict[str, Floats]:
+    window = spectra[..., begin:end]
+    everything = torch.ones(window.shape[1:])
+    valid = torch.ones(spectrogram.NUM_BINS, dtype=torch.bool)
+    ours = masks_of(network, torch.from_numpy(sea.samples).float(), valid).shares[CALL, :, begin:end]
+    mask = (ours > 0.5).float()
+    band = _band(sea, begin, end)[:, None].expand_as(everything)
+    return {
+        "SRP-PHAT": peers.pyroomacoustics_direction("SRP", window, array),
+        "NormMUSIC": peers.pyroomacoustics_direction("NormMUSIC", window, array),
+        "GCC-PHAT": peers.gcc_phat(window, everything, array),
+        "call-free ML": peers.call_free_likelihood(spectra, begin, end, array),
+        "SRP, our mask": peers.srp_phat(window, mask, array),
+        "GCC, our mask": peers.gcc_phat(window, mask, array),
+        "SRP, true band": peers.srp_phat(window, band, array),
+        "GCC, true band": peers.gcc_phat(window, band, array),
+    }
+
+
+def _band(sea: SimulatedRecording, begin: int, end: int) -> torch.Tensor:
+    """Bins between the 2 % and 98 % points of the true call's energy, as a contour detector would give."""
+    call = spectrogram.stft(torch.from_numpy(sea.calls).float())[..., begin:end]
+    growth = spectrogram.power(call).sum((0, 2)).cumsum(0)
+    low, high = torch.searchsorted(growth, growth[-1] * torch.tensor([0.02, 0.98]))
+    index = torch.arange(spectrogram.NUM_BINS)
+    return ((index >= low) & (index <= high)).float()
+
+
+def _bound(sea, noise, begin, end, array, true_u) -> float:
+    """Median great-circle error at the Cramér-Rao bound with the true covariance, degrees."""
+    first = begin // spectrogram.CELL_FRAMES
+    q = spectrogram.covariance(noise, None, spectrogram.SHORT_CELLS)[..., first : -(-end // spectrogram.CELL_FRAMES)]
+    call = spectrogram.stft(torch.from_numpy(sea.calls).float())
+    power = spectrogram.power(call).mean(0)[:, first * spectrogram.CELL_FRAMES : end]
+    covariance = limit.cramer_rao(power, q, array, true_u)
+    return float(np.degrees(1.177 * np.sqrt(np.trace(covariance) / 2)))
+
+
+def run_cell(
+    cell: Cell, split: str, trials: int, *, with_peers: bool = True, weights: Path | None = None, workers: int = 2
+) -> list[Trial]:
+    """`trials` recordings of a cell, on `workers` processes."""
+    with ProcessPoolExecutor(workers) as pool:
+        jobs = [pool.submit(run_trial, cell, split, k, with_peers, weights) for k in range(trials)]
+        return [job.result() for job in jobs]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Median error, share beyond 10°, and 95 % intervals from a bootstrap over source clips."""
+
+    median: float
+    median_interval: tuple[float, float]
+    beyond: float
+    beyond_interval: tuple[float, float]
+
+
+def summarise(trials: list[Trial], method: str, seed: int = 0) -> Row:
+    """Bootstrap over clips, not over mixtures: twenty mixtures of one clip are not twenty calls."""
+    by_clip: dict[str, list[float]] = defaultdict(list)
+    for trial in trials:
+        by_clip[trial.clip].append(trial.errors[method])
+    groups = [np.array(values) for values in by_clip.values()]
+    everything = np.concatenate(groups)
+    rng = np.random.default_rng(seed)
+    medians, beyonds = [], []
+    for _ in range(1000):
+        drawn = np.concatenate([groups[i] for i in rng.integers(len(groups), size=len(groups))])
+        medians.append(np.median(drawn))
+        beyonds.append(np.mean(drawn > BEYOND_DEG))
+    return Row(
+        float(np.median(everything)),
+        tuple(np.quantile(medians, [0.025, 0.975])),
+        float(np.mean(everything > BEYOND_DEG)),
+        tuple(np.quantile(beyonds, [0.025, 0.975])),
+    )
+
+
+def extra_per_minute(trials: list[Trial]) -> float:
+    """Detections besides the one that is the call, per minute of recording."""
+    return sum(trial.extra for trial in trials) / (len(trials) * SECONDS / 60)
+
+
+METHODS = (
+    "ours",
+    "SRP-PHAT",
+    "NormMUSIC",
+    "GCC-PHAT",
+    "call-free ML",
+    "SRP, our mask",
+    "GCC, our mask",
+    "SRP, true band",
+    "GCC, true band",
+    "true masks",
+)

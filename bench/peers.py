@@ -1,0 +1,112 @@
+"""What others do with the same sound. Every peer is told the call's true window; we are not.
+
+pyroomacoustics' SRP-PHAT and NormMUSIC run as they are on a 2° grid below the horizon. The others are
+textbook methods in a few lines: GCC-PHAT with least squares, SRP-PHAT with a gate, and the whitened
+likelihood with a covariance from call-free sound.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyroomacoustics as pra
+import torch
+from torch import Tensor
+
+from whalefinder import spectrogram, steering
+from whalefinder.geometry import (
+    Floats,
+    HydrophoneArray,
+    azimuth_from_anticlockwise_east,
+    direction,
+    direction_from_tdoa,
+    equal_area_grid,
+    tangents,
+)
+from whalefinder.spectrogram import FIRST_BIN, NUM_BINS, RATE_HZ, WINDOW
+
+GRID_STEP_DEG = 2.0
+CALL_FREE_S = 2.0
+LAG_OVERSAMPLING = 16
+
+
+def pyroomacoustics_direction(name: str, spectra: Tensor, array: HydrophoneArray) -> Floats:
+    """`SRP` or `NormMUSIC` on the call's frames. Complex `[channel, frequency, frame]` → `[3]`."""
+    azimuth = np.radians(np.arange(0, 360, GRID_STEP_DEG))
+    colatitude = np.radians(np.arange(90, 180.1, GRID_STEP_DEG))
+    doa = pra.doa.algorithms[name](
+        array.positions_m.T, RATE_HZ, WINDOW, c=array.sound_speed_m_s, num_src=1, dim=3, azimuth=azimuth, colatitude=colatitude
+    )
+    full = np.zeros((array.num_channels, WINDOW // 2 + 1, spectra.shape[-1]), complex)
+    full[:, FIRST_BIN : FIRST_BIN + NUM_BINS] = spectra.numpy()
+    doa.locate_sources(full, freq_range=[500, 12_000])
+    az = azimuth_from_anticlockwise_east(doa.azimuth_recon[0])
+    return direction(az, np.pi / 2 - doa.colatitude_recon[0])
+
+
+def _pairs(array: HydrophoneArray) -> Floats:
+    return np.array(np.triu_indices(array.num_channels, 1)).T
+
+
+def _phat(spectra: Tensor, gate: Tensor, array: HydrophoneArray) -> np.ndarray:
+    """Sum of phase-only cross-spectra over the gated bins, complex `[pair, frequency]`."""
+    unit = spectra / spectra.abs().clamp(min=1e-12) * gate
+    return np.stack([(unit[i] * unit[j].conj()).sum(-1).numpy() for i, j in _pairs(array)])
+
+
+def gcc_phat(spectra: Tensor, gate: Tensor, array: HydrophoneArray) -> Floats:
+    """Lag of the highest GCC-PHAT value of every pair, then plane-wave least squares. → `[3]`."""
+    lags = []
+    size = WINDOW * LAG_OVERSAMPLING
+    for (i, j), cross in zip(_pairs(array), _phat(spectra, gate, array), strict=True):
+        spectrum = np.zeros(size // 2 + 1, complex)
+        spectrum[FIRST_BIN : FIRST_BIN + NUM_BINS] = cross
+        correlation = np.fft.irfft(spectrum, size)
+        reach = np.linalg.norm(array.positions_m[i] - array.positions_m[j]) / array.sound_speed_m_s
+        limit = int(np.ceil(reach * RATE_HZ * LAG_OVERSAMPLING))
+        window = np.concatenate([correlation[-limit:], correlation[: limit + 1]])
+        lags.append((int(window.argmax()) - limit) / (RATE_HZ * LAG_OVERSAMPLING))
+    return direction_from_tdoa(array.positions_m, _pairs(array), np.array(lags))
+
+
+def srp_phat(spectra: Tensor, gate: Tensor, array: HydrophoneArray) -> Floats:
+    """SRP-PHAT over the gated bins, 2° equal-area grid, refined below it. → `[3]`."""
+    cross = _phat(spectra, gate, array)
+    omega = 2 * np.pi * spectrogram.frequencies_hz().numpy()
+
+    def score(u: Floats) -> Floats:
+        delays = array.delays_s(u)
+        total = np.zeros(len(u))
+        for (i, j), row in zip(_pairs(array), cross, strict=True):
+            total += (np.exp(1j * np.multiply.outer(delays[:, i] - delays[:, j], omega)) @ row).real
+        return total
+
+    grid = equal_area_grid(np.radians(GRID_STEP_DEG), array.max_elevation_rad())
+    best = grid[score(grid).argmax()]
+    width = np.radians(GRID_STEP_DEG)
+    while width > 1e-5:
+        level, up = tangents(best)
+        offsets = np.stack(np.meshgrid(*[np.linspace(-1, 1, 5)] * 2), axis=-1).reshape(-1, 2) * width
+        around = best + offsets[:, :1] * level + offsets[:, 1:] * up
+        around /= np.linalg.norm(around, axis=1, keepdims=True)
+        best = around[score(around).argmax()]
+        width /= 2.5
+    return best
+
+
+def call_free_likelihood(spectra: Tensor, begin: int, end: int, array: HydrophoneArray) -> Floats:
+    """Whitened likelihood with one covariance from the sound just before and after the call. → `[3]`.
+
+    The strong classical rival: it knows exactly when nothing called, and all of the call's frames count alike.
+    """
+    reach = round(CALL_FREE_S / spectrogram.FRAME_S)
+    free = torch.cat([spectra[..., max(0, begin - reach) : begin], spectra[..., end : end + reach]], dim=-1)
+    q = torch.einsum("mft,nft->mnf", free, free.conj()) / free.shape[-1]
+    level = torch.diagonal(q, dim1=0, dim2=1).real.mean(-1)
+    q = q + spectrogram.LOADING * level * torch.eye(len(q))[:, :, None]
+    cells = -(-spectra.shape[-1] // spectrogram.CELL_FRAMES)
+    usual = spectrogram.power(free).mean((0, 2))[:, None]
+    loud = spectrogram.power(spectra[..., begin:end]).mean(0)
+    share = (1 - usual / loud.clamp(min=1e-20)).clamp(min=0)  # power subtraction, the classical mask
+    gathered = steering.gather_cells(spectra[..., begin:end], share, q[..., None].expand(*q.shape, cells), begin)
+    fix = steering.find_direction(gathered, array, surface=False)
+    return direction(0.0, 0.0) if fix is None else fix.u

@@ -1,0 +1,100 @@
+"""Array files: what is accepted, what is refused and how it is said."""
+
+import numpy as np
+import pytest
+
+from whalefinder.arrays import import_csv, load_array, save_array
+from whalefinder.errors import ArrayError
+from whalefinder.geometry import HydrophoneArray, tetrahedron
+
+GOOD = """
+name = "pair"
+sound_speed_m_s = 1480.0
+heading_deg = 90.0
+depth_m = 3.0
+[[hydrophone]]
+channel = 2
+x_m = 0.0
+y_m = 1.0
+z_m = 0.0
+[[hydrophone]]
+channel = 1
+x_m = 0.0
+y_m = 0.0
+z_m = 0.0
+"""
+
+
+def written(tmp_path, text):
+    path = tmp_path / "array.toml"
+    path.write_text(text)
+    return path
+
+
+def test_channels_and_heading_are_honoured(tmp_path):
+    array = load_array(written(tmp_path, GOOD))
+    assert array.channels == (1, 0)  # order of the file, counted from 0
+    assert np.allclose(array.positions_m, [[1, 0, 0], [0, 0, 0]])  # forward looks east at heading 90
+    assert array.depth_m == 3.0
+
+
+def test_round_trip(tmp_path):
+    array = HydrophoneArray(
+        'a "quoted" name', tetrahedron(0.7), 1493.5, (3, 2, 0, 1), 4.5, 30.0, 0.002, 1e-6, 5.0, (-170.0, -171.0, -169.5, -170.2)
+    )
+    save_array(array, tmp_path / "a.toml")
+    again = load_array(tmp_path / "a.toml")
+    assert np.array_equal(again.positions_m, array.positions_m)
+    for name in ("name", "sound_speed_m_s", "channels", "depth_m", "min_range_m", "position_error_m", "sensitivity_db"):
+        assert getattr(again, name) == getattr(array, name)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("sound_speed_m_s = 1480.0", ""), "sound_speed_m_s is missing; add it .sea water"),
+        (("y_m = 1.0", "y_m = 0.0"), "hydrophones 1 and 2 are 0 mm apart"),
+        (("channel = 2", "channel = 3"), "no hydrophone for channel 2 .* unused_channels"),
+        (("channel = 2", "channel = 1"), "channel 1 is given twice"),
+        (("channel = 2", "channel = 0"), "hydrophone.1.channel = 0"),
+        (("depth_m = 3.0", "depth = 3.0"), "depth is not a known entry"),
+        (("depth_m = 3.0", "depth_m = -3.0"), "depth_m = -3.0"),
+        (("[[hydrophone]]", "[[hydrophone"), "not a TOML file"),
+        (("sound_speed_m_s = 1480.0", "sound_speed_m_s = 'fast'"), "sound_speed_m_s = 'fast'"),
+    ],
+)
+def test_errors_name_entry_value_and_remedy(tmp_path, change, message):
+    with pytest.raises(ArrayError, match=message):
+        load_array(written(tmp_path, GOOD.replace(*change, 1)))
+
+
+def test_one_hydrophone_and_no_file(tmp_path):
+    one = GOOD[: GOOD.rindex("[[hydrophone]]")].replace("channel = 2", "channel = 1")
+    with pytest.raises(ArrayError, match="at least 2"):
+        load_array(written(tmp_path, one))
+    with pytest.raises(ArrayError, match="cannot read the array file"):
+        load_array(tmp_path / "missing.toml")
+
+
+def test_unused_channels_may_be_skipped(tmp_path):
+    text = GOOD.replace("channel = 2", "channel = 3").replace("depth_m", "unused_channels = [2]\ndepth_m", 1)
+    assert load_array(written(tmp_path, text)).channels == (2, 0)
+
+
+def test_pamguard_table(tmp_path):
+    path = tmp_path / "hydrophones.csv"
+    path.write_text(
+        "timeExcelSerial,x,y,z,xErr,yErr,zErr,streamerId,hydrophoneId,sensitivity,gain\n"
+        "0,0,0,-10,0.01,0.01,0.01,0,0,-170,0\n0,0,-3,-10,0.01,0.01,0.01,0,1,-170,0\n"
+    )
+    array = import_csv(path, 1500.0)
+    assert array.depth_m == 10.0 and array.position_error_m == pytest.approx(0.01)
+    # Towed arrays have negative y: the second hydrophone is 3 m behind the first.
+    assert np.allclose(array.positions_m[1] - array.positions_m[0], [0, -3, 0])
+
+
+def test_a_table_of_something_else_is_refused(tmp_path):
+    path = tmp_path / "other.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(ArrayError, match="neither PAMGuard's"):
+        import_csv(path, 1500.0)

@@ -1,0 +1,43 @@
+"""Start times from the names that recorders give."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from whalefinder.errors import OptionError
+from whalefinder.start_time import start_time
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("AMAR173.1.20190920T163858Z.wav", (2019, 9, 20, 16, 38, 58)),
+        ("20260701_120000.WAV", (2026, 7, 1, 12)),  # AudioMoth
+        ("5102.260701123456.wav", (2026, 7, 1, 12, 34, 56)),  # SoundTrap
+        ("icListen_20260701_010203.wav", (2026, 7, 1, 1, 2, 3)),
+        ("RTSYS_2026-07-01_01-02-03.wav", (2026, 7, 1, 1, 2, 3)),
+        ("PAM_20260701_010203_456.wav", (2026, 7, 1, 1, 2, 3, 456000)),
+        ("2026_07_01_23_59_59.wav", (2026, 7, 1, 23, 59, 59)),
+        ("sg639_MHI_Apr2023_230411-221029.038.wav", (2023, 4, 11, 22, 10, 29)),
+        ("SM4_20260701$120000.wav", (2026, 7, 1, 12)),
+    ],
+)
+def test_usual_recorder_names(name, expected):
+    assert start_time(name).utc == datetime(*expected, tzinfo=UTC)
+
+
+def test_noon_is_noon():
+    assert start_time("5102.260701120000.wav").utc.hour == 12  # PAMGuard #279: hh read as 12-hour clock
+
+
+def test_two_digit_years_warn_and_no_time_says_so():
+    assert "--time-format" in start_time("5102.260701123456.wav").warning
+    nothing = start_time("night.wav")
+    assert nothing.utc is None and "no start time" in nothing.warning
+    assert start_time("20260701_120000.WAV").warning is None
+
+
+def test_a_format_of_ones_own():
+    assert start_time("x_01-07-26_0102.wav", "%d-%m-%y_%H%M").utc == datetime(2026, 7, 1, 1, 2, tzinfo=UTC)
+    with pytest.raises(OptionError, match="fits no part"):
+        start_time("night.wav", "%Y%m%d")
