@@ -34,7 +34,14 @@ def pyroomacoustics_direction(name: str, spectra: Tensor, array: HydrophoneArray
     azimuth = np.radians(np.arange(0, 360, GRID_STEP_DEG))
     colatitude = np.radians(np.arange(90, 180.1, GRID_STEP_DEG))
     doa = pra.doa.algorithms[name](
-        array.positions_m.T, RATE_HZ, WINDOW, c=array.sound_speed_m_s, num_src=1, dim=3, azimuth=azimuth, colatitude=colatitude
+        array.positions_m.T,
+        RATE_HZ,
+        WINDOW,
+        c=array.sound_speed_m_s,
+        num_src=1,
+        dim=3,
+        azimuth=azimuth,
+        colatitude=colatitude,
     )
     full = np.zeros((array.num_channels, WINDOW // 2 + 1, spectra.shape[-1]), complex)
     full[:, FIRST_BIN : FIRST_BIN + NUM_BINS] = spectra.numpy()

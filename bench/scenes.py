@@ -5,7 +5,7 @@ Seeds here start at 10^9; training uses small ones, so the two never meet.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -34,7 +34,7 @@ class Cell:
     array: str = "tetrahedron"
     depth_m: float = 1.5
     surface_coefficient: float = 0.0
-    faults: Faults = Faults()
+    faults: Faults = field(default_factory=Faults)
 
 
 CELLS = (
@@ -90,7 +90,13 @@ def draw_scene(cell: Cell, split: str, trial: int) -> tuple[Scene, str, int]:
         path = _boat(rng, cell.depth_m, cell.moving, begin)
         boats.append(Boat(_read(ships[int(index)]), path, rng.uniform(-3, 3)))
     scene = Scene(
-        array, SECONDS, (call,), tuple(boats), cell.sir_db if boats else None, cell.surface_coefficient, faults=cell.faults
+        array,
+        SECONDS,
+        (call,),
+        tuple(boats),
+        cell.sir_db if boats else None,
+        cell.surface_coefficient,
+        faults=cell.faults,
     )
     return scene, clip.path.stem, seed
 

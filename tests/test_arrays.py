@@ -40,7 +40,16 @@ def test_channels_and_heading_are_honoured(tmp_path):
 
 def test_round_trip(tmp_path):
     array = HydrophoneArray(
-        'a "quoted" name', tetrahedron(0.7), 1493.5, (3, 2, 0, 1), 4.5, 30.0, 0.002, 1e-6, 5.0, (-170.0, -171.0, -169.5, -170.2)
+        'a "quoted" name',
+        tetrahedron(0.7),
+        1493.5,
+        (3, 2, 0, 1),
+        4.5,
+        30.0,
+        0.002,
+        1e-6,
+        5.0,
+        (-170.0, -171.0, -169.5, -170.2),
     )
     save_array(array, tmp_path / "a.toml")
     again = load_array(tmp_path / "a.toml")

@@ -40,7 +40,9 @@ def test_interpolation_keeps_12_khz():
 
 def test_doppler_shift_of_a_passing_boat():
     # Straight towards the array at 12 m/s: f' = f / (1 - v/c).
-    heard = receive(tone(5000, 1.0), Path((0, 200, 0), (0, -12, 0)), np.zeros((1, 3)), SPEED, emitted_s=0.0, samples=2 * RATE)[0]
+    heard = receive(
+        tone(5000, 1.0), Path((0, 200, 0), (0, -12, 0)), np.zeros((1, 3)), SPEED, emitted_s=0.0, samples=2 * RATE
+    )[0]
     spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard)), 16 * len(heard)))
     peak = np.fft.rfftfreq(16 * len(heard), 1 / RATE)[spectrum.argmax()]
     assert peak == pytest.approx(5000 / (1 - 12 / SPEED), abs=0.3)
@@ -61,18 +63,21 @@ def test_delays_against_pyroomacoustics():
     room.add_source(source + 100, signal=sound)
     room.add_microphone_array(pra.MicrophoneArray((positions + 100).T, RATE))
     room.simulate()
-    theirs = room.mic_array.signals * 4 * np.pi
+    theirs = room.mic_array.signals
     pra.constants.set("frac_delay_length", 81)
     ours = receive(sound, Path(tuple(source)), positions, SPEED, emitted_s=0.0, samples=theirs.shape[1])
     for m in range(4):
-        correlation = np.fft.irfft(np.fft.rfft(ours[m], 16 * RATE) * np.conj(np.fft.rfft(theirs[m], 16 * RATE)), 16 * RATE)
+        correlation = np.fft.irfft(
+            np.fft.rfft(ours[m], 16 * RATE) * np.conj(np.fft.rfft(theirs[m], 16 * RATE)), 16 * RATE
+        )
         lag = (int(correlation.argmax()) + 8 * RATE) % (16 * RATE) - 8 * RATE
         if m == 0:
             common = lag  # pyroomacoustics delays everything by half its filter
         assert lag == common
         shifted = np.roll(theirs[m], common)
         middle = slice(int(0.04 * RATE), int(0.13 * RATE))
-        assert np.linalg.norm(ours[m][middle] - shifted[middle]) < 0.01 * np.linalg.norm(shifted[middle])
+        # pyroomacoustics tabulates fractional delays at 1/20 sample: 1 % to 5 % at these frequencies.
+        assert np.linalg.norm(ours[m][middle] - shifted[middle]) < 0.06 * np.linalg.norm(shifted[middle])
 
 
 def test_surface_image_makes_lloyd_nulls():

@@ -17,7 +17,9 @@ def test_stft_against_scipy():
     ours = sp.stft(torch.from_numpy(samples.copy()))[0].numpy()
     transform = scipy.signal.ShortTimeFFT(np.hanning(sp.WINDOW + 1)[:-1], sp.HOP, sp.RATE_HZ)
     theirs = transform.stft(samples[0], p0=0, p1=ours.shape[1], padding="zeros")
-    theirs = theirs[sp.FIRST_BIN : sp.FIRST_BIN + sp.NUM_BINS] / np.sqrt(sp.WINDOW * (np.hanning(sp.WINDOW + 1)[:-1] ** 2).sum())
+    theirs = theirs[sp.FIRST_BIN : sp.FIRST_BIN + sp.NUM_BINS] / np.sqrt(
+        sp.WINDOW * (np.hanning(sp.WINDOW + 1)[:-1] ** 2).sum()
+    )
     assert np.allclose(np.abs(ours), np.abs(theirs), atol=1e-9)
 
 

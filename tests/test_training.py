@@ -71,7 +71,14 @@ def test_zeroing_gradients_between_backward_and_step_never_learns():
 def test_a_run_that_was_stopped_resumes_exactly(tmp_path, monkeypatch):
     monkeypatch.setenv("WHALEFINDER_DATA", str(tmp_path / "none"))
     settings = segmenter.Settings(
-        steps=4, batch=1, hidden_channels=4, pool_calls=4, pool_boats=2, validate_every=2, validation_batches=1, threads=1
+        steps=4,
+        batch=1,
+        hidden_channels=4,
+        pool_calls=4,
+        pool_boats=2,
+        validate_every=2,
+        validation_batches=1,
+        threads=1,
     )
     segmenter.train(tmp_path / "whole", settings)
 

@@ -1,8 +1,8 @@
 """whalefinder finds a whale by ear. The public names, in the order of the data.
 
-    array = whalefinder.load_array("array.toml")
-    for call in whalefinder.locate("night.wav", array):
-        print(call.begin_s, call.azimuth_deg, call.elevation_deg)
+array = whalefinder.load_array("array.toml")
+for call in whalefinder.locate("night.wav", array):
+    print(call.begin_s, call.azimuth_deg, call.elevation_deg)
 """
 
 from whalefinder.arrays import load_array
@@ -17,8 +17,8 @@ from whalefinder.errors import (
 )
 from whalefinder.geometry import HydrophoneArray
 from whalefinder.locate import Bearing, Detection, Locator, locate
-
 from whalefinder.version import __version__
+
 __all__ = [
     "ArrayError",
     "Bearing",
@@ -31,6 +31,7 @@ __all__ = [
     "Recording",
     "RecordingError",
     "WhalefinderError",
+    "__version__",
     "load_array",
     "locate",
     "open_recording",

@@ -53,7 +53,9 @@ def load_array(path: Path | str) -> HydrophoneArray:
     try:
         parsed = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as reason:
-        raise ArrayError(f"{path}: cannot read the array file ({reason.strerror}); give the path of a TOML file") from reason
+        raise ArrayError(
+            f"{path}: cannot read the array file ({reason.strerror}); give the path of a TOML file"
+        ) from reason
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
         raise ArrayError(f"{path}: not a TOML file ({reason}); see docs/conventions.md for an example") from reason
     try:

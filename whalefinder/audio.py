@@ -175,7 +175,7 @@ def open_recording(
         RecordingError: missing, unreadable, empty, too low a rate, or channels that do not fit the array.
     """
     path = Path(path)
-    paths = (path,)
+    paths: tuple[Path, ...] = (path,)
     if array is not None and array.file_pattern is not None:
         paths = _files_of_all_channels(path, array)
     infos = [_info(each) for each in paths]

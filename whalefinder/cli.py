@@ -56,12 +56,20 @@ def _progress() -> Progress:
 @app.command()
 def locate(
     recordings: Annotated[list[Path], typer.Argument(help="WAV, W64, RF64 or FLAC files.")],
-    array: Annotated[Path | None, typer.Option("--array", "-a", help="Array file (TOML); without it: no bearings.")] = None,
+    array: Annotated[
+        Path | None, typer.Option("--array", "-a", help="Array file (TOML); without it: no bearings.")
+    ] = None,
     out: Out = Path("whalefinder-out"),
-    formats: Annotated[str, typer.Option("--format", "-f", help="csv, parquet, raven, dcase, json; comma-separated.")] = "csv",
-    weights: Annotated[Path | None, typer.Option(help="Another segmenter (.safetensors); default: the shipped one.")] = None,
+    formats: Annotated[
+        str, typer.Option("--format", "-f", help="csv, parquet, raven, dcase, json; comma-separated.")
+    ] = "csv",
+    weights: Annotated[
+        Path | None, typer.Option(help="Another segmenter (.safetensors); default: the shipped one.")
+    ] = None,
     time_format: Annotated[str | None, typer.Option(help="strptime format of the start time in file names.")] = None,
-    min_probability: Annotated[float | None, typer.Option(min=0, max=1, help="Report calls from this probability on.")] = None,
+    min_probability: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Report calls from this probability on.")
+    ] = None,
     all_events: Annotated[bool, typer.Option("--all", help="Also report events that are probably no call.")] = False,
     pictures: Annotated[bool, typer.Option(help="Write one PNG per recording.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")] = False,
@@ -71,7 +79,6 @@ def locate(
     Writes DIR/detections.csv and one picture per recording.
 
     Examples:
-
       whalefinder locate night.wav --array array.toml --out results
 
       whalefinder locate *.flac -a array.toml -o results --format csv,raven,parquet
@@ -89,9 +96,13 @@ def locate(
             def report(done_s: float, total_s: float, note: str) -> None:
                 progress.update(task, completed=done_s, total=total_s, note=_escaped(note))
 
-            summary = run_locate(recordings, array, out, options, report, lambda text: errors.print(_escaped(text), soft_wrap=True))
+            summary = run_locate(
+                recordings, array, out, options, report, lambda text: errors.print(_escaped(text), soft_wrap=True)
+            )
         if not quiet:
-            console.print(f"{summary.calls} calls in {summary.hours:.3g} h of {summary.recordings} recordings → {out}/detections.csv")
+            console.print(
+                f"{summary.calls} calls in {summary.hours:.3g} h of {summary.recordings} recordings → {out}/detections.csv"
+            )
         if summary.failures:
             errors.print(f"[red]{summary.failures} problem{'s' * (summary.failures != 1)}[/] (see above)")
             raise typer.Exit(1)
@@ -105,7 +116,6 @@ def check(
     """Draw an array and say what it can tell: ambiguities, aliasing, expected error.
 
     Example:
-
       whalefinder check array.toml
     """
     from whalefinder.arrays import load_array
@@ -129,12 +139,13 @@ def import_array(
     sound_speed: Annotated[float, typer.Option(help="Metres per second; sea water is about 1480.")],
     out: Out = Path("array.toml"),
     depth: Annotated[float | None, typer.Option(help="Depth of the array's origin, metres.")] = None,
-    file_pattern: Annotated[str | None, typer.Option(help="For one mono file per channel: 'AMAR*.{channel}.*.wav'.")] = None,
+    file_pattern: Annotated[
+        str | None, typer.Option(help="For one mono file per channel: 'AMAR*.{channel}.*.wav'.")
+    ] = None,
 ) -> None:
     """Turn another program's hydrophone table into an array file.
 
     Example:
-
       whalefinder import-array hydrophones.csv --sound-speed 1484 --out array.toml
     """
     from dataclasses import replace
@@ -150,7 +161,9 @@ def import_array(
 @app.command()
 def simulate(
     out: Out = Path("whalefinder-sea"),
-    array: Annotated[Path | None, typer.Option("--array", "-a", help="Array file; default: a 0.5 m tetrahedron at 1.5 m.")] = None,
+    array: Annotated[
+        Path | None, typer.Option("--array", "-a", help="Array file; default: a 0.5 m tetrahedron at 1.5 m.")
+    ] = None,
     seconds: Annotated[float, typer.Option(min=2, max=3600)] = 30.0,
     calls: Annotated[int, typer.Option(min=0, max=1000)] = 4,
     boats: Annotated[int, typer.Option(min=0, max=20)] = 2,
@@ -158,7 +171,9 @@ def simulate(
     sir: Annotated[float, typer.Option(help="First call over all boats, dB.")] = -5.0,
     surface: Annotated[float, typer.Option(help="Amplitude of the surface image, for example -0.8.")] = 0.0,
     roughness: Annotated[float, typer.Option(help="Height of the surface, r.m.s. metres.")] = 0.0,
-    diffuse: Annotated[bool, typer.Option(help="Wind noise from all sides instead of independent hydrophones.")] = False,
+    diffuse: Annotated[
+        bool, typer.Option(help="Wind noise from all sides instead of independent hydrophones.")
+    ] = False,
     position_error: Annotated[float, typer.Option(help="Fault: metres per axis and hydrophone.")] = 0.0,
     timing_error: Annotated[float, typer.Option(help="Fault: seconds per hydrophone.")] = 0.0,
     gain_error: Annotated[float, typer.Option(help="Fault: dB per hydrophone.")] = 0.0,
@@ -169,7 +184,6 @@ def simulate(
     """Write a simulated recording, its array file and the truth.
 
     Example:
-
       whalefinder simulate --out sea --boats 3 --sir -10 && whalefinder locate sea/simulated.wav -a sea/array.toml
     """
     from whalefinder.arrays import load_array
@@ -182,7 +196,9 @@ def simulate(
         faults = Faults(position_error, timing_error, gain_error, sound_speed_error)
         plan = Plan(seconds, calls, boats, snr, sir, surface, roughness, diffuse, faults, calls_from)
         sea = write_simulation(draw_scene(plan, loaded, seed), seed, out)
-        console.print(f"{len(sea.truth)} calls, {boats} boats, {seconds:g} s → {out}/simulated.wav, array.toml, truth.csv")
+        console.print(
+            f"{len(sea.truth)} calls, {boats} boats, {seconds:g} s → {out}/simulated.wav, array.toml, truth.csv"
+        )
 
 
 @app.command()
@@ -190,7 +206,6 @@ def demo(out: Out = Path("whalefinder-demo")) -> None:
     """William swims past a four-phone array while boats cross: locate him, show the truth beside it.
 
     Example:
-
       whalefinder demo --out demo
     """
     from whalefinder import demo as william
@@ -198,7 +213,9 @@ def demo(out: Out = Path("whalefinder-demo")) -> None:
     with one_line_errors():
         with console.status("William is swimming …"):
             truth, found = william.run(out)
-        table = Table("call", "at", "azimuth", "elevation", "found azimuth", "found elevation", "error", title="William")
+        table = Table(
+            "call", "at", "azimuth", "elevation", "found azimuth", "found elevation", "error", title="William"
+        )
         for number, call in enumerate(truth, start=1):
             hit = william.match(call, found)
             row = [str(number), f"{call.begin_s:.1f} s", f"{call.azimuth_deg:.2f}°", f"{call.elevation_deg:.2f}°"]
@@ -206,7 +223,10 @@ def demo(out: Out = Path("whalefinder-demo")) -> None:
                 table.add_row(*row, "missed", "", "")
                 continue
             b = hit.bearing
-            found_angles = (f"{b.azimuth_deg:.2f}° ± {b.azimuth_sd_deg:.2f}", f"{b.elevation_deg:.2f}° ± {b.elevation_sd_deg:.2f}")
+            found_angles = (
+                f"{b.azimuth_deg:.2f}° ± {b.azimuth_sd_deg:.2f}",
+                f"{b.elevation_deg:.2f}° ± {b.elevation_sd_deg:.2f}",
+            )
             table.add_row(*row, *found_angles, f"{william.error_deg(call, hit):.2f}°")
         console.print(table)
         console.print(f"boats are 10 dB louder than he is; table and pictures → {out}/")
@@ -225,7 +245,6 @@ def train_segmenter(
     About an hour on two cores. Ctrl-C keeps a checkpoint.
 
     Example:
-
       whalefinder train segmenter --out runs/segmenter
     """
     from whalefinder.plots import draw_curve
@@ -238,6 +257,31 @@ def train_segmenter(
             train(out, settings, resume=resume, report=_training_report(progress, task))
         draw_curve(out / "curve.csv", out / "curve.png")
         console.print(f"weights → {out}/segmenter.safetensors, curve → {out}/curve.png")
+
+
+@train_app.command("events")
+def train_events(
+    out: Out = Path("runs/events.json"),
+    weights: Annotated[Path | None, typer.Option(help="Segmenter to score with; default: the shipped one.")] = None,
+    recordings: Annotated[int, typer.Option(min=10, help="Simulated recordings of 9 s.")] = 400,
+    seed: Annotated[int, typer.Option(min=0, max=999_999)] = 2,
+) -> None:
+    """Fit how likely an event is a call, on simulated seas. A few minutes on two cores.
+
+    Example:
+      whalefinder train events --out whalefinder/weights/events.json
+    """
+    from whalefinder.training.event_scores import train
+
+    with one_line_errors(), _progress() as progress:
+        task = progress.add_task("simulate", total=None, note="")
+        table = train(
+            out, recordings=recordings, seed=seed, weights=weights,
+            report=lambda done, total: progress.update(task, completed=done, total=total),
+        )  # fmt: skip
+        console.print(
+            f"{table['array_examples']} with an array, {table['single_examples']} with one hydrophone → {out}"
+        )
 
 
 def _training_report(progress: Progress, task: Any) -> Callable[[int, float, dict[str, float] | None], None]:

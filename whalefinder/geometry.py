@@ -103,7 +103,7 @@ class HydrophoneArray:
 
     @property
     def aliasing_hz(self) -> float:
-        """c / (2 d) for the closest pair: above it one pair alone cannot tell lobes apart."""
+        """C / (2 d) for the closest pair: above it one pair alone cannot tell lobes apart."""
         pairs = np.linalg.norm(self.positions_m[:, None] - self.positions_m[None], axis=-1)
         return self.sound_speed_m_s / (2.0 * float(pairs[pairs > 0].min()))
 
@@ -118,7 +118,7 @@ class HydrophoneArray:
         """`line` (a pair is one), `plane` or `volume`: it decides which angles exist."""
         spread, _ = self.principal_axes()
         extent = int((spread > FLATNESS * spread[0]).sum())
-        return ("point", "line", "plane", "volume")[extent]  # type: ignore[return-value]
+        return ("point", "line", "plane", "volume")[extent]
 
     def delays_s(self, directions: ArrayLike) -> Floats:
         """Plane-wave delays against the origin, positive = later. `[..., 3]` → `[..., channel]` s."""

@@ -14,7 +14,6 @@ from whalefinder.steering import geometry_covariance
 def describe(array: HydrophoneArray) -> list[tuple[str, str]]:
     """(what, value) lines: geometry, ambiguity, aliasing, expected error of a typical call."""
     call = TypicalCall()
-    spread, _ = array.principal_axes()
     depth = "unknown" if array.depth_m is None else f"{array.depth_m:g} m"
     lines = [
         ("hydrophones", f"{array.num_channels} on channels {', '.join(str(c + 1) for c in array.channels)}"),
@@ -48,7 +47,9 @@ def ambiguity(array: HydrophoneArray) -> str:
         if abs(normal[2]) > math.cos(math.radians(5)):
             return "unique under water: the mirror image of a level plane is above; elevation is poor near 0°"
         azimuth, elevation = (float(np.degrees(a)) for a in angles(normal))
-        return f"two: mirrored in the plane of the hydrophones (normal azimuth {azimuth:.0f}°, elevation {elevation:.0f}°)"
+        return (
+            f"two: mirrored in the plane of the hydrophones (normal azimuth {azimuth:.0f}°, elevation {elevation:.0f}°)"
+        )
     return "unique: azimuth and elevation"
 
 

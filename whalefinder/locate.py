@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from whalefinder import audio, events, spectrogram, steering
 from whalefinder.audio import Recording, open_recording
 from whalefinder.events import Event, EventSettings
-from whalefinder.geometry import HydrophoneArray, angles
+from whalefinder.geometry import HydrophoneArray, angles, tangents
 from whalefinder.networks import load_network
 from whalefinder.networks.segmentation import CLASSES, SegmentationNetwork
 from whalefinder.scores import call_probability
@@ -123,9 +123,10 @@ class Locator:
         shrink = max(1, recording.num_channels // 6)
         core, lead, tail = (cells * CELL_SAMPLES for cells in (max(72, lengths[0] // shrink), *lengths[1:]))
         for segment in audio.segments(recording, core, lead, tail):
-            yield self._stretch(segment, recording)
+            yield self.in_segment(segment, recording)
 
-    def _stretch(self, segment: audio.Segment, recording: Recording) -> Stretch:
+    def in_segment(self, segment: audio.Segment, recording: Recording) -> Stretch:
+        """Detections that begin in the core of one segment."""
         samples = torch.from_numpy(segment.samples)
         valid = spectrogram.frequencies_hz() <= recording.bandwidth_hz
         array, alive = self.array, np.ptp(segment.samples, axis=1) > 0
@@ -243,8 +244,6 @@ def _without_dead(array: HydrophoneArray, alive: np.ndarray) -> HydrophoneArray 
         return array
     if alive.sum() < 2:
         return None
-    from dataclasses import replace
-
     return replace(array, positions_m=array.positions_m[alive], channels=tuple(np.array(array.channels)[alive]))
 
 
@@ -294,8 +293,6 @@ def _cone(fix: steering.Fix, array: HydrophoneArray) -> Bearing:
     angle = float(np.arccos(np.clip(fix.u @ axis, -1, 1)))
     # The tangent at u towards the axis is the only direction in which the fix knows anything.
     towards = axis - (axis @ fix.u) * fix.u
-    from whalefinder.geometry import tangents
-
     level, up = tangents(fix.u)
     weights = np.array([towards @ level, towards @ up]) / max(float(np.linalg.norm(towards)), 1e-9)
     sd = math.degrees(math.sqrt(float(weights @ fix.covariance @ weights)))

@@ -10,6 +10,8 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
 from whalefinder.geometry import Floats, HydrophoneArray
 from whalefinder.limit import TypicalCall, expected_error_deg
@@ -64,19 +66,30 @@ class Picture:
             figure.savefig(path, dpi=110)
         plt.close(figure)
 
-    def _draw_spectrogram(self, axis: plt.Axes, title: str, detections: list[Detection]) -> None:
-        extent = (0.0, self.level_db.shape[1] * self.per_column * FRAME_S, FIRST_BIN * BIN_HZ / 1e3, (FIRST_BIN + NUM_BINS) * BIN_HZ / 1e3)
+    def _draw_spectrogram(self, axis: Axes, title: str, detections: list[Detection]) -> None:
+        extent = (
+            0.0,
+            self.level_db.shape[1] * self.per_column * FRAME_S,
+            FIRST_BIN * BIN_HZ / 1e3,
+            (FIRST_BIN + NUM_BINS) * BIN_HZ / 1e3,
+        )
         seen = self.level_db[np.isfinite(self.level_db)]
         low, high = np.percentile(seen, [5, 99.7]) if seen.size else (-100, 0)
-        image = axis.imshow(self.level_db, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=low, vmax=high)
+        image = axis.imshow(
+            self.level_db, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=low, vmax=high
+        )
         axis.figure.colorbar(image, ax=axis, pad=0.01, label="level (dB re full scale)")
         if (self.call_share > 0.5).any():
             axis.contour(self.call_share, [0.5], extent=extent, colors="#7ce0ff", linewidths=0.6)
         for call in detections:
             colour = CALL_COLOUR if call.label != "other" else OTHER_COLOUR
-            box = plt.Rectangle(
-                (call.begin_s, call.low_hz / 1e3), call.end_s - call.begin_s, (call.high_hz - call.low_hz) / 1e3,
-                fill=False, edgecolor=colour, linewidth=1.4,
+            box = Rectangle(
+                (call.begin_s, call.low_hz / 1e3),
+                call.end_s - call.begin_s,
+                (call.high_hz - call.low_hz) / 1e3,
+                fill=False,
+                edgecolor=colour,
+                linewidth=1.4,
             )
             axis.add_patch(box)
         calls = sum(call.label != "other" for call in detections)
@@ -84,7 +97,7 @@ class Picture:
         axis.set_ylabel("frequency (kHz)")
 
 
-def _draw_angles(axis: plt.Axes, detections: list[Detection], name: str, error: str, label: str) -> None:
+def _draw_angles(axis: Axes, detections: list[Detection], name: str, error: str, label: str) -> None:
     with_angle = [d for d in detections if d.bearing is not None and getattr(d.bearing, name) is not None]
     for detection in with_angle:
         colour = CALL_COLOUR if detection.label != "other" else OTHER_COLOUR
@@ -104,7 +117,9 @@ def draw_array(array: HydrophoneArray, path: Path) -> None:
     for elevation, colour in ((-2, "#0b6e99"), (-20, "#ff6b35"), (-60, "#6a994e")):
         errors = [expected_error_deg(array, float(az), float(elevation), TypicalCall()) for az in azimuth]
         axes[2].plot(azimuth, np.minimum(errors, 90), color=colour, label=f"elevation {elevation}°")
-    axes[2].set(xlabel="azimuth (° from north)", ylabel="expected error (°)", yscale="log", title="typical call, SNR 0 dB")
+    axes[2].set(
+        xlabel="azimuth (° from north)", ylabel="expected error (°)", yscale="log", title="typical call, SNR 0 dB"
+    )
     axes[2].set_xticks([0, 90, 180, 270, 360], ["N", "E", "S", "W", "N"])
     axes[2].grid(alpha=0.25, which="both")
     axes[2].legend(frameon=False)
@@ -115,13 +130,15 @@ def draw_array(array: HydrophoneArray, path: Path) -> None:
     plt.close(figure)
 
 
-def _draw_phones(axis: plt.Axes, array: HydrophoneArray, a: int, b: int, names: tuple[str, str]) -> None:
+def _draw_phones(axis: Axes, array: HydrophoneArray, a: int, b: int, names: tuple[str, str]) -> None:
     positions: Floats = array.positions_m
     axis.scatter(positions[:, a], positions[:, b], s=60, color=CALL_COLOUR, zorder=3)
     for channel, position in zip(array.channels, positions, strict=True):
         axis.annotate(f" {channel + 1}", (position[a], position[b]), color=INK)
     reach = 0.6 * array.aperture_m
-    axis.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel=f"{names[0]} (m)", ylabel=f"{names[1]} (m)", aspect="equal")
+    axis.set(
+        xlim=(-reach, reach), ylim=(-reach, reach), xlabel=f"{names[0]} (m)", ylabel=f"{names[1]} (m)", aspect="equal"
+    )
     axis.grid(alpha=0.25)
 
 
@@ -132,7 +149,13 @@ def draw_curve(curve: Path, path: Path) -> None:
     figure, axis = plt.subplots(figsize=(7, 4))
     for name in rows[0]:
         if name != "step":
-            axis.plot([int(r["step"]) for r in rows], [float(r[name]) for r in rows], marker="o", markersize=3, label=name.replace("_", " "))
+            axis.plot(
+                [int(r["step"]) for r in rows],
+                [float(r[name]) for r in rows],
+                marker="o",
+                markersize=3,
+                label=name.replace("_", " "),
+            )
     axis.set(xlabel="step", ylabel="divergence (nats per bin)", yscale="log")
     axis.grid(alpha=0.25, which="both")
     axis.legend(frameon=False)

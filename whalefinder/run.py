@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from whalefinder.arrays import load_array
@@ -75,7 +76,8 @@ def run_locate(
     done_s = 0.0
     try:
         for recording in opened:
-            found += _one(recording, locator, table, out, options, lambda s, d=done_s: report(d + s, total_s, recording.name))
+            seconds = partial(_report_from, report, done_s, total_s, recording.name)
+            found += _one(recording, locator, table, out, options, seconds)
             done_s += recording.duration_s
             report(done_s, total_s, recording.name)
             for problem in recording.problems:
@@ -90,8 +92,16 @@ def run_locate(
     return summary
 
 
+def _report_from(report: Report, before_s: float, total_s: float, note: str, seconds_done: float) -> None:
+    report(before_s + seconds_done, total_s, note)
+
+
 def _open_all(
-    paths: list[Path], array: HydrophoneArray | None, time_format: str | None, summary: Summary, say: Callable[[str], None]
+    paths: list[Path],
+    array: HydrophoneArray | None,
+    time_format: str | None,
+    summary: Summary,
+    say: Callable[[str], None],
 ) -> list[Recording]:
     opened = []
     for path in paths:
@@ -108,7 +118,12 @@ def _open_all(
 
 
 def _one(
-    recording: Recording, locator: Locator, table: CsvWriter, out: Path, options: RunOptions, seconds: Callable[[float], None]
+    recording: Recording,
+    locator: Locator,
+    table: CsvWriter,
+    out: Path,
+    options: RunOptions,
+    seconds: Callable[[float], None],
 ) -> list[Detection]:
     from whalefinder.plots import Picture
 

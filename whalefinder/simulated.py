@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,7 @@ class Plan:
     surface_coefficient: float = 0.0
     roughness_m: float = 0.0
     diffuse: bool = False
-    faults: Faults = Faults()
+    faults: Faults = field(default_factory=Faults)
     calls_from: Path | None = None
 
 

@@ -156,7 +156,7 @@ def cholesky(q: Tensor) -> list[list[Tensor]]:
 
 
 def whiten(spectra: Tensor, lower: list[list[Tensor]]) -> Tensor:
-    """z = L⁻¹ x by forward substitution, so that zᴴz = xᴴQ⁻¹x. Same shape as `spectra`."""
+    """Z = L⁻¹ x by forward substitution, so that zᴴz = xᴴQ⁻¹x. Same shape as `spectra`."""
     frames = spectra.shape[-1]
     padded = torch.nn.functional.pad(spectra, (0, -frames % CELL_FRAMES)).unflatten(-1, (-1, CELL_FRAMES))
     z: list[Tensor] = []

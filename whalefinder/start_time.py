@@ -59,7 +59,9 @@ def start_time(name: str, time_format: str | None = None) -> StartTime:
                 continue
             warning = None
             if layout in AMBIGUOUS:
-                warning = f"{name}: start read as {found:%Y-%m-%d %H:%M:%S} UTC from {match}; if wrong give --time-format"
+                warning = (
+                    f"{name}: start read as {found:%Y-%m-%d %H:%M:%S} UTC from {match}; if wrong give --time-format"
+                )
             return StartTime(found, warning)
     return StartTime(None, f"{name}: no start time in the name; start_utc stays empty, or give --time-format")
 

@@ -29,7 +29,8 @@ from whalefinder.geometry import Floats, HydrophoneArray, angles, equal_area_gri
 GATE = 0.3  # bins with a smaller call share say nothing about its direction
 MIN_SHARE = 0.05
 COARSE_CELLS, FINE_CELLS = 300, 1500
-PEAKS = 10
+PEAKS, FINALISTS = 10, 3
+COARSE_RAD, FINE_RAD = 2e-3, 1e-5  # where the coarse and the fine refinement stop: 0.1° and 0.001°
 CHUNK = 2_000_000  # elements of one block of directions x pairs x cells
 LOBE_STEPS = 3.5  # grid points across the half width of the sharpest lobe
 OVERLAP = spectrogram.WINDOW / spectrogram.HOP  # every sample is seen by this many frames
@@ -97,7 +98,7 @@ def gather_cells(spectra: Tensor, call_share: Tensor, noise: Tensor, first_frame
         noise: covariance `[channel, channel, frequency, cell]` of the whole segment.
         first_frame: frame of the segment at which `spectra` begins.
     """
-    channels, _, frames = spectra.shape
+    frames = spectra.shape[-1]
     lead = first_frame % spectrogram.CELL_FRAMES
     first_cell = first_frame // spectrogram.CELL_FRAMES
     tail = -(lead + frames) % spectrogram.CELL_FRAMES
@@ -123,7 +124,7 @@ def gather_cells(spectra: Tensor, call_share: Tensor, noise: Tensor, first_frame
 
 
 def plane_wave_likelihood(cells: Cells, delays_s: Tensor) -> Tensor:
-    """log L for plane waves. Delays `[direction, channel]` s → `[direction]`.
+    """Log L for plane waves. Delays `[direction, channel]` s → `[direction]`.
 
     a_m* a_n = exp(j2πf(τ_m - τ_n)), so both quadratic forms are sums over pairs of hydrophones,
     aᴴSa = Σ_m S_mm + 2 Σ_{m<n} Re[S_mn exp(j2πf(τ_m - τ_n))], and one table of sines serves both.
@@ -146,14 +147,14 @@ def plane_wave_likelihood(cells: Cells, delays_s: Tensor) -> Tensor:
 
 
 def steered_likelihood(cells: Cells, steering: Tensor) -> Tensor:
-    """log L for any steering vectors, complex `[hypothesis, cell, channel]` → `[hypothesis]`."""
+    """Log L for any steering vectors, complex `[hypothesis, cell, channel]` → `[hypothesis]`."""
     numerator = torch.einsum("gkm,kmn,gkn->gk", steering.conj(), cells.scatter, steering).real
     denominator = torch.einsum("gkm,kmn,gkn->gk", steering.conj(), cells.inverse, steering).real
     return _sum_over_cells(cells, numerator, denominator)
 
 
 def _sum_over_cells(cells: Cells, numerator: Tensor, denominator: Tensor) -> Tensor:
-    denominator = denominator.clamp(min=1e-12 * float(cells.inverse.abs().max()))
+    denominator = denominator.clamp(min=1e-12 * float(cells.inverse.detach().abs().max()))
     beta = cells.power * denominator
     return (beta / (1 + beta) * numerator / denominator - cells.count * torch.log1p(beta)).sum(-1)
 
@@ -176,14 +177,16 @@ def find_direction(cells: Cells, array: HydrophoneArray, *, surface: bool = True
     grid = _grid(array, float(coarse.frequency_hz.max()))
     scores = plane_wave_likelihood(coarse, torch.from_numpy(array.delays_s(grid)).float())
     peaks = _separate_peaks(grid, scores.numpy(), _grid_spacing(grid))
-    refined, values = _refine(cells, array, peaks, _grid_spacing(grid))
+    refined, values = _refine(coarse, array, peaks, _grid_spacing(grid), until=COARSE_RAD)
+    leaders = refined[np.argsort(values)[::-1][:FINALISTS]]
+    refined, values = _refine(cells.double(), array, leaders, 2 * COARSE_RAD, until=FINE_RAD)
     order = np.argsort(values)[::-1]
     best = refined[order[0]]
     elsewhere = [values[i] for i in order[1:] if np.linalg.norm(refined[i] - best) > np.radians(3.0)]
     margin = float(values[order[0]] - max(elsewhere)) if elsewhere else math.inf
     fix = Fix(best, fix_covariance(cells, array, best), float(values[order[0]]), margin)
     if surface and array.depth_m is not None:
-        from_image = with_surface_image(cells, array, refined[order[:4]], fix)
+        from_image = with_surface_image(cells, array, refined[order], fix)
         fix = from_image or fix
     return fix
 
@@ -215,25 +218,24 @@ def _separate_peaks(grid: Floats, scores: Floats, spacing: float) -> Floats:
     return np.stack(peaks)
 
 
-def _refine(cells: Cells, array: HydrophoneArray, peaks: Floats, spacing: float) -> tuple[Floats, Floats]:
-    """Shrinking 5 x 5 stencils around every peak at once, down to a thousandth of a degree."""
-    cells = cells.double()
-    offsets = np.stack(np.meshgrid(*[np.linspace(-1, 1, 5)] * 2), axis=-1).reshape(-1, 2)
+def _refine(cells: Cells, array: HydrophoneArray, peaks: Floats, width: float, until: float) -> tuple[Floats, Floats]:
+    """Shrinking 3 x 3 stencils around every peak at once. → peaks `[peak, 3]` and their log L."""
+    offsets = np.stack(np.meshgrid(*[np.linspace(-1, 1, 3)] * 2), axis=-1).reshape(-1, 2)
     top = np.sin(array.max_elevation_rad())
-    width = spacing
-    values = np.full(len(peaks), -math.inf)
-    while width > 1e-5:
+    index = np.arange(len(peaks))
+    width = width / 2
+    while True:
         level, up = tangents(peaks)
         around = peaks[:, None] + width * (offsets[:, :1] * level[:, None] + offsets[:, 1:] * up[:, None])
         around[..., 2] = np.minimum(around[..., 2], top)
         around /= np.linalg.norm(around, axis=-1, keepdims=True)
-        scores = plane_wave_likelihood(cells, torch.from_numpy(array.delays_s(around.reshape(-1, 3))))
-        scores = scores.numpy().reshape(len(peaks), -1)
+        delays = torch.from_numpy(array.delays_s(around.reshape(-1, 3))).to(cells.frequency_hz)
+        scores = plane_wave_likelihood(cells, delays).numpy().reshape(len(peaks), -1)
         best = scores.argmax(1)
-        peaks = around[np.arange(len(peaks)), best]
-        values = scores[np.arange(len(peaks)), best]
-        width /= 2.5
-    return peaks, values
+        peaks, values = around[index, best], scores[index, best]
+        if width < until:
+            return peaks, values
+        width /= 2.0
 
 
 def fix_covariance(cells: Cells, array: HydrophoneArray, u: Floats) -> Floats:
@@ -317,7 +319,9 @@ def with_surface_image(cells: Cells, array: HydrophoneArray, starts: Floats, pla
     """
     few = cells.best(COARSE_CELLS)
     hypotheses = _image_hypotheses(array, starts)
-    scores = np.concatenate([_image_scores(few, array, part) for part in np.array_split(hypotheses, 1 + len(hypotheses) // 500)])
+    scores = np.concatenate(
+        [_image_scores(few, array, part) for part in np.array_split(hypotheses, 1 + len(hypotheses) // 500)]
+    )
     order = np.argsort(scores)[::-1]
     best, value = _refine_image(few, array, hypotheses[order[:6]])
     plane_value = float(plane_wave_likelihood(few.double(), torch.from_numpy(array.delays_s(plane.u[None])))[0])

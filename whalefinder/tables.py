@@ -52,18 +52,20 @@ def row_of(detection: Detection) -> dict[str, Any]:
         "recording": detection.recording,
         "begin_s": round(detection.begin_s, 3),
         "end_s": round(detection.end_s, 3),
-        "start_utc": None if start is None else start.strftime("%Y-%m-%dT%H:%M:%S.") + f"{start.microsecond // 1000:03d}Z",
+        "start_utc": None
+        if start is None
+        else start.strftime("%Y-%m-%dT%H:%M:%S.") + f"{start.microsecond // 1000:03d}Z",
         "low_hz": round(detection.low_hz, 1),
         "high_hz": round(detection.high_hz, 1),
         "label": detection.label,
         "probability": round(detection.probability, 4),
         "snr_db": round(detection.snr_db, 2),
         "azimuth_deg": None if bearing is None else _azimuth(bearing.azimuth_deg),
-        "elevation_deg": _rounded(bearing and bearing.elevation_deg),
-        "azimuth_sd_deg": _rounded(bearing and bearing.azimuth_sd_deg),
-        "elevation_sd_deg": _rounded(bearing and bearing.elevation_sd_deg),
+        "elevation_deg": _rounded(getattr(bearing, "elevation_deg", None)),
+        "azimuth_sd_deg": _rounded(getattr(bearing, "azimuth_sd_deg", None)),
+        "elevation_sd_deg": _rounded(getattr(bearing, "elevation_sd_deg", None)),
         "ambiguity": "" if bearing is None else bearing.ambiguity,
-        "range_m": _rounded(bearing and bearing.range_m, 1),
+        "range_m": _rounded(getattr(bearing, "range_m", None), 1),
         "channel": None if detection.channel is None else detection.channel + 1,
     }
 
@@ -187,7 +189,15 @@ def _write_raven(detections: list[Detection], path: Path) -> Path:
             names = ("azimuth_deg", "elevation_deg", "azimuth_sd_deg", "elevation_sd_deg")
             angles = ["" if row[name] is None else row[name] for name in names]
             rows.writerow(
-                [number, "Spectrogram 1", row["channel"] or 1, row["begin_s"], row["end_s"], row["low_hz"], row["high_hz"]]
+                [
+                    number,
+                    "Spectrogram 1",
+                    row["channel"] or 1,
+                    row["begin_s"],
+                    row["end_s"],
+                    row["low_hz"],
+                    row["high_hz"],
+                ]
                 + [row["recording"], row["label"], row["probability"], row["snr_db"], *angles]
             )
     return path

@@ -24,7 +24,9 @@ def wind_noise(
     return noise / np.sqrt(band_power(noise))
 
 
-def _block(rng: np.random.Generator, samples: int, positions_m: Floats, sound_speed_m_s: float, diffuse: bool) -> Floats:
+def _block(
+    rng: np.random.Generator, samples: int, positions_m: Floats, sound_speed_m_s: float, diffuse: bool
+) -> Floats:
     channels = len(positions_m)
     spectrum = np.fft.rfft(rng.standard_normal((channels, samples)))
     hz = np.fft.rfftfreq(samples, 1 / RATE_HZ)

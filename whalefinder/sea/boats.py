@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from whalefinder.sea.signals import RATE_HZ, Floats, shaped_noise, smooth_curve, taper
+from whalefinder.sea.signals import Floats, shaped_noise, smooth_curve, taper
+from whalefinder.spectrogram import RATE_HZ
 
 
 def random_boat(rng: np.random.Generator, seconds: float) -> Floats:
@@ -41,7 +42,9 @@ def _cavitation(rng: np.random.Generator, samples: int, seconds: float) -> Float
 
 def _beat(rng: np.random.Generator, samples: int, seconds: float) -> Floats:
     t = np.arange(samples) / RATE_HZ
-    rate_hz = np.exp(rng.uniform(np.log(1.5), np.log(70))) * (1 + 0.02 * smooth_curve(rng, samples, max(2, int(seconds))))
+    rate_hz = np.exp(rng.uniform(np.log(1.5), np.log(70))) * (
+        1 + 0.02 * smooth_curve(rng, samples, max(2, int(seconds)))
+    )
     phase = 2 * np.pi * np.cumsum(rate_hz) / RATE_HZ
     depth = rng.uniform(0, 0.9)
     beat = 1 + depth * sum(rng.uniform(0, 1) / k * np.cos(k * phase + rng.uniform(0, 6)) for k in (1, 2, 3, 4))

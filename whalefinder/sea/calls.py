@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from whalefinder.sea.signals import RATE_HZ, Floats, smooth_curve, taper
+from whalefinder.sea.signals import Floats, smooth_curve, taper
+from whalefinder.spectrogram import RATE_HZ
 
 
 def whistle(rng: np.random.Generator) -> Floats:
@@ -38,7 +39,9 @@ def pulsed_call(rng: np.random.Generator) -> Floats:
     for _ in range(int(rng.integers(1, 4))):
         samples = int(rng.uniform(0.12, 0.9) * RATE_HZ)
         jump = base * 2 ** rng.uniform(-0.7, 0.7)
-        hz = np.clip(jump * 2 ** (rng.uniform(0.03, 0.4) * smooth_curve(rng, samples, int(rng.integers(2, 5)))), 80, 4000)
+        hz = np.clip(
+            jump * 2 ** (rng.uniform(0.03, 0.4) * smooth_curve(rng, samples, int(rng.integers(2, 5)))), 80, 4000
+        )
         part = _harmonics(rng, hz)
         if rng.random() < 0.35:
             # Pulsing at a lower rate puts side-bands at ± that rate beside each harmonic.
@@ -61,7 +64,7 @@ def click_train(rng: np.random.Generator) -> Floats:
     impulses *= 10 ** (rng.normal(0, 3, samples) / 20)
     length = int(rng.uniform(0.0003, 0.002) * RATE_HZ)
     t = np.arange(length) / RATE_HZ
-    click = np.hanning(length) * np.sin(2 * np.pi * rng.uniform(3000, 14_000) * t)
+    click = np.hanning(length) * np.sin(2 * np.pi * rng.uniform(2500, 10_500) * t)
     return np.convolve(impulses, click)[:samples] * taper(samples, 0.1)
 
 

@@ -23,7 +23,7 @@ def smooth_curve(rng: np.random.Generator, samples: int, knots: int) -> Floats:
     t = place - index
     # Cubic B-spline through the knots: continuous curvature, so instantaneous frequency has no kinks.
     weights = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
-    curve: Floats = sum(w * values[index - 1 + k] for k, w in enumerate(weights)) / 6.0  # type: ignore[assignment]
+    curve: Floats = sum(w * values[index - 1 + k] for k, w in enumerate(weights)) / 6.0
     return curve * 1.5
 
 

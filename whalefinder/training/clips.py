@@ -54,7 +54,9 @@ def find_clips(kind: str, split: str, use: str | None = None, folder: Path | Non
         for row in csv.DictReader(rows):
             if row["kind"] == kind and row["split"] == split and use in (None, row["use"]):
                 clips.append(
-                    Clip(root / row["path"], kind, row["label"], row["sublabel"], split, row["use"], int(row["rate_hz"]))
+                    Clip(
+                        root / row["path"], kind, row["label"], row["sublabel"], split, row["use"], int(row["rate_hz"])
+                    )
                 )
     return sorted(clips, key=lambda clip: clip.path)
 

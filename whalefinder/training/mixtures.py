@@ -39,7 +39,8 @@ class Pool:
 @dataclass
 class Mixture:
     """A batch: spectra `[batch, channel, frequency, frame]`, power shares `[batch, 3, frequency, frame]` in the
-    order of `segmentation.CLASSES`, and which bins count, `[batch, frequency]`."""
+    order of `segmentation.CLASSES`, and which bins count, `[batch, frequency]`.
+    """
 
     spectra: Tensor
     shares: Tensor
@@ -117,7 +118,9 @@ def phases(positions_m: Tensor, directions: Tensor) -> Tensor:
 def _path(rng: np.random.Generator, moving: bool) -> np.ndarray:
     """Directions `[step, 3]` of a source; boats near the surface, up to 30°/s."""
     seconds = np.arange(math.ceil(FRAMES / STEER_FRAMES)) * STEER_FRAMES * spectrogram.FRAME_S
-    rate = rng.choice([0.0, rng.normal(0, 4), rng.uniform(-30, 30)], p=[0.25, 0.5, 0.25]) if moving else rng.normal(0, 0.5)
+    rate = (
+        rng.choice([0.0, rng.normal(0, 4), rng.uniform(-30, 30)], p=[0.25, 0.5, 0.25]) if moving else rng.normal(0, 0.5)
+    )
     azimuth = np.radians(rng.uniform(0, 360) + rate * seconds)
     elevation = np.radians(rng.uniform(-15, 8) if moving else rng.uniform(-50, 8))
     return geometry.direction(azimuth, np.full_like(azimuth, elevation))
@@ -126,7 +129,9 @@ def _path(rng: np.random.Generator, moving: bool) -> np.ndarray:
 def _mirror(rng: np.random.Generator, moving: bool) -> Tensor:
     """Lloyd's mirror [frequency, frame]: 1 + rho exp(-j2πf D(t)), the surface image a little later."""
     frames = torch.arange(FRAMES) * spectrogram.FRAME_S
-    delay = math.exp(rng.uniform(math.log(5e-5), math.log(3e-3))) * (1 + (rng.normal(0, 0.2) if moving else 0.0) * frames)
+    delay = math.exp(rng.uniform(math.log(5e-5), math.log(3e-3))) * (
+        1 + (rng.normal(0, 0.2) if moving else 0.0) * frames
+    )
     angle = -2 * math.pi * spectrogram.frequencies_hz()[:, None] * delay
     return 1.0 - rng.uniform(0.4, 1.0) * torch.polar(torch.ones_like(angle), angle)
 
@@ -215,7 +220,9 @@ def _draw_boats(rng: np.random.Generator, pool: Pool) -> list[tuple[Tensor, np.n
     return boats
 
 
-def _draw_calls(rng: np.random.Generator, pool: Pool, boats: list[tuple[Tensor, np.ndarray]]) -> list[tuple[Tensor, np.ndarray]]:
+def _draw_calls(
+    rng: np.random.Generator, pool: Pool, boats: list[tuple[Tensor, np.ndarray]]
+) -> list[tuple[Tensor, np.ndarray]]:
     boat_power = sum(float(spectrogram.power(s[_in_band()]).mean()) for s, _ in boats)
     calls = []
     for _ in range(int(rng.choice([0, 1, 2], p=[0.25, 0.6, 0.15]))):

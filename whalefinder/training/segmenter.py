@@ -67,7 +67,9 @@ def divergence(logits: Tensor, shares: Tensor, valid: Tensor) -> tuple[Tensor, T
     return (whether * weight).sum() / weight.sum(), (which * weight).sum() / weight.sum()
 
 
-def train_step(network: nn.Module, optimiser: torch.optim.Optimizer, planes: Tensor, mixture: mixtures.Mixture) -> float:
+def train_step(
+    network: nn.Module, optimiser: torch.optim.Optimizer, planes: Tensor, mixture: mixtures.Mixture
+) -> float:
     """Forward, loss, zero the gradients, backward, step: in any other order it does not learn."""
     call, boat = divergence(network(_contiguous(planes)), mixture.shares, mixture.valid)
     loss = call + BOAT_WEIGHT * boat

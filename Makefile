@@ -1,0 +1,40 @@
+# Every target makes its own .venv; a fresh machine needs Python 3.11 or later, nothing else.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+
+.PHONY: demo test check bench bench-quick format clean
+
+$(VENV)/run.stamp: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(VENV)/run.stamp  ## William swims past an array: find him
+	$(BIN)/whalefinder demo --out whalefinder-demo
+
+check: $(VENV)/dev.stamp  ## format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: $(VENV)/dev.stamp check  ## everything that CI runs
+	$(BIN)/python -m pytest -q -n 2
+
+bench: $(VENV)/dev.stamp  ## writes bench/RESULTS.md (about an hour)
+	$(BIN)/python -m bench --trials 100
+
+bench-quick: $(VENV)/dev.stamp  ## a look at the dev split, few trials, prints only
+	$(BIN)/python -m bench --split dev --trials 12 --no-peers --no-speed --print
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache whalefinder-demo

@@ -1,0 +1,83 @@
+"""Speed and memory of the whole `whalefinder locate`, beside SRP-PHAT on the same file in the same run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyroomacoustics as pra
+import soundfile
+
+from whalefinder import spectrogram
+from whalefinder.arrays import save_array
+from whalefinder.geometry import HydrophoneArray, tetrahedron
+from whalefinder.sea import simulate
+from whalefinder.simulated import Plan, draw_scene
+
+MINUTE_S = 60.0
+
+
+def table(long: bool) -> str:
+    """10 minutes for the ratio, 1 hour (and 10 with `long`) for the memory."""
+    lines = [
+        "## Speed and memory",
+        "",
+        "4 channels, 48 kHz, 16 bit, 4 calls a minute among 2 boats; whole process from file to tables and picture.",
+        "",
+    ]
+    lines += ["| recording | × real time | peak memory |", "|" + " --- |" * 3]
+    with tempfile.TemporaryDirectory() as folder:
+        for hours in (1 / 6, 1.0, 10.0) if long else (1 / 6, 1.0):
+            path, array = _write(Path(folder), hours)
+            seconds, megabytes = _locate(path, array, Path(folder) / "out")
+            lines.append(f"| locate, {hours * 60:.0f} min | {hours * 3600 / seconds:.0f} | {megabytes:.0f} MB |")
+            path.unlink()
+        path, _ = _write(Path(folder), 1 / 60)
+        lines.append(f"| pyroomacoustics SRP-PHAT, 1-s hop, 2° grid | {_srp(path):.1f} | – |")
+    return "\n".join(lines)
+
+
+def _write(folder: Path, hours: float) -> tuple[Path, Path]:
+    array = HydrophoneArray("tetrahedron", tetrahedron(0.5), 1490.0, depth_m=1.5)
+    save_array(array, folder / "array.toml")
+    sea = simulate(draw_scene(Plan(MINUTE_S, 4, 2, 8.0, -5.0), array, 1_000_000_000), 1_000_000_000)
+    block = (sea.samples.T / np.abs(sea.samples).max() * 0.5).astype(np.float32)
+    path = folder / f"sea_{hours:.2f}h.wav"
+    with soundfile.SoundFile(path, "w", spectrogram.RATE_HZ, 4, "PCM_16", format="RF64") as file:
+        for _ in range(max(1, round(hours * 3600 / MINUTE_S))):
+            file.write(block)
+    return path, folder / "array.toml"
+
+
+def _locate(path: Path, array: Path, out: Path) -> tuple[float, float]:
+    """Wall seconds and peak MB of one run in a process of its own."""
+    code = (
+        "import resource, sys, whalefinder.cli as c\n"
+        "try:\n    c.app(sys.argv[1:])\n"
+        "except SystemExit:\n    pass\n"
+        "sys.stderr.write('PEAK %d' % resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    command = [sys.executable, "-c", code, "locate", str(path), "--array", str(array), "--out", str(out), "--quiet"]
+    began = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return time.monotonic() - began, int(done.stderr.rsplit("PEAK ", 1)[1]) / 1024
+
+
+def _srp(path: Path) -> float:
+    """Times real time of SRP-PHAT over the recording in 1-s steps."""
+    samples, rate = soundfile.read(path, dtype="float32")
+    positions = tetrahedron(0.5)
+    azimuth, colatitude = np.radians(np.arange(0, 360, 2.0)), np.radians(np.arange(90, 180.1, 2.0))
+    doa = pra.doa.algorithms["SRP"](
+        positions.T, rate, 1024, c=1490.0, num_src=1, dim=3, azimuth=azimuth, colatitude=colatitude
+    )
+    began = time.monotonic()
+    seconds = min(10, len(samples) // rate)
+    for second in range(seconds):
+        piece = samples[second * rate : (second + 1) * rate]
+        doa.locate_sources(pra.transform.stft.analysis(piece, 1024, 512).transpose(2, 1, 0), freq_range=[500, 12_000])
+    return seconds / (time.monotonic() - began)

@@ -1,0 +1,182 @@
+"""The command line: every kind of bad input gives one clear line, a non-zero exit, and keeps the rest."""
+
+import csv
+import errno
+import os
+import re
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from tests.helpers import array, noise, write
+from whalefinder import tables
+from whalefinder.arrays import save_array
+from whalefinder.cli import app
+from whalefinder.geometry import HydrophoneArray
+
+runner = CliRunner()
+
+
+def run(*arguments):
+    result = runner.invoke(app, [str(a) for a in arguments])
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", result.output)
+    assert "Traceback" not in plain
+    return result.exit_code, plain
+
+
+@pytest.fixture
+def toml(tmp_path):
+    save_array(array(), tmp_path / "array.toml")
+    return tmp_path / "array.toml"
+
+
+def test_help_has_examples_for_every_command():
+    for command in (
+        ["locate"],
+        ["check"],
+        ["simulate"],
+        ["demo"],
+        ["import-array"],
+        ["train", "segmenter"],
+        ["train", "events"],
+    ):
+        code, text = run(*command, "--help")
+        assert code == 0 and "Example" in text and f"whalefinder {' '.join(command)}" in text
+
+
+def test_check_draws_and_says(toml):
+    code, text = run("check", toml)
+    assert code == 0 and "unique: azimuth and elevation" in text and "1490 Hz" in text
+    assert toml.with_suffix(".png").stat().st_size > 10_000
+
+
+def test_simulate_then_locate(tmp_path):
+    sea, out = tmp_path / "sea", tmp_path / "out"
+    code, text = run("simulate", "--out", sea, "--seconds", 8, "--calls", 1, "--boats", 0, "--snr", 20, "--seed", 3)
+    assert code == 0 and "1 calls" in text
+    code, text = run(
+        "locate",
+        sea / "simulated.wav",
+        "--array",
+        sea / "array.toml",
+        "--out",
+        out,
+        "--format",
+        "csv,json,raven,parquet,dcase",
+    )
+    assert code == 0, text
+    with (out / "detections.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    with (sea / "truth.csv").open() as file:
+        truth = next(csv.DictReader(file))
+    assert len(rows) == 1 and abs(float(rows[0]["azimuth_deg"]) - float(truth["azimuth_deg"])) < 1.0
+    assert {p.name for p in out.iterdir()} == {
+        "detections.csv", "detections.json", "detections.parquet", "simulated.png", "simulated.selections.txt", "simulated.dcase.csv",
+    }  # fmt: skip
+
+
+def test_one_bad_file_does_not_end_the_batch(tmp_path, toml):
+    good = write(tmp_path / "good_20260701_120000.wav", noise(4, 2.0), subtype="FLOAT")
+    (tmp_path / "empty.wav").write_bytes(b"")
+    code, text = run(
+        "locate", tmp_path / "empty.wav", good, tmp_path / "missing.wav", "-a", toml, "-o", tmp_path / "out"
+    )
+    assert code == 1
+    assert "empty.wav: is empty (0 bytes)" in text and "missing.wav: no such file" in text and "2 problems" in text
+    assert (tmp_path / "out" / "good_20260701_120000.png").exists()
+
+
+def bad_samples(kind):
+    samples = noise(4, 2.0)
+    if kind == "silent":
+        samples[:] = 0
+    elif kind == "nan":
+        samples[5000, 1] = np.nan
+    elif kind == "clipped":
+        samples = np.clip(samples * 500, -1, 1)
+    elif kind == "constant":
+        samples[:, 2] = 0.1
+    elif kind == "three channels":
+        samples = samples[:, :3]
+    return samples
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("silent", "silent, every sample is 0; check"),
+        ("nan", "not a number at 0.104 s on channel 2"),
+        ("clipped", "is clipped in"),
+        ("constant", "channel 3 is constant"),
+        ("three channels", "3 channels, but array 'tetrahedron' describes 4"),
+    ],
+)
+def test_bad_sound_is_named_and_the_exit_is_not_zero(tmp_path, toml, kind, message):
+    path = write(tmp_path / "bad_20260701_120000.wav", bad_samples(kind), subtype="FLOAT")
+    code, text = run("locate", path, "-a", toml, "-o", tmp_path / "out")
+    assert code == 1 and message in text.replace("\n", " ")
+    assert (tmp_path / "out" / "detections.csv").exists()
+
+
+def test_a_truncated_file_keeps_what_was_read(tmp_path, toml):
+    path = write(tmp_path / "cut_20260701_120000.flac", noise(4, 8.0))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    code, text = run("locate", path, "-a", toml, "-o", tmp_path / "out")
+    assert code == 1 and "kept" in text and (tmp_path / "out" / "cut_20260701_120000.png").exists()
+
+
+def test_bad_options_and_array_files(tmp_path, toml):
+    path = write(tmp_path / "a.wav", noise(4, 1.0), subtype="FLOAT")
+    assert run("locate", path, "-a", path, "-o", tmp_path / "o")[1].startswith("error: ")
+    assert "not a TOML file" in run("locate", path, "-a", path, "-o", tmp_path / "o")[1]
+    assert run("locate", path, "--format", "xml", "-o", tmp_path / "o")[0] == 1
+    assert "'xml' is unknown" in run("locate", path, "--format", "xml", "-o", tmp_path / "o")[1]
+    code, text = run("locate", path, "--weights", tmp_path / "none.safetensors", "-o", tmp_path / "o")
+    assert code == 1 and "no readable model card" in text
+
+
+def test_a_channel_map_that_skips_a_phone(tmp_path):
+    skipping = HydrophoneArray("skip", [[0, 0, 0], [1, 0, 0], [0, 1, 0]], 1480.0, channels=(0, 1, 3))
+    save_array(skipping, tmp_path / "skip.toml")
+    code, text = run("check", tmp_path / "skip.toml")
+    assert code == 1 and "no hydrophone for channel 3" in text and "unused_channels = [3]" in text
+
+
+def test_no_permission_and_full_disk(tmp_path, toml, monkeypatch):
+    path = write(tmp_path / "a_20260701_120000.wav", noise(4, 1.0), subtype="FLOAT")
+    (tmp_path / "file").write_text("not a folder")
+    code, text = run("locate", path, "-a", toml, "-o", tmp_path / "file")
+    assert code == 1 and "cannot write" in text and "--out" in text
+
+    def full(self, detections):
+        with tables.writing(self.path):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tables.CsvWriter, "write", full)
+    code, text = run("locate", path, "-a", toml, "-o", tmp_path / "out")
+    assert code == 1 and "No space left on device" in text and "kept" in text
+
+
+def test_ctrl_c_keeps_what_was_found(tmp_path, toml, monkeypatch):
+    from whalefinder import run as module
+
+    path = write(tmp_path / "a_20260701_120000.wav", noise(4, 1.0), subtype="FLOAT")
+    real = module._one
+
+    def interrupted(recording, *rest):
+        if recording.name.startswith("b"):
+            raise KeyboardInterrupt
+        return real(recording, *rest)
+
+    monkeypatch.setattr(module, "_one", interrupted)
+    other = write(tmp_path / "b_20260701_120000.wav", noise(4, 1.0), subtype="FLOAT")
+    code, text = run("locate", path, other, "-a", toml, "-o", tmp_path / "out")
+    assert code == 130 and "everything found so far is written" in text
+    assert (tmp_path / "out" / "detections.csv").exists() and (tmp_path / "out" / "a_20260701_120000.png").exists()
+
+
+def test_import_array(tmp_path):
+    (tmp_path / "h.csv").write_text("name,x,y,z\nA,0,0,0\nB,1,0,0\n")
+    code, _ = run("import-array", tmp_path / "h.csv", "--sound-speed", 1484, "--out", tmp_path / "a.toml")
+    assert code == 0 and run("check", tmp_path / "a.toml")[0] == 0

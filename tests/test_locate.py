@@ -1,0 +1,155 @@
+"""From a file to bearings: the pipeline on simulated sound, by two routes, and on real recordings."""
+
+import csv
+import math
+
+import numpy as np
+import pytest
+import soundfile
+
+import whalefinder
+from tests.helpers import RATE, array, needs_data, write
+from whalefinder import locate as pipeline
+from whalefinder.events import EventSettings, activity, find_events
+from whalefinder.geometry import HydrophoneArray, direction, great_circle_rad
+from whalefinder.sea import Call, Scene, simulate
+from whalefinder.sea.calls import random_call
+from whalefinder.sea.propagation import Path
+from whalefinder.spectrogram import FRAME_S, NUM_BINS
+from whalefinder.steering import Fix
+
+
+@pytest.fixture(scope="module")
+def swim(tmp_path_factory):
+    """Two calls from 45° and 50° at SNR 15 dB; → (path of the WAV, simulated recording)."""
+    calls = []
+    for k, azimuth in enumerate((45.0, 50.0)):
+        u = direction(math.radians(azimuth), math.radians(-5.0))
+        calls.append(Call(random_call(np.random.default_rng(k), "pulsed")[1], Path(tuple(150 * u)), 1.5 + 4 * k, 15.0))
+    sea = simulate(Scene(array(), 9.0, tuple(calls)), 3)
+    path = tmp_path_factory.mktemp("swim") / "swim_20260701_120000.wav"
+    soundfile.write(path, sea.samples.T / np.abs(sea.samples).max() / 2, RATE, subtype="FLOAT")
+    return path, sea
+
+
+def test_calls_are_found_where_and_when_they_were(swim):
+    path, sea = swim
+    found = whalefinder.locate(path, array())
+    assert len(found) == len(sea.truth)
+    for call, truth in zip(found, sea.truth, strict=True):
+        assert call.label == "call" and call.probability > 0.5
+        assert min(call.end_s, truth.end_s) - max(call.begin_s, truth.begin_s) > 0.5 * (truth.end_s - truth.begin_s)
+        true_u = direction(math.radians(truth.azimuth_deg), math.radians(truth.elevation_deg))
+        found_u = direction(math.radians(call.azimuth_deg), math.radians(call.elevation_deg))
+        assert np.degrees(great_circle_rad(true_u, found_u)) < 0.3
+        assert call.start_utc.isoformat().startswith("2026-07-01T12:00:0")
+
+
+def test_segments_do_not_change_the_answer(swim, monkeypatch):
+    whole = whalefinder.locate(swim[0], array())
+    # 2.05-s cores with the full margins: calls fall into other segments than before.
+    monkeypatch.setattr(pipeline, "CORE_CELLS", 24)
+    parts = whalefinder.locate(swim[0], array())
+    assert len(whole) == len(parts)
+    for a, b in zip(whole, parts, strict=True):
+        assert abs(a.begin_s - b.begin_s) < 2.5 * FRAME_S
+        assert abs(a.azimuth_deg - b.azimuth_deg) < 0.1
+
+
+def test_one_channel_and_unknown_geometry_give_detections_without_bearings(swim, tmp_path):
+    path, sea = swim
+    mono = write(tmp_path / "mono.wav", sea.samples[0] / np.abs(sea.samples).max() / 2, subtype="FLOAT")
+    for found in (whalefinder.locate(mono), whalefinder.locate(path)):
+        assert len(found) == 2 and all(call.bearing is None for call in found)
+
+
+def test_a_dead_hydrophone_is_left_out(swim, tmp_path):
+    path, _ = swim
+    samples, _ = soundfile.read(path)
+    samples[:, 1] = 0.0
+    found = whalefinder.locate(write(tmp_path / "dead.wav", samples, subtype="FLOAT"), array())
+    assert found and all(call.bearing is not None for call in found)
+
+
+def test_events_of_a_drawn_mask():
+    share = np.zeros((NUM_BINS, 400), np.float32)
+    share[40:44, 50:100] = 0.9
+    share[40:44, 110:150] = 0.9  # a gap of 0.1 s belongs to the same call
+    share[100:103, 300:340] = 0.8
+    events = find_events(share, EventSettings())
+    assert [(e.begin, e.end) for e in events] == [pytest.approx((50, 150), abs=3), pytest.approx((300, 340), abs=3)]
+    assert events[0].low_hz == pytest.approx((40 + 8 - 0.5) * 46.875) and events[0].high_hz == pytest.approx(
+        (43 + 8 + 0.5) * 46.875
+    )
+    assert find_events(np.zeros_like(share), EventSettings()) == []
+    assert activity(share, EventSettings())[75] == pytest.approx(3.6, abs=1e-4)
+
+
+def fix(u):
+    return Fix(np.asarray(u, float), np.eye(2) * 1e-6, 100.0, math.inf)
+
+
+def test_a_line_reports_its_cone():
+    line = HydrophoneArray("line", [[0, -0.5, 0], [0, 0, 0], [0, 0.5, 0]], 1490.0)
+    bearing = pipeline.to_bearing(fix(direction(math.radians(60.0), 0.0)), line)
+    assert "cone: " in bearing.ambiguity and "azimuth 60.0 or 300.0 at elevation 0" in bearing.ambiguity
+    assert bearing.elevation_deg is None and bearing.azimuth_deg == pytest.approx(60.0, abs=0.1)
+
+
+def test_planes_mirror_unless_the_surface_settles_it():
+    level = HydrophoneArray("level", [[0, 0, 0], [1, 0, 0], [0, 1, 0]], 1490.0, depth_m=0.0)
+    assert pipeline.to_bearing(fix(direction(1.0, -0.5)), level).ambiguity == ""
+    upright = HydrophoneArray("upright", [[0, 0, 0], [1, 0, 0], [0, 0, 1]], 1490.0, depth_m=0.0)
+    bearing = pipeline.to_bearing(fix(direction(math.radians(30.0), math.radians(-10.0))), upright)
+    assert bearing.ambiguity == "plane: or azimuth 150.0 elevation -10.0"
+
+
+def test_azimuth_error_grows_towards_the_vertical():
+    steep = pipeline.to_bearing(fix(direction(1.0, math.radians(-60.0))), array())
+    assert steep.azimuth_sd_deg == pytest.approx(2 * steep.elevation_sd_deg, rel=1e-3)
+
+
+def test_real_field_recordings_have_their_calls_found():
+    found = 0
+    for name in ("someCalls", "20181202_25sec", "call-examples"):
+        path = needs_data("field", "orcasound_misc", f"{name}.flac")
+        found += len(whalefinder.locate(path)) > 0
+    assert found == 3
+
+
+def test_the_real_array_gives_bearings_that_its_delays_confirm():
+    """XAV array: the loudest event's bearing against GCC delays of the same sound (near-field fish: loose)."""
+    folder = needs_data("arrays", "xav_hydrophone_array_6ch")
+    from dataclasses import replace
+
+    import torch
+
+    from whalefinder import spectrogram, steering
+    from whalefinder.arrays import import_csv
+    from whalefinder.audio import open_recording
+    from whalefinder.geometry import direction_from_tdoa
+
+    xav = replace(
+        import_csv(folder / "large-array__hydrophones_config_07-HI.csv", 1484.0), file_pattern="AMAR*.{channel}.*.wav"
+    )
+    recording = open_recording(sorted(folder.glob("*.wav"))[0], xav)
+    samples = np.concatenate(list(recording.blocks()), axis=1)
+    with (folder / "detections_blob_from_notebook.csv").open() as file:
+        spans = [(float(r["time_min_offset"]), float(r["time_max_offset"])) for r in csv.DictReader(file)]
+    assert len(spans) >= 5
+    x = spectrogram.stft(torch.from_numpy(samples))
+    q = spectrogram.covariance(x, None, 40.0)
+    residuals = []
+    for begin, end in spans:
+        a, b = int(begin / FRAME_S), int(end / FRAME_S) + 1
+        share = torch.zeros(NUM_BINS, b - a)
+        share[:14] = 1.0  # fish below 1 kHz
+        estimate = steering.find_direction(steering.gather_cells(x[..., a:b], share, q, a), xav)
+        pairs = [(i, j) for i in range(6) for j in range(i + 1, 6)]
+        cross = np.stack([(x[i, :14, a:b] * x[j, :14, a:b].conj()).sum(-1).numpy() for i, j in pairs])
+        hz = spectrogram.frequencies_hz().numpy()[:14]
+        lags = np.linspace(-1.9e-3, 1.9e-3, 761)
+        tdoa = -lags[np.real(cross @ np.exp(-2j * np.pi * np.multiply.outer(hz, lags))).argmax(1)]
+        u = direction_from_tdoa(xav.positions_m, pairs, -tdoa)
+        residuals.append(float(np.degrees(great_circle_rad(estimate.u, u))))
+    assert np.median(residuals) < 45.0, residuals
