@@ -16,9 +16,11 @@ from bench import peers
 from bench.scenes import SECONDS, Cell, recording_of
 from whalefinder import limit, spectrogram
 from whalefinder.audio import open_recording
+from whalefinder.bearings import find_bearing
 from whalefinder.events import Event
 from whalefinder.geometry import Floats, direction, great_circle_rad
-from whalefinder.locate import CALL, Locator, Masks, find_bearing, masks_of
+from whalefinder.locate import Locator
+from whalefinder.masks import CALL, Masks, masks_of
 from whalefinder.networks import load_network
 from whalefinder.sea import SimulatedRecording
 
@@ -66,9 +68,9 @@ def run_trial(cell: Cell, split: str, number: int, with_peers: bool, weights: Pa
     begin = max(0, int(truth.begin_s / spectrogram.FRAME_S))
     end = min(spectra.shape[-1], int(truth.end_s / spectrogram.FRAME_S) + 2)
     event = Event(begin, end, 0.0, 0.0, {})
-    q = spectrogram.covariance(spectra, (1 - share).square(), spectrogram.SHORT_CELLS)
-    fix = find_bearing(Masks(spectra, share[None].repeat(3, 1, 1), q), event, array)
-    errors["true masks"] = error(None if fix is None else fix.u)
+    valid = torch.ones(spectrogram.NUM_BINS, dtype=torch.bool)
+    look = find_bearing(Masks(spectra, share[None].repeat(3, 1, 1), valid), event, array, None)
+    errors["true masks"] = error(None if look is None else look.fix.u)
     if with_peers:
         errors |= {name: error(u) for name, u in _peers(spectra, sea, network, begin, end, array).items()}
     bound = _bound(sea, noise, begin, end, array, true_u)

@@ -124,3 +124,11 @@ def test_direction_from_time_differences():
     pairs = [(i, j) for i in range(4) for j in range(i + 1, 4)]
     differences = np.stack([delays[:, i] - delays[:, j] for i, j in pairs], axis=1)
     assert np.allclose(g.direction_from_tdoa(positions, pairs, differences), u, atol=1e-9)
+
+
+def test_a_large_array_is_thinned_to_its_most_spread_hydrophones():
+    line = np.stack([np.zeros(9), np.arange(9.0), np.zeros(9)], axis=1)
+    assert g.spread(line, 3).tolist() == [0, 4, 8]
+    assert g.spread(line, 20).tolist() == list(range(9))
+    few = g.HydrophoneArray("a", line, 1480.0).of([0, 4, 8])
+    assert few.channels == (0, 4, 8) and few.num_channels == 3

@@ -9,7 +9,7 @@ import soundfile
 
 import whalefinder
 from tests.helpers import RATE, array, needs_data, write
-from whalefinder import locate as pipeline
+from whalefinder.bearings import to_bearing
 from whalefinder.events import EventSettings, activity, find_events
 from whalefinder.geometry import HydrophoneArray, direction, great_circle_rad
 from whalefinder.sea import Call, Scene, simulate
@@ -48,7 +48,7 @@ def test_calls_are_found_where_and_when_they_were(swim):
 def test_segments_do_not_change_the_answer(swim, monkeypatch):
     whole = whalefinder.locate(swim[0], array())
     # 2.05-s cores with the full margins: calls fall into other segments than before.
-    monkeypatch.setattr(pipeline, "CORE_CELLS", 24)
+    monkeypatch.setattr("whalefinder.locate.CORE_CELLS", 24)
     parts = whalefinder.locate(swim[0], array())
     assert len(whole) == len(parts)
     for a, b in zip(whole, parts, strict=True):
@@ -59,8 +59,9 @@ def test_segments_do_not_change_the_answer(swim, monkeypatch):
 def test_one_channel_and_unknown_geometry_give_detections_without_bearings(swim, tmp_path):
     path, sea = swim
     mono = write(tmp_path / "mono.wav", sea.samples[0] / np.abs(sea.samples).max() / 2, subtype="FLOAT")
-    for found in (whalefinder.locate(mono), whalefinder.locate(path)):
+    for found in (whalefinder.locate(mono), whalefinder.locate(mono, array()), whalefinder.locate(path)):
         assert len(found) == 2 and all(call.bearing is None for call in found)
+    assert all(call.channel in range(4) for call in found)
 
 
 def test_a_dead_hydrophone_is_left_out(swim, tmp_path):
@@ -91,21 +92,21 @@ def fix(u):
 
 def test_a_line_reports_its_cone():
     line = HydrophoneArray("line", [[0, -0.5, 0], [0, 0, 0], [0, 0.5, 0]], 1490.0)
-    bearing = pipeline.to_bearing(fix(direction(math.radians(60.0), 0.0)), line)
+    bearing = to_bearing(fix(direction(math.radians(60.0), 0.0)), line)
     assert "cone: " in bearing.ambiguity and "azimuth 60.0 or 300.0 at elevation 0" in bearing.ambiguity
     assert bearing.elevation_deg is None and bearing.azimuth_deg == pytest.approx(60.0, abs=0.1)
 
 
 def test_planes_mirror_unless_the_surface_settles_it():
     level = HydrophoneArray("level", [[0, 0, 0], [1, 0, 0], [0, 1, 0]], 1490.0, depth_m=0.0)
-    assert pipeline.to_bearing(fix(direction(1.0, -0.5)), level).ambiguity == ""
+    assert to_bearing(fix(direction(1.0, -0.5)), level).ambiguity == ""
     upright = HydrophoneArray("upright", [[0, 0, 0], [1, 0, 0], [0, 0, 1]], 1490.0, depth_m=0.0)
-    bearing = pipeline.to_bearing(fix(direction(math.radians(30.0), math.radians(-10.0))), upright)
+    bearing = to_bearing(fix(direction(math.radians(30.0), math.radians(-10.0))), upright)
     assert bearing.ambiguity == "plane: or azimuth 150.0 elevation -10.0"
 
 
 def test_azimuth_error_grows_towards_the_vertical():
-    steep = pipeline.to_bearing(fix(direction(1.0, math.radians(-60.0))), array())
+    steep = to_bearing(fix(direction(1.0, math.radians(-60.0))), array())
     assert steep.azimuth_sd_deg == pytest.approx(2 * steep.elevation_sd_deg, rel=1e-3)
 
 
@@ -153,3 +154,15 @@ def test_the_real_array_gives_bearings_that_its_delays_confirm():
         u = direction_from_tdoa(xav.positions_m, pairs, -tdoa)
         residuals.append(float(np.degrees(great_circle_rad(estimate.u, u))))
     assert np.median(residuals) < 45.0, residuals
+
+
+def test_a_large_array_of_many_channels(tmp_path):
+    """24 hydrophones: the most spread 16 are used, the bearing is right."""
+    positions = np.random.default_rng(0).uniform(-1, 1, (24, 3))
+    many = HydrophoneArray("many", positions, 1490.0, depth_m=3.0)
+    u = direction(math.radians(200.0), math.radians(-10.0))
+    sound = random_call(np.random.default_rng(1), "pulsed")[1]
+    sea = simulate(Scene(many, 4.0, (Call(sound, Path(tuple(200 * u)), 1.2, 10.0),)), 3)
+    path = write(tmp_path / "many.wav", sea.samples.T / np.abs(sea.samples).max() / 2, subtype="FLOAT")
+    (call,) = whalefinder.locate(path, many)
+    assert call.azimuth_deg == pytest.approx(200.0, abs=0.3) and call.elevation_deg == pytest.approx(-10.0, abs=0.3)

@@ -7,6 +7,7 @@ for call in whalefinder.locate("night.wav", array):
 
 from whalefinder.arrays import load_array
 from whalefinder.audio import Recording, open_recording
+from whalefinder.bearings import Bearing
 from whalefinder.errors import (
     ArrayError,
     ModelError,
@@ -16,7 +17,7 @@ from whalefinder.errors import (
     WhalefinderError,
 )
 from whalefinder.geometry import HydrophoneArray
-from whalefinder.locate import Bearing, Detection, Locator, locate
+from whalefinder.locate import Detection, Locator, locate
 from whalefinder.version import __version__
 
 __all__ = [

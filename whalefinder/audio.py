@@ -196,6 +196,8 @@ def open_recording(
     )
     if began.warning:
         recording.warnings.append(began.warning)
+    if array is not None and channels == 1:
+        recording.warnings.append(f"{path.name}: one channel, so detections without a bearing")
     if max(seconds) - min(seconds) > LENGTH_TOLERANCE_S:
         recording.warnings.append(
             f"{path.name}: its files last {min(seconds):.2f} to {max(seconds):.2f} s; the shortest counts"
@@ -206,7 +208,7 @@ def open_recording(
 def _columns(path: Path, channels: int, array: HydrophoneArray | None) -> tuple[int, ...]:
     if array is None:
         return tuple(range(channels))
-    if array.file_pattern is not None:
+    if array.file_pattern is not None or channels == 1:
         return tuple(range(channels))
     expected = array.num_channels + len(array.unused_channels)
     if channels != expected or max(array.channels) >= channels:

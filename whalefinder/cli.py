@@ -214,11 +214,25 @@ def demo(out: Out = Path("whalefinder-demo")) -> None:
         with console.status("William is swimming …"):
             truth, found = william.run(out)
         table = Table(
-            "call", "at", "azimuth", "elevation", "found azimuth", "found elevation", "error", title="William"
+            "call",
+            "at",
+            "call over boats",
+            "azimuth",
+            "elevation",
+            "found azimuth",
+            "found elevation",
+            "error",
+            title="William",
         )
         for number, call in enumerate(truth, start=1):
             hit = william.match(call, found)
-            row = [str(number), f"{call.begin_s:.1f} s", f"{call.azimuth_deg:.2f}°", f"{call.elevation_deg:.2f}°"]
+            row = [
+                str(number),
+                f"{call.begin_s:.1f} s",
+                f"{call.sir_db:.0f} dB",
+                f"{call.azimuth_deg:.2f}°",
+                f"{call.elevation_deg:.2f}°",
+            ]
             if hit is None or hit.bearing is None:
                 table.add_row(*row, "missed", "", "")
                 continue
@@ -229,7 +243,7 @@ def demo(out: Out = Path("whalefinder-demo")) -> None:
             )
             table.add_row(*row, *found_angles, f"{william.error_deg(call, hit):.2f}°")
         console.print(table)
-        console.print(f"boats are 10 dB louder than he is; table and pictures → {out}/")
+        console.print(f"table and pictures → {out}/")
 
 
 @train_app.command("segmenter")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from whalefinder.tables import CsvWriter, safe_stem
 SEED = 20_261_123
 SECONDS = 60.0
 CALLS = 10
+WHALE_DB, BOATS_DB = 8.0, 14.0  # over the ambient noise; each boat, on average over the minute
 FILE = "william_20261123_120000"
 
 
@@ -28,13 +30,13 @@ def scene() -> Scene:
     rng = np.random.default_rng(SEED)
     array = HydrophoneArray("demo tetrahedron", tetrahedron(0.5), 1485.0, depth_m=1.5, position_error_m=0.0002)
     swim = Course((-140.0, 60.0, -12.0), (4.0, 1.0, 0.0))
-    boats = tuple(crossing_boat(rng, SECONDS, 1.5) for _ in range(2))
+    boats = tuple(replace(crossing_boat(rng, SECONDS, 1.5), level_db=BOATS_DB) for _ in range(2))
     slot = SECONDS / CALLS
     calls = [
-        Call(sound, swim, (k + rng.uniform(0.2, 0.5)) * slot, 6.0, kind)
+        Call(sound, swim, (k + rng.uniform(0.2, 0.5)) * slot, WHALE_DB, kind)
         for k, (kind, sound) in enumerate(random_call(rng, "pulsed" if n % 3 else "whistle") for n in range(CALLS))
     ]
-    return Scene(array, SECONDS, tuple(calls), boats, sir_db=-10.0)
+    return Scene(array, SECONDS, tuple(calls), boats)
 
 
 def run(out: Path) -> tuple[tuple[TrueCall, ...], list[Detection]]:

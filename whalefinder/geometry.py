@@ -8,7 +8,7 @@ array's origin: positive is later. `docs/conventions.md` says the same in words.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -124,6 +124,17 @@ class HydrophoneArray:
         """Plane-wave delays against the origin, positive = later. `[..., 3]` → `[..., channel]` s."""
         return plane_wave_delays(self.positions_m, directions, self.sound_speed_m_s)
 
+    def of(self, indices: ArrayLike) -> HydrophoneArray:
+        """The array of some of its hydrophones, by index."""
+        chosen = [int(i) for i in np.asarray(indices)]
+        sensitivity = None if self.sensitivity_db is None else tuple(self.sensitivity_db[i] for i in chosen)
+        return replace(
+            self,
+            positions_m=self.positions_m[chosen],
+            channels=tuple(self.channels[i] for i in chosen),
+            sensitivity_db=sensitivity,
+        )
+
     def max_elevation_rad(self) -> float:
         """Highest elevation a submerged source can have: asin(min(1, depth / min_range))."""
         if self.depth_m is None:
@@ -232,6 +243,16 @@ def equal_area_grid(step_rad: float, max_elevation_rad: float = np.pi / 2) -> Fl
     azimuth = index * np.pi * (3.0 - np.sqrt(5.0))
     grid = direction(azimuth % (2 * np.pi), np.arcsin(sine))
     return grid[sine <= np.sin(max_elevation_rad) + 1e-12]
+
+
+def spread(positions_m: ArrayLike, count: int) -> NDArray[np.intp]:
+    """Indices, rising, of the `count` positions that lie furthest apart (greedily), or all there are."""
+    positions = np.asarray(positions_m, float)
+    chosen = [int(np.linalg.norm(positions - positions.mean(axis=0), axis=1).argmax())]
+    while len(chosen) < min(count, len(positions)):
+        nearest = np.linalg.norm(positions[:, None] - positions[chosen], axis=-1).min(axis=1)
+        chosen.append(int(nearest.argmax()))
+    return np.sort(np.array(chosen))
 
 
 def tetrahedron(edge_m: float = 0.5) -> Floats:

@@ -50,7 +50,13 @@ class Picture:
         """Spectrogram with the calls' mask above, bearing against time with error bars below."""
         rows = 3 if with_bearing else 1
         figure, axes = plt.subplots(
-            rows, 1, figsize=(12, 3.6 + 2.2 * (rows - 1)), sharex=True, squeeze=False, height_ratios=[2.2, 1, 1][:rows]
+            rows,
+            1,
+            figsize=(12, 3.6 + 2.2 * (rows - 1)),
+            sharex=True,
+            squeeze=False,
+            height_ratios=[2.2, 1, 1][:rows],
+            layout="constrained",
         )
         top = axes[0, 0]
         self._draw_spectrogram(top, title, detections)
@@ -61,7 +67,6 @@ class Picture:
             axes[1, 0].set_yticks([0, 90, 180, 270, 360], ["N", "E", "S", "W", "N"])
         axes[-1, 0].set_xlabel("time (s)")
         axes[-1, 0].set_xlim(0, self.duration_s)
-        figure.tight_layout()
         with writing(path):
             figure.savefig(path, dpi=110)
         plt.close(figure)
@@ -78,7 +83,7 @@ class Picture:
         image = axis.imshow(
             self.level_db, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=low, vmax=high
         )
-        axis.figure.colorbar(image, ax=axis, pad=0.01, label="level (dB re full scale)")
+        axis.figure.colorbar(image, ax=axis.figure.axes, pad=0.01, label="level (dB re full scale)")
         if (self.call_share > 0.5).any():
             axis.contour(self.call_share, [0.5], extent=extent, colors="#7ce0ff", linewidths=0.6)
         for call in detections:

@@ -26,7 +26,6 @@ from torch import Tensor
 from whalefinder import spectrogram
 from whalefinder.geometry import Floats, HydrophoneArray, angles, equal_area_grid, tangents
 
-GATE = 0.3  # bins with a smaller call share say nothing about its direction
 MIN_SHARE = 0.05
 COARSE_CELLS, FINE_CELLS = 300, 1500
 PEAKS, FINALISTS = 10, 3
@@ -89,7 +88,9 @@ class Fix:
     range_m: float | None = None
 
 
-def gather_cells(spectra: Tensor, call_share: Tensor, noise: Tensor, first_frame: int = 0) -> Cells:
+def gather_cells(
+    spectra: Tensor, call_share: Tensor, noise: Tensor, first_frame: int = 0, *, power: Tensor | None = None
+) -> Cells:
     """Reduce the bins of one event to cells.
 
     Args:
@@ -97,13 +98,18 @@ def gather_cells(spectra: Tensor, call_share: Tensor, noise: Tensor, first_frame
         call_share: `[frequency, frame]`, zero outside the event's mask.
         noise: covariance `[channel, channel, frequency, cell]` of the whole segment.
         first_frame: frame of the segment at which `spectra` begins.
+        power: the call's power `[frequency, frame]` where it is known better than share times mean power.
     """
     frames = spectra.shape[-1]
     lead = first_frame % spectrogram.CELL_FRAMES
     first_cell = first_frame // spectrogram.CELL_FRAMES
     tail = -(lead + frames) % spectrogram.CELL_FRAMES
-    x = torch.nn.functional.pad(spectra, (lead, tail)).unflatten(-1, (-1, spectrogram.CELL_FRAMES))
-    r = torch.nn.functional.pad(call_share, (lead, tail)).unflatten(-1, (-1, spectrogram.CELL_FRAMES))
+    if power is None:
+        power = call_share * spectrogram.power(spectra).mean(0)
+    x, r, p = (
+        torch.nn.functional.pad(part, (lead, tail)).unflatten(-1, (-1, spectrogram.CELL_FRAMES))
+        for part in (spectra, call_share, power)
+    )
     q = noise[..., first_cell : first_cell + r.shape[1]]
     count = r.sum(-1)
     keep = count > MIN_SHARE
@@ -115,12 +121,31 @@ def gather_cells(spectra: Tensor, call_share: Tensor, noise: Tensor, first_frame
     whitened = x @ inverse.mT  # rows are (Q⁻¹x)ᵀ
     scatter = torch.einsum("kt,ktm,ktn->kmn", r.to(x.dtype), whitened, whitened.conj())
     count = count[keep]
-    power = (r.square() * spectrogram.power(x).mean(-1)).sum(-1) / count
+    power = (r * p[keep]).sum(-1) / count
     # Information about the direction grows as β² / (1 + β) per bin and as the square of the frequency.
     beta = power * torch.diagonal(inverse, dim1=-2, dim2=-1).real.sum(-1)
     hz = spectrogram.frequencies_hz().to(power.device)[:, None].expand(keep.shape)[keep]
     order = (count * beta.square() / (1 + beta) * hz).argsort(descending=True)[:FINE_CELLS]
     return Cells(hz[order], inverse[order], scatter[order], power[order], count[order])
+
+
+def beam(spectra: Tensor, noise: Tensor, array: HydrophoneArray, u: Floats) -> Tensor:
+    """Distortionless beam towards `u` with the least noise (MVDR): aᴴQ⁻¹x / aᴴQ⁻¹a.
+
+    Shape:
+        complex `[channel, frequency, frame]`, noise `[channel, channel, frequency, cell]` → `[frequency, frame]`.
+    """
+    frames = spectra.shape[-1]
+    delays = torch.from_numpy(array.delays_s(u)).to(spectra.real.dtype)
+    angle = -2 * math.pi * spectrogram.frequencies_hz()[:, None] * delays
+    a = torch.polar(torch.ones_like(angle), angle)  # [frequency, channel]
+    weights = torch.linalg.solve(noise.permute(2, 3, 0, 1), a[:, None, :, None].expand(-1, noise.shape[-1], -1, 1))[
+        ..., 0
+    ]
+    weights = weights / torch.einsum("fm,fcm->fc", a.conj(), weights).real[..., None]
+    cells = torch.nn.functional.pad(spectra, (0, -frames % spectrogram.CELL_FRAMES))
+    cells = cells.unflatten(-1, (-1, spectrogram.CELL_FRAMES))
+    return torch.einsum("fcm,mfct->fct", weights.conj(), cells).flatten(-2)[..., :frames]
 
 
 def plane_wave_likelihood(cells: Cells, delays_s: Tensor) -> Tensor:

@@ -114,7 +114,7 @@ def fit(examples: list[Example], names: tuple[str, ...]) -> dict[str, float]:
 
 
 SINGLE = ("log_area", "log_peak", "mean_share", "log_seconds", "density")
-ARRAY = (*SINGLE, "log_likelihood", "likelihood_per_bin", "margin")
+ARRAY = (*SINGLE, "log_beam_area", "beam_gain", "log_likelihood", "likelihood_per_bin", "log_margin")
 
 
 def train(

@@ -1,0 +1,137 @@
+"""The bearing of an event: a first fix from the mask, a second look through a beam, and the outside convention.
+
+The first fix uses the mask of all hydrophones together. A beam steered to it (distortionless, noise-minimal) holds
+the same call with less boat, so the network sees more of the call there; the second mask gives the second fix. The
+network never learns the geometry: it sees one more hydrophone. A beam to a direction from which nothing called
+shows no call, which tells false events.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from whalefinder import spectrogram, steering
+from whalefinder.events import Event
+from whalefinder.geometry import HydrophoneArray, angles, tangents
+from whalefinder.masks import CALL, Masks, shares_of
+from whalefinder.networks.segmentation import SegmentationNetwork
+from whalefinder.spectrogram import CELL_FRAMES
+
+MARGIN_FRAMES = 2
+CONTEXT_CELLS = 24  # 2 s on either side: what the planes and the noise covariance look at
+NOISE_CELLS = 6.0  # e-folding of the noise covariance of a fix, 0.5 s
+LOBE_MARGIN = 6.0
+"""A second direction that is less than this (log likelihood) behind is named in `ambiguity`."""
+
+
+@dataclass(frozen=True)
+class Bearing:
+    """A direction in the outside convention, degrees."""
+
+    azimuth_deg: float
+    elevation_deg: float | None
+    azimuth_sd_deg: float
+    elevation_sd_deg: float | None
+    ambiguity: str = ""
+    range_m: float | None = None
+
+
+@dataclass(frozen=True)
+class Look:
+    """A fix, and what speaks for the event being a call from there."""
+
+    fix: steering.Fix
+    evidence: dict[str, float] = field(default_factory=dict)
+
+
+@torch.inference_mode()
+def find_bearing(
+    masks: Masks, event: Event, array: HydrophoneArray, network: SegmentationNetwork | None
+) -> Look | None:
+    """Direction of one event, or None where its mask holds nothing.
+
+    Args:
+        network: for the second look; None trusts the masks as they are (true masks, for comparison).
+    """
+    first = max(0, event.begin // CELL_FRAMES - CONTEXT_CELLS) * CELL_FRAMES
+    last = min(masks.spectra.shape[-1], event.end + CONTEXT_CELLS * CELL_FRAMES)
+    spectra, share = masks.spectra[..., first:last], masks.shares[CALL, :, first:last]
+    begin = max(0, event.begin - MARGIN_FRAMES - first)
+    end = min(last, event.end + MARGIN_FRAMES) - first
+    noise = spectrogram.covariance(spectra, (1 - share).square(), NOISE_CELLS)
+    inside = (..., slice(begin, end))
+    cells = steering.gather_cells(spectra[inside], _gated(share[inside], FIRST_GATE), noise, begin)
+    fix = steering.find_direction(cells, array)
+    if fix is None or network is None:
+        return None if fix is None else Look(fix)
+    beam = steering.beam(spectra, noise, array, fix.u)
+    in_beam = shares_of(network, beam[None], masks.valid)[CALL]
+    power = in_beam * spectrogram.power(beam)
+    weight = _gated(in_beam[inside], SECOND_GATE)
+    cells = steering.gather_cells(spectra[inside], weight, noise, begin, power=power[inside])
+    second = steering.find_direction(cells, array)
+    return Look(second or fix, _evidence(second, float(weight.sum()), float(_gated(share[inside], FIRST_GATE).sum())))
+
+
+FIRST_GATE, SECOND_GATE = 0.2, 0.3
+
+
+def _gated(share: torch.Tensor, gate: float) -> torch.Tensor:
+    """Bins with a smaller share say nothing about the direction of the call."""
+    return torch.where(share >= gate, share, torch.zeros_like(share))
+
+
+def _evidence(fix: steering.Fix | None, beam_area: float, area: float) -> dict[str, float]:
+    likelihood = 0.0 if fix is None else max(fix.log_likelihood, 0.0)
+    margin = 0.0 if fix is None else min(fix.margin, 1e4)
+    return {
+        "log_beam_area": math.log(beam_area + 0.1),
+        "beam_gain": math.log((beam_area + 1.0) / (area + 1.0)),
+        "log_likelihood": math.log(likelihood + 0.1),
+        "likelihood_per_bin": likelihood / (beam_area + 1.0),
+        "log_margin": math.log(max(margin, 0.0) + 0.1),
+    }
+
+
+def to_bearing(fix: steering.Fix, array: HydrophoneArray) -> Bearing:
+    """A fix in the outside convention, with what the array cannot tell apart put in words."""
+    if array.shape == "line":
+        return _cone(fix, array)
+    azimuth, elevation = (float(np.degrees(angle)) for angle in angles(fix.u))
+    level_sd, up_sd = np.degrees(np.sqrt(np.diag(fix.covariance)))
+    azimuth_sd = min(180.0, level_sd / max(math.cos(math.radians(elevation)), 1e-3))
+    ambiguity = ""
+    if array.shape == "plane":
+        normal = array.principal_axes()[1][2]
+        mirrored = fix.u - 2 * (fix.u @ normal) * normal
+        if mirrored[2] <= np.sin(array.max_elevation_rad()) and np.linalg.norm(mirrored - fix.u) > 0.05:
+            other = [float(np.degrees(angle)) for angle in angles(mirrored)]
+            ambiguity = f"plane: or azimuth {other[0]:.1f} elevation {other[1]:.1f}"
+    elif fix.margin < LOBE_MARGIN:
+        ambiguity = f"lobe: another direction is nearly as likely (log likelihood {fix.margin:.1f} less)"
+    return Bearing(azimuth % 360.0, elevation, azimuth_sd, min(90.0, float(up_sd)), ambiguity, fix.range_m)
+
+
+def _cone(fix: steering.Fix, array: HydrophoneArray) -> Bearing:
+    """A pair or a line: the angle from its axis, and the two azimuths that this allows at elevation 0."""
+    axis = array.principal_axes()[1][0]
+    angle = float(np.arccos(np.clip(fix.u @ axis, -1, 1)))
+    # The tangent at u towards the axis is the only direction in which the fix knows anything.
+    towards = axis - (axis @ fix.u) * fix.u
+    level, up = tangents(fix.u)
+    weights = np.array([towards @ level, towards @ up]) / max(float(np.linalg.norm(towards)), 1e-9)
+    sd = math.degrees(math.sqrt(float(weights @ fix.covariance @ weights)))
+    axis_azimuth, axis_elevation = (float(np.degrees(a)) for a in angles(axis))
+    words = f"cone: {math.degrees(angle):.1f} deg from axis azimuth {axis_azimuth:.1f} elevation {axis_elevation:.1f}"
+    # At elevation 0: cos(angle) = cos(el_axis) cos(az - az_axis).
+    ratio = math.cos(angle) / max(math.cos(math.radians(axis_elevation)), 1e-9)
+    if abs(ratio) > 1:
+        return Bearing(math.degrees(angles(fix.u)[0]) % 360, None, 180.0, None, words + "; none at elevation 0")
+    offset = math.degrees(math.acos(ratio))
+    first, second = sorted([(axis_azimuth + offset) % 360, (axis_azimuth - offset) % 360])
+    words += f"; azimuth {first:.1f} or {second:.1f} at elevation 0"
+    return Bearing(first, None, min(180.0, sd), None, words)
