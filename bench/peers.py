@@ -12,7 +12,7 @@ import pyroomacoustics as pra
 import torch
 from torch import Tensor
 
-from whalefinder import spectrogram, steering
+from whalefinder import likelihood, spectrogram, steering
 from whalefinder.geometry import (
     Floats,
     HydrophoneArray,
@@ -114,6 +114,6 @@ def call_free_likelihood(spectra: Tensor, begin: int, end: int, array: Hydrophon
     usual = spectrogram.power(free).mean((0, 2))[:, None]
     loud = spectrogram.power(spectra[..., begin:end]).mean(0)
     share = (1 - usual / loud.clamp(min=1e-20)).clamp(min=0)  # power subtraction, the classical mask
-    gathered = steering.gather_cells(spectra[..., begin:end], share, q[..., None].expand(*q.shape, cells), begin)
+    gathered = likelihood.gather_cells(spectra[..., begin:end], share, q[..., None].expand(*q.shape, cells), begin)
     fix = steering.find_direction(gathered, array, surface=False)
     return direction(0.0, 0.0) if fix is None else fix.u

@@ -9,7 +9,7 @@ import torch
 
 from tests.helpers import RATE, array, needs_data
 from whalefinder import geometry as g
-from whalefinder import limit, spectrogram, steering
+from whalefinder import likelihood, limit, spectrogram, steering, surface
 
 
 def plane_wave_spectra(positions, u, speed, *, seconds=1.0, snr_db=20.0, seed=0, low=1000, high=6000):
@@ -32,7 +32,7 @@ def fix_of(clean, noise, hydrophones, surface=False):
     call, both = stft(clean), stft(clean + noise)
     share = spectrogram.power(call).mean(0) / (spectrogram.power(call).mean(0) + spectrogram.power(stft(noise)).mean(0))
     q = spectrogram.covariance(stft(noise), None, spectrogram.LONG_CELLS)
-    cells = steering.gather_cells(both, share * (share > 0.3), q)
+    cells = likelihood.gather_cells(both, share * (share > 0.3), q)
     return steering.find_direction(cells, hydrophones, surface=surface), cells
 
 
@@ -84,8 +84,8 @@ def test_the_pair_sum_is_the_steered_form():
     steering_vectors = torch.polar(
         torch.ones(1, dtype=torch.float64), -2 * np.pi * cells.frequency_hz[None, :, None] * delays[:, None, :]
     )
-    by_pairs = steering.plane_wave_likelihood(cells, delays)
-    by_vectors = steering.steered_likelihood(cells, steering_vectors)
+    by_pairs = likelihood.plane_wave_likelihood(cells, delays)
+    by_vectors = likelihood.steered_likelihood(cells, steering_vectors)
     assert torch.allclose(by_pairs, by_vectors, rtol=1e-6)
 
 
@@ -95,8 +95,8 @@ def test_the_likelihood_is_differentiable_in_the_shares():
     x = spectrogram.stft(torch.from_numpy(clean + noise).float())
     share = torch.full(x.shape[1:], 0.5, requires_grad=True)
     q = spectrogram.covariance(x, (1 - share).square(), spectrogram.SHORT_CELLS)
-    cells = steering.gather_cells(x, share, q)
-    value = steering.plane_wave_likelihood(cells, torch.from_numpy(hydrophones.delays_s(u[None])).float()).sum()
+    cells = likelihood.gather_cells(x, share, q)
+    value = likelihood.plane_wave_likelihood(cells, torch.from_numpy(hydrophones.delays_s(u[None])).float()).sum()
     value.backward()
     assert torch.isfinite(share.grad).all() and share.grad.abs().sum() > 0
 
@@ -133,7 +133,7 @@ def test_position_errors_floor_the_uncertainty():
     # bearing.md §3.1: great-circle r.m.s. 2 σ_r / d = 1.15° for 5 mm; timing 2 c σ_t / d = 3.4° for 10 µs.
     def rms(**errors):
         hydrophones = g.HydrophoneArray("t", g.tetrahedron(0.5), 1490.0, **errors)
-        return np.degrees(np.sqrt(abs(np.trace(steering.geometry_covariance(hydrophones, g.direction(0.3, -0.4))))))
+        return np.degrees(np.sqrt(abs(np.trace(limit.geometry_covariance(hydrophones, g.direction(0.3, -0.4))))))
 
     assert rms(position_error_m=0.005) == pytest.approx(1.146, abs=0.01)
     assert rms(timing_error_s=1e-5) == pytest.approx(3.41, abs=0.02)
@@ -146,7 +146,7 @@ def test_surface_image_geometry_by_hand():
     z = -(12.0 - 4.0) / 100.0
     u = np.array([np.sqrt(1 - z**2), 0.0, z])
     hz = torch.tensor([1000.0, 3000.0], dtype=torch.float64)
-    a = steering.surface_steering(hydrophones, hz, np.array([[*u, 1 / 100.0, -0.8]]))[0].numpy()
+    a = surface.surface_steering(hydrophones, hz, np.array([[*u, 1 / 100.0, -0.8]]))[0].numpy()
     source, image = 100 * u, 100 * u * [1, 1, -1] + [0, 0, 8.0]
     assert image[2] == pytest.approx(16.0)
     # The reference is the direct ray at the origin; wavefronts are plane.
@@ -175,16 +175,16 @@ def test_a_mirrored_call_keeps_its_elevation():
             seed,
         )
         u = np.array(place) / np.linalg.norm(place)
-        for surface in (True, False):
-            fix, _ = fix_of(sea.calls, sea.ambient, below, surface)
-            errors[surface].append(float(np.degrees(g.great_circle_rad(fix.u, u))))
+        for mirrored in (True, False):
+            fix, _ = fix_of(sea.calls, sea.ambient, below, mirrored)
+            errors[mirrored].append(float(np.degrees(g.great_circle_rad(fix.u, u))))
     assert np.median(errors[True]) < 0.5 < np.median(errors[False])
 
 
 def test_nothing_in_the_mask_gives_no_fix():
     x = torch.zeros(4, spectrogram.NUM_BINS, 16, dtype=torch.complex64)
     q = spectrogram.covariance(torch.randn(4, spectrogram.NUM_BINS, 16, dtype=torch.complex64), None, 1.5)
-    assert steering.find_direction(steering.gather_cells(x, torch.zeros(x.shape[1:]), q), array()) is None
+    assert steering.find_direction(likelihood.gather_cells(x, torch.zeros(x.shape[1:]), q), array()) is None
 
 
 def test_whaledo_delays_give_back_their_directions():
@@ -230,7 +230,7 @@ def test_speech_from_a_known_direction_in_air():
         q = torch.eye(4, dtype=torch.complex64)[:, :, None, None] * 1e-9
         q = q.expand(4, 4, spectrogram.NUM_BINS, -(-x.shape[-1] // spectrogram.CELL_FRAMES))
         fix = steering.find_direction(
-            steering.gather_cells(x, share * (spectrogram.frequencies_hz() < 6000)[:, None], q), microphones
+            likelihood.gather_cells(x, share * (spectrogram.frequencies_hz() < 6000)[:, None], q), microphones
         )
         # A level plane has no elevation to speak of near 0°; the azimuth is what it knows.
         difference = np.angle(np.exp(1j * (g.angles(fix.u)[0] - g.angles(truth)[0])))

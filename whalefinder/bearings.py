@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from whalefinder import spectrogram, steering
+from whalefinder import likelihood, spectrogram, steering
 from whalefinder.events import Event
 from whalefinder.geometry import HydrophoneArray, angles, tangents
 from whalefinder.masks import CALL, Masks, shares_of
@@ -64,15 +64,15 @@ def find_bearing(
     end = min(last, event.end + MARGIN_FRAMES) - first
     noise = spectrogram.covariance(spectra, (1 - share).square(), NOISE_CELLS)
     inside = (..., slice(begin, end))
-    cells = steering.gather_cells(spectra[inside], _gated(share[inside], FIRST_GATE), noise, begin)
-    fix = steering.find_direction(cells, array)
+    cells = likelihood.gather_cells(spectra[inside], _gated(share[inside], FIRST_GATE), noise, begin)
+    fix = steering.find_direction(cells, array, surface=network is None)
     if fix is None or network is None:
         return None if fix is None else Look(fix)
-    beam = steering.beam(spectra, noise, array, fix.u)
+    beam = likelihood.beam(spectra, noise, array, fix.u)
     in_beam = shares_of(network, beam[None], masks.valid)[CALL]
     power = in_beam * spectrogram.power(beam)
     weight = _gated(in_beam[inside], SECOND_GATE)
-    cells = steering.gather_cells(spectra[inside], weight, noise, begin, power=power[inside])
+    cells = likelihood.gather_cells(spectra[inside], weight, noise, begin, power=power[inside])
     second = steering.find_direction(cells, array)
     return Look(second or fix, _evidence(second, float(weight.sum()), float(_gated(share[inside], FIRST_GATE).sum())))
 

@@ -7,8 +7,7 @@ import math
 import numpy as np
 
 from whalefinder.geometry import HydrophoneArray, angles, direction
-from whalefinder.limit import TypicalCall, expected_error_deg
-from whalefinder.steering import geometry_covariance
+from whalefinder.limit import TypicalCall, expected_error_deg, geometry_covariance
 
 
 def describe(array: HydrophoneArray) -> list[tuple[str, str]]:

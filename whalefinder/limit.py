@@ -14,7 +14,6 @@ from torch import Tensor
 
 from whalefinder import spectrogram
 from whalefinder.geometry import Floats, HydrophoneArray, direction, tangents
-from whalefinder.steering import geometry_covariance
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,30 @@ def expected_covariance(array: HydrophoneArray, u: Floats, call: TypicalCall) ->
     centred = array.positions_m - array.positions_m.mean(axis=0)
     basis = np.stack(tangents(u), axis=1)
     information = call.sharpness / array.sound_speed_m_s**2 * basis.T @ (centred.T @ centred) @ basis
+    return inverse_curvature(information) + geometry_covariance(array, u)
+
+
+def inverse_curvature(information: Floats) -> Floats:
+    """Covariance from information, `[n, n]`; an axis that is flat or bent upwards gets π²: nothing is known there."""
     values, vectors = np.linalg.eigh(information)
-    return (vectors / np.maximum(values, 1 / np.pi**2)) @ vectors.T + geometry_covariance(array, u)
+    return np.asarray((vectors / np.maximum(values, 1.0 / np.pi**2)) @ vectors.T)
+
+
+def geometry_covariance(array: HydrophoneArray, u: Floats) -> Floats:
+    """What position, timing and sound-speed errors do to a fix, `[2, 2]` rad² in (level, up).
+
+    Least squares on the delays: dθ = D⁺ dτ with D = ∂τ/∂θ (mean over hydrophones removed); dτ has
+    σ² = (σ_r / c)² + σ_t² per hydrophone, and (σ_c / c) τ common to all.
+    For a regular tetrahedron this is the floor 2 σ_r / d of bearing.md §3.1.
+    """
+    level, up = tangents(u)
+    centred = array.positions_m - array.positions_m.mean(axis=0)
+    c = array.sound_speed_m_s
+    slope = -(centred @ np.stack([level, up], axis=1)) / c  # [channel, 2]
+    solve = np.linalg.pinv(slope, rcond=1e-3)
+    independent = (array.position_error_m / c) ** 2 + array.timing_error_s**2
+    common = (array.sound_speed_error_m_s / c) * (-(centred @ u) / c)
+    return solve @ (independent * np.eye(len(centred)) + np.outer(common, common)) @ solve.T
 
 
 def expected_error_deg(array: HydrophoneArray, azimuth_deg: float, elevation_deg: float, call: TypicalCall) -> float:

@@ -1,0 +1,157 @@
+"""From masked spectra to a direction: whitened likelihood, sub-grid peak, covariance of the fix.
+
+The model of one bin is x = s a(u) + n: a call of unknown complex amplitude s, power σ², in noise (boats,
+wind) of covariance Q, both Gaussian. With β = σ² aᴴQ⁻¹a the log likelihood ratio against "noise alone" is
+
+    log L(u) = β / (1 + β) · |aᴴQ⁻¹x|² / (aᴴQ⁻¹a) - log(1 + β)            (bearing.md §3, design.md)
+
+summed over bins weighted by their call share r. Q comes from the bins that are not call and is followed
+over time (`spectrogram.covariance`). Bins that share Q and frequency enter through one matrix, the scatter
+S = Σ r Q⁻¹x xᴴQ⁻¹, since |aᴴQ⁻¹x|² sums to aᴴSa. Everything is a tensor operation over all directions at
+once and differentiable in the shares.
+
+a_m = exp(-j2πf τ_m(u)) is evaluated at the exact delay; where the array's depth is known a second ray from
+the surface joins it (`surface_steering`). Delays come from `geometry`, which nothing here repeats.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from whalefinder import spectrogram
+from whalefinder.geometry import Floats, HydrophoneArray
+
+MIN_SHARE = 0.05  # cells with less call than this (in frames) are left out
+FINE_CELLS = 1500
+CHUNK = 2_000_000  # elements of one block of directions x pairs x cells
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What a call left in its bins, per cell (one frequency, `CELL_FRAMES` frames): all a bearing needs.
+
+    Shape:
+        `frequency_hz`, `power`, `count`: `[cell]`; `inverse` Q⁻¹ and `scatter` S: complex
+        `[cell, channel, channel]`; sorted, the most telling cell first.
+    """
+
+    frequency_hz: Tensor
+    inverse: Tensor
+    scatter: Tensor
+    power: Tensor
+    count: Tensor
+
+    def best(self, count: int) -> Cells:
+        """The `count` most telling cells."""
+        parts = (self.frequency_hz, self.inverse, self.scatter, self.power, self.count)
+        return Cells(*(part[:count] for part in parts))
+
+    def double(self) -> Cells:
+        """The same in double precision, for derivatives by differences."""
+        return Cells(
+            self.frequency_hz.double(),
+            self.inverse.to(torch.complex128),
+            self.scatter.to(torch.complex128),
+            self.power.double(),
+            self.count.double(),
+        )
+
+
+def gather_cells(
+    spectra: Tensor, call_share: Tensor, noise: Tensor, first_frame: int = 0, *, power: Tensor | None = None
+) -> Cells:
+    """Reduce the bins of one event to cells.
+
+    Args:
+        spectra: complex `[channel, frequency, frame]` of the event alone.
+        call_share: `[frequency, frame]`, zero outside the event's mask.
+        noise: covariance `[channel, channel, frequency, cell]` of the whole segment.
+        first_frame: frame of the segment at which `spectra` begins.
+        power: the call's power `[frequency, frame]` where it is known better than share times mean power.
+    """
+    frames = spectra.shape[-1]
+    lead = first_frame % spectrogram.CELL_FRAMES
+    first_cell = first_frame // spectrogram.CELL_FRAMES
+    tail = -(lead + frames) % spectrogram.CELL_FRAMES
+    if power is None:
+        power = call_share * spectrogram.power(spectra).mean(0)
+    x, r, p = (
+        torch.nn.functional.pad(part, (lead, tail)).unflatten(-1, (-1, spectrogram.CELL_FRAMES))
+        for part in (spectra, call_share, power)
+    )
+    q = noise[..., first_cell : first_cell + r.shape[1]]
+    count = r.sum(-1)
+    keep = count > MIN_SHARE
+    x = x.permute(1, 2, 3, 0)[keep]  # [cell, frame, channel]
+    q = q.permute(2, 3, 0, 1)[keep]
+    r = r[keep]
+    inverse = torch.linalg.inv(q)
+    inverse = (inverse + inverse.mH) / 2
+    whitened = x @ inverse.mT  # rows are (Q⁻¹x)ᵀ
+    scatter = torch.einsum("kt,ktm,ktn->kmn", r.to(x.dtype), whitened, whitened.conj())
+    count = count[keep]
+    power = (r * p[keep]).sum(-1) / count
+    # Information about the direction grows as β² / (1 + β) per bin and as the square of the frequency.
+    beta = power * torch.diagonal(inverse, dim1=-2, dim2=-1).real.sum(-1)
+    hz = spectrogram.frequencies_hz().to(power.device)[:, None].expand(keep.shape)[keep]
+    order = (count * beta.square() / (1 + beta) * hz).argsort(descending=True)[:FINE_CELLS]
+    return Cells(hz[order], inverse[order], scatter[order], power[order], count[order])
+
+
+def beam(spectra: Tensor, noise: Tensor, array: HydrophoneArray, u: Floats) -> Tensor:
+    """Distortionless beam towards `u` with the least noise (MVDR): aᴴQ⁻¹x / aᴴQ⁻¹a.
+
+    Shape:
+        complex `[channel, frequency, frame]`, noise `[channel, channel, frequency, cell]` → `[frequency, frame]`.
+    """
+    frames = spectra.shape[-1]
+    delays = torch.from_numpy(array.delays_s(u)).to(spectra.real.dtype)
+    angle = -2 * math.pi * spectrogram.frequencies_hz()[:, None] * delays
+    a = torch.polar(torch.ones_like(angle), angle)  # [frequency, channel]
+    weights = torch.linalg.solve(noise.permute(2, 3, 0, 1), a[:, None, :, None].expand(-1, noise.shape[-1], -1, 1))[
+        ..., 0
+    ]
+    weights = weights / torch.einsum("fm,fcm->fc", a.conj(), weights).real[..., None]
+    cells = torch.nn.functional.pad(spectra, (0, -frames % spectrogram.CELL_FRAMES))
+    cells = cells.unflatten(-1, (-1, spectrogram.CELL_FRAMES))
+    return torch.einsum("fcm,mfct->fct", weights.conj(), cells).flatten(-2)[..., :frames]
+
+
+def plane_wave_likelihood(cells: Cells, delays_s: Tensor) -> Tensor:
+    """Log L for plane waves. Delays `[direction, channel]` s → `[direction]`.
+
+    a_m* a_n = exp(j2πf(τ_m - τ_n)), so both quadratic forms are sums over pairs of hydrophones,
+    aᴴSa = Σ_m S_mm + 2 Σ_{m<n} Re[S_mn exp(j2πf(τ_m - τ_n))], and one table of sines serves both.
+    """
+    channels = delays_s.shape[-1]
+    m, n = torch.triu_indices(channels, channels, 1)
+    pairs = max(1, len(m))
+    rows = max(1, CHUNK // (pairs * max(1, len(cells.frequency_hz))))
+    forms = torch.stack([cells.scatter, cells.inverse])  # [form, cell, channel, channel]
+    own = torch.diagonal(forms, dim1=-2, dim2=-1).real.sum(-1)
+    across = 2.0 * forms[..., m, n].mT  # [form, pair, cell]
+    parts = []
+    for block in delays_s.split(rows):
+        angle = 2 * math.pi * (block[:, m] - block[:, n])[:, :, None] * cells.frequency_hz
+        cosine, sine = torch.cos(angle), torch.sin(angle)
+        form = own[:, None] + torch.einsum("fpk,gpk->fgk", across.real, cosine)
+        form = form - torch.einsum("fpk,gpk->fgk", across.imag, sine)
+        parts.append(_sum_over_cells(cells, form[0], form[1]))
+    return torch.cat(parts)
+
+
+def steered_likelihood(cells: Cells, steering: Tensor) -> Tensor:
+    """Log L for any steering vectors, complex `[hypothesis, cell, channel]` → `[hypothesis]`."""
+    numerator = torch.einsum("gkm,kmn,gkn->gk", steering.conj(), cells.scatter, steering).real
+    denominator = torch.einsum("gkm,kmn,gkn->gk", steering.conj(), cells.inverse, steering).real
+    return _sum_over_cells(cells, numerator, denominator)
+
+
+def _sum_over_cells(cells: Cells, numerator: Tensor, denominator: Tensor) -> Tensor:
+    denominator = denominator.clamp(min=1e-12 * float(cells.inverse.detach().abs().max()))
+    beta = cells.power * denominator
+    return (beta / (1 + beta) * numerator / denominator - cells.count * torch.log1p(beta)).sum(-1)

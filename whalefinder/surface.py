@@ -1,0 +1,164 @@
+"""The surface image of a call: real seas mirror.
+
+A source under water is heard twice, directly and from its image above the surface. A plane-wave fix of a mirrored
+call has the right azimuth and an elevation between the two rays; with the array's depth known both rays are modelled
+and the elevation comes back, with the range that the path difference tells (bearing.md §2, Lloyd's mirror).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whalefinder.geometry import Floats, HydrophoneArray, angles, direction, tangents
+from whalefinder.likelihood import Cells, steered_likelihood
+from whalefinder.limit import inverse_curvature
+
+SEARCH_CELLS, REFINE_CELLS = 120, 300
+REACH_DEG, STEP_DEG = 6.0, 0.4  # elevations around a plane-wave peak
+COEFFICIENTS = (-0.5, -0.9)
+DELAY_STEP_S = 6e-5  # ranges are gridded finely enough for this path difference
+MAX_RANGES = 32
+STARTS, DRAWS, ROUNDS = 4, 24, 14
+BLOCK = 400
+
+
+@dataclass(frozen=True)
+class MirroredFix:
+    """Direction `[3]`, its noise covariance `[2, 2]` rad² in (level, up), range, and log L over the plane wave's."""
+
+    u: Floats
+    covariance: Floats
+    range_m: float
+    gain: float
+
+
+def surface_steering(array: HydrophoneArray, frequency_hz: Tensor, hypotheses: Floats) -> Tensor:
+    """Direct ray plus its image in the surface.
+
+    Args:
+        frequency_hz: `[cell]`.
+        hypotheses: `[hypothesis, 5]`: unit vector (3), 1 / range (1/m), reflection coefficient.
+
+    Shape:
+        → complex `[hypothesis, cell, channel]`.
+
+    With the array at depth D, a source at range R in direction u stands R u_z above the array, and its
+    image 2 D - R u_z above it: the vector to the image is (R u_x, R u_y, 2 D - R u_z). Path difference,
+    image direction and amplitude R / R' follow without an approximation; wavefronts are taken as plane.
+    """
+    depth = float(array.depth_m or 0.0)
+    u, inverse_range, coefficient = hypotheses[:, :3], hypotheses[:, 3], hypotheses[:, 4]
+    image = u * np.array([1.0, 1.0, -1.0])
+    image[:, 2] += 2 * depth * inverse_range  # in units of R
+    length = np.linalg.norm(image, axis=1)
+    # (R' - R) / c, from R'² - R² = 4 D (D - R u_z) so that nothing cancels at long range.
+    extra = 4 * depth * (depth * inverse_range - u[:, 2]) / (length + 1.0) / array.sound_speed_m_s
+    direct_s = array.delays_s(u)
+    image_s = array.delays_s(image / length[:, None]) + extra[:, None]
+    turn = -2 * math.pi * frequency_hz[:, None]
+
+    def ray(delays: Floats, amplitude: Floats) -> Tensor:
+        angle = turn * torch.from_numpy(delays).to(frequency_hz)[:, None, :]
+        return torch.polar(torch.from_numpy(np.abs(amplitude)).to(frequency_hz)[:, None, None].expand_as(angle), angle)
+
+    return ray(direct_s, np.ones(len(u))) - ray(image_s, coefficient / length)
+
+
+def fit_image(cells: Cells, array: HydrophoneArray, starts: Floats, plane_value: float) -> MirroredFix:
+    """Search direction, range and reflection coefficient around plane-wave peaks `[start, 3]`.
+
+    Range and coefficient are nuisances: gridded, then refined together with the direction.
+
+    Args:
+        plane_value: log L of the best plane wave over the first `REFINE_CELLS` cells.
+    """
+    few = cells.best(SEARCH_CELLS)
+    hypotheses = _grid(array, starts)
+    scores = np.concatenate([_scores(few, array, h) for h in np.array_split(hypotheses, 1 + len(hypotheses) // BLOCK)])
+    best = hypotheses[np.argsort(scores)[::-1][:STARTS]]
+    exact = cells.best(REFINE_CELLS).double()
+    best, value = _refine(exact, array, best)
+    return MirroredFix(best[0, :3], _covariance(exact, array, best[0]), float(1 / best[0, 3]), value - plane_value)
+
+
+def _scores(cells: Cells, array: HydrophoneArray, hypotheses: Floats) -> Floats:
+    return np.asarray(steered_likelihood(cells, surface_steering(array, cells.frequency_hz, hypotheses)).numpy())
+
+
+def _grid(array: HydrophoneArray, starts: Floats) -> Floats:
+    """Every combination of start, elevation, range and coefficient that lies under water. → `[hypothesis, 5]`."""
+    depth = float(array.depth_m or 0.0)
+    azimuth, elevation = angles(starts)
+    longest_s = 2 * depth**2 / array.min_range_m / array.sound_speed_m_s
+    ranges = int(np.clip(math.ceil(longest_s / DELAY_STEP_S), 4, MAX_RANGES))
+    offsets = np.radians(np.arange(-REACH_DEG, REACH_DEG + 1e-9, STEP_DEG))
+    index, offset, inverse_range, coefficient = (
+        x.ravel()
+        for x in np.meshgrid(
+            np.arange(len(starts)),
+            offsets,
+            np.linspace(3e-4, 1 / array.min_range_m, ranges),
+            COEFFICIENTS,
+            indexing="ij",
+        )
+    )
+    turned = elevation[index] + offset
+    u = direction(azimuth[index], turned)
+    # Under water, depth D - R u_z > 0, and not past the vertical.
+    possible = (depth * inverse_range > u[:, 2]) & (turned > -np.pi / 2) & (turned <= array.max_elevation_rad())
+    grid = np.column_stack([u, inverse_range, coefficient])[possible]
+    return grid if len(grid) else np.array([[*starts[0], 1e-3, COEFFICIENTS[0]]])
+
+
+def _refine(cells: Cells, array: HydrophoneArray, starts: Floats) -> tuple[Floats, float]:
+    """Shrinking random search; direction and nuisances trade off along curved ridges that stencils miss. → best first."""
+    rng = np.random.default_rng(0)
+    best = starts.copy()
+    values = _scores(cells, array, best)
+    scale = np.array([0.01, 0.005, 0.15, 0.15])  # level, up (rad), relative 1/R, coefficient
+    index = np.arange(len(best))
+    for _ in range(ROUNDS):
+        moved = _moved(
+            np.repeat(best[:, None], DRAWS, axis=1), rng.standard_normal((len(best), DRAWS, 4)) * scale, array
+        )
+        scores = _scores(cells, array, moved.reshape(-1, 5)).reshape(len(best), -1)
+        winner = scores.argmax(1)
+        better = scores[index, winner] > values
+        best[better] = moved[index, winner][better]
+        values = np.maximum(values, scores[index, winner])
+        scale = scale * 0.7
+    order = np.argsort(values)[::-1]
+    return best[order], float(values[order[0]])
+
+
+def _moved(hypotheses: Floats, steps: Floats, array: HydrophoneArray | None) -> Floats:
+    """Hypotheses `[..., 5]` moved by (level rad, up rad, log 1/R, coefficient) `[..., 4]`, kept possible where asked."""
+    moved = hypotheses.copy()
+    level, up = tangents(moved[..., :3])
+    moved[..., :3] += steps[..., :1] * level + steps[..., 1:2] * up
+    moved[..., 3] *= np.exp(steps[..., 2])
+    moved[..., 4] += steps[..., 3]
+    if array is not None:
+        moved[..., 2] = np.minimum(moved[..., 2], np.sin(array.max_elevation_rad()))
+        moved[..., 3] = np.clip(moved[..., 3], 1e-4, 1 / array.min_range_m)
+        moved[..., 4] = np.clip(moved[..., 4], -1.0, 0.0)
+    moved[..., :3] /= np.linalg.norm(moved[..., :3], axis=-1, keepdims=True)
+    return moved
+
+
+SIGNS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
+
+
+def _covariance(cells: Cells, array: HydrophoneArray, best: Floats) -> Floats:
+    """Curvature over all four unknowns, the nuisances marginalised by inverting the whole. → `[2, 2]` rad²."""
+    step = np.array([2e-4, 2e-4, 0.01, 0.01])
+    eye = np.eye(4)
+    corners = np.stack([(i * eye[a] + j * eye[b]) * step for a in range(4) for b in range(4) for i, j in SIGNS])
+    f = _scores(cells, array, _moved(np.repeat(best[None], len(corners), axis=0), corners, None)).reshape(4, 4, 4)
+    hessian = (f[..., 0] - f[..., 1] - f[..., 2] + f[..., 3]) / (4 * np.outer(step, step))
+    return inverse_curvature(-hessian)[:2, :2]
