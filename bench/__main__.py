@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from bench import speed
+from bench import real, speed
 from bench.accuracy import METHODS, Trial, extra_per_minute, run_cell, summarise
 from bench.scenes import CELLS, Cell
 from whalefinder.sea import Faults
@@ -43,6 +43,7 @@ def main() -> None:
         text += [arrays_table({**seen, **others}), stages_table(results)]
         faulty = replace(MOVING, name="5 mm position errors", faults=Faults(position_m=0.005))
         text += [faults_table(run_cell(faulty, options.split, options.trials, weights=options.weights))]
+        text += [real.table()]
     if options.speed:
         text += [speed.table(options.long)]
     page = "\n\n".join(text) + "\n"

@@ -107,3 +107,10 @@ def test_a_table_of_something_else_is_refused(tmp_path):
     path.write_text("a,b\n1,2\n")
     with pytest.raises(ArrayError, match="neither PAMGuard's"):
         import_csv(path, 1500.0)
+
+
+def test_the_example_file_loads():
+    from pathlib import Path
+
+    example = load_array(Path(__file__).parent.parent / "examples" / "tetrahedron.toml")
+    assert example.shape == "volume" and example.aperture_m == pytest.approx(0.5, abs=1e-3)

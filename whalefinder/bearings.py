@@ -65,7 +65,7 @@ def find_bearing(
     noise = spectrogram.covariance(spectra, (1 - share).square(), NOISE_CELLS)
     inside = (..., slice(begin, end))
     cells = likelihood.gather_cells(spectra[inside], _gated(share[inside], FIRST_GATE), noise, begin)
-    fix = steering.find_direction(cells, array, surface=network is None)
+    fix = steering.find_direction(cells, array, rough=network is not None)
     if fix is None or network is None:
         return None if fix is None else Look(fix)
     beam = likelihood.beam(spectra, noise, array, fix.u)

@@ -47,11 +47,15 @@ def grid_step_rad(array: HydrophoneArray, highest_hz: float) -> float:
     return float(np.clip(wavelength / array.aperture_m / LOBE_STEPS / 1.5, np.radians(0.6), np.radians(6.0)))
 
 
-def find_direction(cells: Cells, array: HydrophoneArray, *, surface: bool = True) -> Fix | None:
+def find_direction(cells: Cells, array: HydrophoneArray, *, surface: bool = True, rough: bool = False) -> Fix | None:
     """The most likely direction below the surface, or None where the cells hold nothing.
 
     Coarse equal-area grid over the most telling cells, the best ten peaks refined below the grid over
     all of them, then, with the array's depth known, the surface image (`surface.fit_image`).
+
+    Args:
+        surface: look for the surface image where the array's depth is known.
+        rough: stop at 0.1°, without uncertainty: enough to steer a beam.
     """
     if len(cells.frequency_hz) == 0:
         return None
@@ -60,6 +64,8 @@ def find_direction(cells: Cells, array: HydrophoneArray, *, surface: bool = True
     scores = plane_wave_likelihood(coarse, torch.from_numpy(array.delays_s(grid)).float())
     peaks = _separate_peaks(grid, scores.numpy(), _grid_spacing(grid))
     refined, values = _refine(coarse, array, peaks, _grid_spacing(grid), until=COARSE_RAD)
+    if rough:
+        return Fix(refined[values.argmax()], np.eye(2) * np.pi**2, float(values.max()), 0.0)
     leaders = refined[np.argsort(values)[::-1][:FINALISTS]]
     refined, values = _refine(cells.double(), array, leaders, 2 * COARSE_RAD, until=FINE_RAD)
     order = np.argsort(values)[::-1]
@@ -75,7 +81,7 @@ def _with_image(fix: Fix, cells: Cells, array: HydrophoneArray, starts: Floats) 
     few = cells.best(REFINE_CELLS).double()
     plane = float(plane_wave_likelihood(few, torch.from_numpy(array.delays_s(fix.u[None])))[0])
     image = fit_image(cells, array, starts, plane)
-    if image.gain < IMAGE_GAIN:
+    if image is None or image.gain < IMAGE_GAIN:
         return fix
     covariance = image.covariance * OVERLAP + geometry_covariance(array, image.u)
     return Fix(image.u, covariance, fix.log_likelihood + image.gain, fix.margin, image.range_m)

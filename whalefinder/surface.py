@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from whalefinder.geometry import Floats, HydrophoneArray, angles, direction, tangents
-from whalefinder.likelihood import Cells, steered_likelihood
+from whalefinder.likelihood import Cells, plane_wave_likelihood, steered_likelihood
 from whalefinder.limit import inverse_curvature
 
 SEARCH_CELLS, REFINE_CELLS = 120, 300
@@ -25,6 +25,7 @@ DELAY_STEP_S = 6e-5  # ranges are gridded finely enough for this path difference
 MAX_RANGES = 32
 STARTS, DRAWS, ROUNDS = 4, 24, 14
 BLOCK = 400
+HOPE = 0.9  # share of the plane wave's log L that the grid of images must reach to be refined
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def surface_steering(array: HydrophoneArray, frequency_hz: Tensor, hypotheses: F
     return ray(direct_s, np.ones(len(u))) - ray(image_s, coefficient / length)
 
 
-def fit_image(cells: Cells, array: HydrophoneArray, starts: Floats, plane_value: float) -> MirroredFix:
+def fit_image(cells: Cells, array: HydrophoneArray, starts: Floats, plane_value: float) -> MirroredFix | None:
     """Search direction, range and reflection coefficient around plane-wave peaks `[start, 3]`.
 
     Range and coefficient are nuisances: gridded, then refined together with the direction.
@@ -80,6 +81,9 @@ def fit_image(cells: Cells, array: HydrophoneArray, starts: Floats, plane_value:
     few = cells.best(SEARCH_CELLS)
     hypotheses = _grid(array, starts)
     scores = np.concatenate([_scores(few, array, h) for h in np.array_split(hypotheses, 1 + len(hypotheses) // BLOCK)])
+    plane = plane_wave_likelihood(few, torch.from_numpy(array.delays_s(starts)).to(few.frequency_hz))
+    if scores.max() < HOPE * float(plane.max()):
+        return None  # no image comes near one ray, even on this grid
     best = hypotheses[np.argsort(scores)[::-1][:STARTS]]
     exact = cells.best(REFINE_CELLS).double()
     best, value = _refine(exact, array, best)
