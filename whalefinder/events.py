@@ -30,9 +30,9 @@ class EventSettings:
         min_probability: events below it are not reported as calls.
     """
 
-    share: float = 0.35
-    start: float = 1.5
-    keep: float = 0.5
+    share: float = 0.3
+    start: float = 0.8
+    keep: float = 0.3
     gap_s: float = 0.4
     min_s: float = 0.06
     min_probability: float = 0.5
