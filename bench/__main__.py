@@ -37,20 +37,27 @@ def main() -> None:
         )
         _say(cell, results[cell.name], began)
     text = [_head(options), accuracy_table(results, options.peers)]
-    if options.peers:
+    _write(text, options)
+    if options.peers and not options.only:
         others = {c.name: run_cell(c, options.split, options.trials, weights=options.weights) for c in ARRAYS[2:]}
         seen = {"tetrahedron 0.5 m": results[MOVING.name], "6 phones, 1.2 m": results[MOVING.name + ", 6 phones"]}
         text += [arrays_table({**seen, **others}), stages_table(results)]
         faulty = replace(MOVING, name="5 mm position errors", faults=Faults(position_m=0.005))
         text += [faults_table(run_cell(faulty, options.split, options.trials, weights=options.weights))]
+        _write(text, options)
         text += [real.table()]
+        _write(text, options)
     if options.speed:
         text += [speed.table(options.long)]
-    page = "\n\n".join(text) + "\n"
+    _write(text, options)
     if options.print:
-        sys.stdout.write(page)
-    else:
-        RESULTS.write_text(page, encoding="utf-8")
+        sys.stdout.write("\n\n".join(text) + "\n")
+
+
+def _write(text: list[str], options: argparse.Namespace) -> None:
+    """Keep what there is: an hour of figures should not hang on the last table."""
+    if not options.print:
+        RESULTS.write_text("\n\n".join(text) + "\n", encoding="utf-8")
 
 
 def _options() -> argparse.Namespace:

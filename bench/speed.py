@@ -58,7 +58,7 @@ def _locate(path: Path, array: Path, out: Path) -> tuple[float, float]:
     code = (
         "import resource, sys, whalefinder.cli as c\n"
         "try:\n    c.app(sys.argv[1:])\n"
-        "except SystemExit:\n    pass\n"
+        "except SystemExit as done:\n    assert not done.code, done.code\n"
         "sys.stderr.write('PEAK %d' % resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     command = [sys.executable, "-c", code, "locate", str(path), "--array", str(array), "--out", str(out), "--quiet"]

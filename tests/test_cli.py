@@ -180,3 +180,25 @@ def test_import_array(tmp_path):
     (tmp_path / "h.csv").write_text("name,x,y,z\nA,0,0,0\nB,1,0,0\n")
     code, _ = run("import-array", tmp_path / "h.csv", "--sound-speed", 1484, "--out", tmp_path / "a.toml")
     assert code == 0 and run("check", tmp_path / "a.toml")[0] == 0
+
+
+def test_recordings_of_the_same_name_do_not_overwrite_each_other(tmp_path, toml):
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder / "a_20260701_120000.wav", noise(4, 1.0), subtype="FLOAT")
+    code, _ = run("locate", *sorted(tmp_path.glob("*/*.wav")), "-a", toml, "-o", tmp_path / "out")
+    assert code == 0 and len(list((tmp_path / "out").glob("*.png"))) == 2
+
+
+def test_a_truncated_wav_is_noticed_too(tmp_path, toml):
+    path = write(tmp_path / "cut_20260701_120000.wav", noise(4, 4.0))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    code, text = run("locate", path, "-a", toml, "-o", tmp_path / "out")
+    assert code == 1 and "truncated, 2.0 s of the 4.0 s" in text.replace("\n", " ")
+
+
+def test_an_earlier_table_survives_a_mistyped_name(tmp_path, toml):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "detections.csv").write_text("kept")
+    code, _ = run("locate", tmp_path / "typo.wav", "-a", toml, "-o", tmp_path / "out")
+    assert code == 1 and (tmp_path / "out" / "detections.csv").read_text() == "kept"

@@ -125,7 +125,7 @@ def test_the_real_array_gives_bearings_that_its_delays_confirm():
 
     import torch
 
-    from whalefinder import spectrogram, steering
+    from whalefinder import likelihood, spectrogram, steering
     from whalefinder.arrays import import_csv
     from whalefinder.audio import open_recording
     from whalefinder.geometry import direction_from_tdoa
@@ -145,7 +145,7 @@ def test_the_real_array_gives_bearings_that_its_delays_confirm():
         a, b = int(begin / FRAME_S), int(end / FRAME_S) + 1
         share = torch.zeros(NUM_BINS, b - a)
         share[:14] = 1.0  # fish below 1 kHz
-        estimate = steering.find_direction(steering.gather_cells(x[..., a:b], share, q, a), xav)
+        estimate = steering.find_direction(likelihood.gather_cells(x[..., a:b], share, q, a), xav)
         pairs = [(i, j) for i in range(6) for j in range(i + 1, 6)]
         cross = np.stack([(x[i, :14, a:b] * x[j, :14, a:b].conj()).sum(-1).numpy() for i, j in pairs])
         hz = spectrogram.frequencies_hz().numpy()[:14]
@@ -166,3 +166,21 @@ def test_a_large_array_of_many_channels(tmp_path):
     path = write(tmp_path / "many.wav", sea.samples.T / np.abs(sea.samples).max() / 2, subtype="FLOAT")
     (call,) = whalefinder.locate(path, many)
     assert call.azimuth_deg == pytest.approx(200.0, abs=0.3) and call.elevation_deg == pytest.approx(-10.0, abs=0.3)
+
+
+def test_a_hanging_string_gives_the_elevation():
+    string = HydrophoneArray("string", [[0, 0, -1.0], [0, 0, 0], [0, 0, 1.0]], 1490.0)
+    bearing = to_bearing(fix(direction(2.0, math.radians(-25.0))), string)
+    assert bearing.azimuth_deg is None and bearing.elevation_deg == pytest.approx(-25.0, abs=1e-6)
+    assert bearing.elevation_sd_deg == pytest.approx(math.degrees(1e-3), rel=1e-3)
+
+
+def test_sensitivities_and_deaf_hydrophones():
+    from whalefinder.locate import hearing
+
+    uneven = HydrophoneArray("a", [[0, 0, 0], [1, 0, 0]], 1480.0, sensitivity_db=(-170.0, -164.0))
+    assert np.allclose(20 * np.log10(uneven.relative_gain()), [3.0, -3.0])
+    samples = np.random.default_rng(0).standard_normal((4, 1000)).astype(np.float32)
+    samples[1] *= 1e-3
+    samples[2] = 0.5
+    assert hearing(samples).tolist() == [0, 3]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from whalefinder.errors import OptionError
+from whalefinder.errors import RecordingError
 from whalefinder.start_time import start_time
 
 
@@ -39,5 +39,7 @@ def test_two_digit_years_warn_and_no_time_says_so():
 
 def test_a_format_of_ones_own():
     assert start_time("x_01-07-26_0102.wav", "%d-%m-%y_%H%M").utc == datetime(2026, 7, 1, 1, 2, tzinfo=UTC)
-    with pytest.raises(OptionError, match="fits no part"):
+    soundtrap = start_time("1677738025.180927123000.wav", "%y%m%d%H%M%S")
+    assert soundtrap.utc == datetime(2018, 9, 27, 12, 30, tzinfo=UTC)
+    with pytest.raises(RecordingError, match="fits no part"):
         start_time("night.wav", "%Y%m%d")

@@ -49,7 +49,7 @@ def test_parquet_json_raven_and_dcase(tmp_path):
     assert raven[1].split("\t")[:4] == ["1", "Spectrogram 1", "1", "1.0"]
     frames = [line.split(",") for line in (tmp_path / "a.dcase.csv").read_text().split()]
     assert frames[0] == ["10", "0", "0", "0", "-4"] and len(frames) == 11
-    assert (tmp_path / "c.selections.txt").exists()
+    assert (tmp_path / "b_.._c.selections.txt").exists()
 
 
 def test_dcase_turns_the_other_way(tmp_path):
@@ -62,4 +62,4 @@ def test_formats_and_names():
     assert parse_formats("raven, json") == ("csv", "raven", "json")
     with pytest.raises(OptionError, match="'xml' is unknown; choose from csv, parquet"):
         parse_formats("xml")
-    assert safe_stem("../../etc/passwd.wav") == "passwd" and safe_stem("a b:c.wav") == "a_b_c"
+    assert safe_stem("../../etc/passwd.wav") == "etc_passwd" and safe_stem("a b:c.wav") == "a_b_c"

@@ -151,8 +151,8 @@ def import_csv(path: Path | str, sound_speed_m_s: float, *, depth_m: float | Non
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = [{k.strip(): (v or "").strip() for k, v in row.items() if k} for row in csv.DictReader(file)]
-    except OSError as reason:
-        raise ArrayError(f"{path}: cannot read the table ({reason.strerror})") from reason
+    except (OSError, UnicodeDecodeError, csv.Error) as reason:
+        raise ArrayError(f"{path}: cannot read the table ({reason}); it must be a CSV file in UTF-8") from reason
     columns = set(rows[0]) if rows else set()
     try:
         if {"hydrophoneId", "x", "y", "z"} <= columns:
@@ -177,9 +177,7 @@ def _from_pamguard(path: Path, rows: list[dict[str, str]], c: float, depth_m: fl
     if depth_m is None and centre[2] < 0:
         depth_m = -float(centre[2])
     error = float(np.sqrt(np.mean(np.square(errors))))
-    return HydrophoneArray(
-        path.stem, positions - centre, c, tuple(i - min(ids) for i in ids), depth_m, position_error_m=error
-    )
+    return HydrophoneArray(path.stem, positions - centre, c, tuple(ids), depth_m, position_error_m=error)
 
 
 def _from_xav(path: Path, rows: list[dict[str, str]], c: float, depth_m: float | None) -> HydrophoneArray:
@@ -188,5 +186,5 @@ def _from_xav(path: Path, rows: list[dict[str, str]], c: float, depth_m: float |
     numbers = [int(float(row.get(key) or k)) for k, row in enumerate(rows)]
     if len(set(numbers)) < len(numbers):  # one file per hydrophone: every row says channel 0 or 1 of its own file
         numbers = list(range(len(rows)))
-    channels = tuple(n - min(numbers) for n in numbers)
+    channels = tuple(numbers)
     return HydrophoneArray(path.stem, positions, c, channels, depth_m)

@@ -30,6 +30,7 @@ BLOCK_S = 4.0
 CLIPPED_SHARE = 1e-3
 """A channel with more than this share of samples at full scale is reported as clipped."""
 FULL_SCALE = 0.9999
+UNFINISHED_BYTES = 0x7FFFF000  # recorders that were switched off leave "as large as can be" in the header
 LENGTH_TOLERANCE_S = 0.1
 """Files of one channel each may differ in length by this much before it is reported."""
 
@@ -42,6 +43,7 @@ class Recording:
         name: of the (first) file, without its folder.
         paths: one file, or one mono file per channel.
         columns: which channel of the recording each row of the blocks is, from 0.
+        labels: the channels as people count them, from 1 (the array's, with one file per channel).
         rate_hz, duration_s: as in the file.
         start_utc: from the name, or None.
     """
@@ -54,6 +56,10 @@ class Recording:
     start_utc: datetime | None
     warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    labels: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.labels = self.labels or tuple(column + 1 for column in self.columns)
 
     @property
     def num_channels(self) -> int:
@@ -130,7 +136,7 @@ class _Watch:
             if self.bad_at_s is None:
                 at, column = np.argwhere(bad)[0]
                 self.bad_at_s = self.seconds + at / self.recording.rate_hz
-                self.bad_channel = self.recording.columns[int(column)] + 1
+                self.bad_channel = self.recording.labels[int(column)]
             block = np.where(bad, np.float32(0), block)
         self.seconds += len(block) / self.recording.rate_hz
         self.total += len(block)
@@ -152,16 +158,14 @@ class _Watch:
         if dead.all():
             problems.append(f"{name}: silent, every sample is {self.highest[0]:g}; check the recorder's gain and cable")
             return
-        for column, is_dead in zip(self.recording.columns, dead, strict=True):
+        for label, is_dead in zip(self.recording.labels, dead, strict=True):
             if is_dead:
-                problems.append(
-                    f"{name}: channel {column + 1} is constant; bearings use the others, check that hydrophone"
-                )
+                problems.append(f"{name}: channel {label} is constant; bearings use the others, check that hydrophone")
         worst = int(self.full.argmax())
         share = self.full[worst] / self.total
         if share > CLIPPED_SHARE:
             problems.append(
-                f"{name}: channel {self.recording.columns[worst] + 1} is clipped in {100 * share:.2g} % of its samples "
+                f"{name}: channel {self.recording.labels[worst]} is clipped in {100 * share:.2g} % of its samples "
                 f"(limit {100 * CLIPPED_SHARE:g} %); treat its bearings with care, record with less gain"
             )
 
@@ -179,6 +183,10 @@ def open_recording(
     if array is not None and array.file_pattern is not None:
         paths = _files_of_all_channels(path, array)
     infos = [_info(each) for each in paths]
+    if array is not None and array.file_pattern is not None and any(info.channels != 1 for info in infos):
+        raise RecordingError(
+            f"{path}: {infos[0].channels} channels in a file of one hydrophone; file_pattern is for mono files"
+        )
     rates = {info.samplerate for info in infos}
     if len(rates) > 1:
         raise RecordingError(f"{path}: sample rates {sorted(rates)} Hz differ between channels; record them alike")
@@ -190,10 +198,13 @@ def open_recording(
     if min(info.frames for info in infos) < WINDOW:
         raise RecordingError(f"{path}: {min(i.frames for i in infos)} samples; at least {WINDOW} are needed")
     seconds = [info.frames / info.samplerate for info in infos]
+    problems = [line for each in paths for line in _cut_short(each)]
     began = start_time(path.name, time_format)
     recording = Recording(
-        path.name, paths, _columns(path, channels, array), infos[0].samplerate, min(seconds), began.utc
+        path.name, paths, _columns(path, channels, array), infos[0].samplerate, min(seconds), began.utc, [], problems
     )
+    if array is not None and array.file_pattern is not None:
+        recording.labels = tuple(channel + 1 for channel in array.channels)
     if began.warning:
         recording.warnings.append(began.warning)
     if array is not None and channels == 1:
@@ -218,6 +229,20 @@ def _columns(path: Path, channels: int, array: HydrophoneArray | None) -> tuple[
             "or name the others in unused_channels"
         )
     return array.channels
+
+
+def _cut_short(path: Path) -> list[str]:
+    """A WAV whose header promises more bytes than the file holds; libsndfile reads what is there and keeps quiet."""
+    with soundfile.SoundFile(path) as file:
+        promised = re.search(r"^data\s*: (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
+        if promised is None or int(promised[1]) <= int(promised[2]) or int(promised[1]) >= UNFINISHED_BYTES:
+            return []
+        share = int(promised[2]) / int(promised[1])
+        seconds = file.frames / file.samplerate
+    return [
+        f"{path.name}: truncated, {seconds:.1f} s of the {seconds / share:.1f} s that its header promises; "
+        "results up to there are kept, copy the file again"
+    ]
 
 
 def _info(path: Path) -> soundfile._SoundFileInfo:

@@ -22,6 +22,7 @@ from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.spectrogram import CELL_FRAMES
 
 MARGIN_FRAMES = 2
+STEEP_DEG = 10.0  # a line that hangs within this of the vertical gives an elevation instead of azimuths
 CONTEXT_CELLS = 24  # 2 s on either side: what the planes and the noise covariance look at
 NOISE_CELLS = 6.0  # e-folding of the noise covariance of a fix, 0.5 s
 LOBE_MARGIN = 6.0
@@ -32,9 +33,9 @@ LOBE_MARGIN = 6.0
 class Bearing:
     """A direction in the outside convention, degrees."""
 
-    azimuth_deg: float
+    azimuth_deg: float | None
     elevation_deg: float | None
-    azimuth_sd_deg: float
+    azimuth_sd_deg: float | None
     elevation_sd_deg: float | None
     ambiguity: str = ""
     range_m: float | None = None
@@ -127,11 +128,16 @@ def _cone(fix: steering.Fix, array: HydrophoneArray) -> Bearing:
     sd = math.degrees(math.sqrt(float(weights @ fix.covariance @ weights)))
     axis_azimuth, axis_elevation = (float(np.degrees(a)) for a in angles(axis))
     words = f"cone: {math.degrees(angle):.1f} deg from axis azimuth {axis_azimuth:.1f} elevation {axis_elevation:.1f}"
+    if abs(axis[2]) > math.cos(math.radians(STEEP_DEG)):
+        # A string that hangs: the cone's angle is the elevation, and there is no azimuth.
+        elevation = math.degrees(math.copysign(1.0, axis[2]) * (math.pi / 2 - angle))
+        return Bearing(None, elevation, None, min(90.0, sd), words)
     # At elevation 0: cos(angle) = cos(el_axis) cos(az - az_axis).
-    ratio = math.cos(angle) / max(math.cos(math.radians(axis_elevation)), 1e-9)
+    ratio = math.cos(angle) / math.cos(math.radians(axis_elevation))
     if abs(ratio) > 1:
-        return Bearing(math.degrees(angles(fix.u)[0]) % 360, None, 180.0, None, words + "; none at elevation 0")
-    offset = math.degrees(math.acos(ratio))
-    first, second = sorted([(axis_azimuth + offset) % 360, (axis_azimuth - offset) % 360])
+        return Bearing(None, None, None, None, words + "; none at elevation 0")
+    offset = math.acos(ratio)
+    slope = math.sin(angle) / max(math.cos(math.radians(axis_elevation)) * math.sin(offset), 1e-6)
+    first, second = sorted((axis_azimuth + sign * math.degrees(offset)) % 360 for sign in (1, -1))
     words += f"; azimuth {first:.1f} or {second:.1f} at elevation 0"
-    return Bearing(first, None, min(180.0, sd), None, words)
+    return Bearing(first, None, min(180.0, sd * slope), None, words)

@@ -46,10 +46,10 @@ def _escaped(text: str) -> str:
     return text.replace("[", r"\[")
 
 
-def _progress() -> Progress:
+def _progress(quiet: bool = False) -> Progress:
     return Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(), TimeRemainingColumn(), console=errors, transient=False,
+        TimeElapsedColumn(), TimeRemainingColumn(), console=errors, disable=quiet,
     )  # fmt: skip
 
 
@@ -89,8 +89,7 @@ def locate(
 
     options = RunOptions(formats, weights, time_format, min_probability, all_events, pictures)
     with one_line_errors():
-        with _progress() as progress:
-            progress.disable = quiet
+        with _progress(quiet) as progress:
             task = progress.add_task("locate", total=None, note="")
 
             def report(done_s: float, total_s: float, note: str) -> None:
@@ -164,7 +163,7 @@ def simulate(
     array: Annotated[
         Path | None, typer.Option("--array", "-a", help="Array file; default: a 0.5 m tetrahedron at 1.5 m.")
     ] = None,
-    seconds: Annotated[float, typer.Option(min=2, max=3600)] = 30.0,
+    seconds: Annotated[float, typer.Option(min=2, max=300, help="It is made in memory.")] = 30.0,
     calls: Annotated[int, typer.Option(min=0, max=1000)] = 4,
     boats: Annotated[int, typer.Option(min=0, max=20)] = 2,
     snr: Annotated[float, typer.Option(help="Call over ambient noise, dB in 0.5-12 kHz.")] = 5.0,
@@ -252,6 +251,9 @@ def train_segmenter(
     steps: Annotated[int, typer.Option(min=1, help="Batches of 8 examples of 4 s.")] = 3600,
     hidden_channels: Annotated[int, typer.Option(min=4, help="Width of the first layer; 96 is the paper's.")] = 16,
     seed: Annotated[int, typer.Option(min=0, max=999_999, help="Benchmark seeds start at 10^9.")] = 1,
+    normalise: Annotated[
+        bool, typer.Option(help="Batch normalisation; without it: the specification to the letter.")
+    ] = True,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from OUT/last.pt.")] = False,
 ) -> None:
     """Train the segmenter from simulation and, where the data folder is there, real calls of the train split.
@@ -264,7 +266,7 @@ def train_segmenter(
     from whalefinder.plots import draw_curve
     from whalefinder.training.segmenter import Settings, train
 
-    settings = Settings(steps=steps, hidden_channels=hidden_channels, seed=seed)
+    settings = Settings(steps=steps, hidden_channels=hidden_channels, normalise=normalise, seed=seed)
     with one_line_errors():
         with _progress() as progress:
             task = progress.add_task("train", total=steps, note="drawing calls and boats …")
@@ -278,7 +280,7 @@ def train_events(
     out: Out = Path("runs/events.json"),
     weights: Annotated[Path | None, typer.Option(help="Segmenter to score with; default: the shipped one.")] = None,
     recordings: Annotated[int, typer.Option(min=10, help="Simulated recordings of 9 s.")] = 400,
-    seed: Annotated[int, typer.Option(min=0, max=999_999)] = 2,
+    seed: Annotated[int, typer.Option(min=0, max=9_000, help="Benchmark seeds start at 10^9.")] = 2,
 ) -> None:
     """Fit how likely an event is a call, on simulated seas. A few minutes on two cores.
 

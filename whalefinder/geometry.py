@@ -135,6 +135,13 @@ class HydrophoneArray:
             sensitivity_db=sensitivity,
         )
 
+    def relative_gain(self) -> NDArray[np.float32]:
+        """Factors `[channel]` that make hydrophones of different sensitivity equally loud."""
+        if self.sensitivity_db is None:
+            return np.ones(self.num_channels, np.float32)
+        sensitivity = np.array(self.sensitivity_db)
+        return np.asarray(10 ** ((sensitivity.mean() - sensitivity) / 20), np.float32)
+
     def max_elevation_rad(self) -> float:
         """Highest elevation a submerged source can have: asin(min(1, depth / min_range))."""
         if self.depth_m is None:

@@ -37,6 +37,8 @@ def ambiguity(array: HydrophoneArray) -> str:
     _, axes = array.principal_axes()
     if array.shape == "line":
         azimuth, elevation = (float(np.degrees(a)) for a in angles(axes[0]))
+        if abs(axes[0][2]) > math.cos(math.radians(10)):
+            return "elevation alone: a string that hangs cannot tell azimuths apart"
         return (
             f"a cone about the axis (azimuth {azimuth:.0f}°, elevation {elevation:.0f}°): only the angle from the axis "
             "is known; two azimuths at elevation 0"

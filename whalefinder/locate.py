@@ -8,6 +8,7 @@ Nothing here depends on how long the recording is or how its file is cut into bl
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -58,6 +59,16 @@ class Detection:
         """Positive up."""
         return self.bearing.elevation_deg if self.bearing else None
 
+    @property
+    def azimuth_sd_deg(self) -> float | None:
+        """One standard deviation of the azimuth."""
+        return self.bearing.azimuth_sd_deg if self.bearing else None
+
+    @property
+    def elevation_sd_deg(self) -> float | None:
+        """One standard deviation of the elevation."""
+        return self.bearing.elevation_sd_deg if self.bearing else None
+
 
 @dataclass(frozen=True)
 class Stretch:
@@ -106,33 +117,60 @@ class Locator:
         """Detections that begin in the core of one segment."""
         valid = spectrogram.frequencies_hz() <= recording.bandwidth_hz
         array = self.array if recording.num_channels > 1 else None
-        masks, channel = None, None
-        alive = np.flatnonzero(np.ptp(segment.samples, axis=1) > 0)
+        alive = hearing(segment.samples)
+        masks: Masks | None
         if array is not None and len(alive) > 1:
             alive = alive[spread(array.positions_m[alive], MAX_HYDROPHONES)]
             array = array.of(alive)
-            masks = masks_of(self.network, torch.from_numpy(segment.samples[alive]), valid)
-        elif len(alive):
-            array = None
-            each = [masks_of(self.network, torch.from_numpy(segment.samples[[m]]), valid) for m in alive]
-            best = max(range(len(each)), key=lambda k: float(each[k].shares[CALL].square().sum()))
-            masks = each[best]
-            channel = recording.columns[alive[best]] if recording.num_channels > 1 else None
+            samples = segment.samples[alive] * array.relative_gain()[:, None]
+            masks = together = masks_of(self.network, torch.from_numpy(samples), valid)
+            found = self._detections(together, array, segment, recording, None)
+        else:
+            masks, found = self._each_alone(alive, segment, recording, valid)
         first_frame = segment.first_sample // spectrogram.HOP
-        begin, end = (round(sample / spectrogram.HOP) - first_frame for sample in segment.core)
-        detections = []
+        begin, end = _core_frames(segment)
+        level = np.full((spectrogram.NUM_BINS, end - begin), -200.0)
+        share = np.zeros_like(level)
         if masks is not None:
-            for event in events.find_events(masks.shares[CALL].numpy(), self.settings):
-                if begin <= event.begin < end:
-                    detection = self._detection(event, masks, array, recording, first_frame)
-                    if detection is not None:
-                        detections.append(replace(detection, channel=channel))
             level = 10 * np.log10(spectrogram.power(masks.spectra).mean(0).numpy()[:, begin:end] + 1e-20)
             share = masks.shares[CALL].numpy()[:, begin:end]
-        else:
-            level = np.full((spectrogram.NUM_BINS, end - begin), -200.0)
-            share = np.zeros_like(level)
-        return Stretch(detections, segment.core[1] / spectrogram.RATE_HZ, first_frame + begin, level, share)
+        return Stretch(found, segment.core[1] / spectrogram.RATE_HZ, first_frame + begin, level, share)
+
+    def _each_alone(
+        self, alive: np.ndarray, segment: audio.Segment, recording: Recording, valid: torch.Tensor
+    ) -> tuple[Masks | None, list[Detection]]:
+        """Hydrophones at unknown places are not mixed: each is scored, and of what overlaps the likeliest counts."""
+        best: Masks | None = None
+        found: list[Detection] = []
+        for m in alive:
+            masks = masks_of(self.network, torch.from_numpy(segment.samples[[m]]), valid)
+            channel = recording.labels[m] - 1 if recording.num_channels > 1 else None
+            found += self._detections(masks, None, segment, recording, channel)
+            if best is None or masks.shares[CALL].square().sum() > best.shares[CALL].square().sum():
+                best = masks
+        kept: list[Detection] = []
+        for call in sorted(found, key=lambda d: -d.probability):
+            if all(call.end_s <= other.begin_s or other.end_s <= call.begin_s for other in kept):
+                kept.append(call)
+        return best, sorted(kept, key=lambda d: d.begin_s)
+
+    def _detections(
+        self,
+        masks: Masks,
+        array: HydrophoneArray | None,
+        segment: audio.Segment,
+        recording: Recording,
+        channel: int | None,
+    ) -> list[Detection]:
+        first_frame = segment.first_sample // spectrogram.HOP
+        begin, end = _core_frames(segment)
+        found = []
+        for event in events.find_events(masks.shares[CALL].numpy(), self.settings):
+            if begin <= event.begin < end:
+                detection = self._detection(event, masks, array, recording, first_frame)
+                if detection is not None:
+                    found.append(replace(detection, channel=channel))
+        return found
 
     def _detection(
         self, event: Event, masks: Masks, array: HydrophoneArray | None, recording: Recording, first_frame: int
@@ -177,11 +215,34 @@ def locate(
         all_events: also what is probably no call, labelled `other`.
 
     Raises:
-        RecordingError: the file cannot be used at all, or is damaged (its message says what is kept).
+        RecordingError: the file cannot be used at all.
+
+    Warns:
+        UserWarning: the file is damaged; what could be read is returned.
     """
     recording = open_recording(path, array)
     locator = Locator(array, network, settings, all_events=all_events)
-    return [detection for stretch in locator.stream(recording) for detection in stretch.detections]
+    found = [detection for stretch in locator.stream(recording) for detection in stretch.detections]
+    for line in recording.problems:
+        warnings.warn(line, stacklevel=2)
+    return found
+
+
+DEAF = 1e-2  # a hydrophone 40 dB below the others hears nothing; steering with it would point nowhere
+
+
+def hearing(samples: np.ndarray) -> np.ndarray:
+    """Indices of the channels that are neither constant nor 40 dB quieter than the median one, `[channel, time]`."""
+    swing = np.diff(samples, axis=1).std(axis=1)  # differences: a constant or slow offset is no sound
+    usual = np.median(swing[swing > 0]) if swing.any() else 0.0
+    return np.flatnonzero((swing > 0) & (swing > DEAF * usual))
+
+
+def _core_frames(segment: audio.Segment) -> tuple[int, int]:
+    """The core of a segment in its own frames."""
+    first_frame = segment.first_sample // spectrogram.HOP
+    begin, end = (round(sample / spectrogram.HOP) - first_frame for sample in segment.core)
+    return begin, end
 
 
 def _snr_db(masks: Masks, event: Event) -> float:

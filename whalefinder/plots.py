@@ -11,6 +11,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from whalefinder.geometry import Floats, HydrophoneArray
@@ -67,9 +68,7 @@ class Picture:
             axes[1, 0].set_yticks([0, 90, 180, 270, 360], ["N", "E", "S", "W", "N"])
         axes[-1, 0].set_xlabel("time (s)")
         axes[-1, 0].set_xlim(0, self.duration_s)
-        with writing(path):
-            figure.savefig(path, dpi=110)
-        plt.close(figure)
+        _save(figure, path)
 
     def _draw_spectrogram(self, axis: Axes, title: str, detections: list[Detection]) -> None:
         extent = (
@@ -98,8 +97,16 @@ class Picture:
             )
             axis.add_patch(box)
         calls = sum(call.label != "other" for call in detections)
-        axis.set_title(f"{title}: {calls} call{'s' * (calls != 1)}", loc="left", color=INK)
+        axis.set_title(f"{title}: {calls} call{'s' * (calls != 1)}", loc="left", color=INK, parse_math=False)
         axis.set_ylabel("frequency (kHz)")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    try:
+        with writing(path):
+            figure.savefig(path, dpi=110)
+    finally:
+        plt.close(figure)
 
 
 def _draw_angles(axis: Axes, detections: list[Detection], name: str, error: str, label: str) -> None:
@@ -128,11 +135,11 @@ def draw_array(array: HydrophoneArray, path: Path) -> None:
     axes[2].set_xticks([0, 90, 180, 270, 360], ["N", "E", "S", "W", "N"])
     axes[2].grid(alpha=0.25, which="both")
     axes[2].legend(frameon=False)
-    figure.suptitle(f"{array.name}: {array.num_channels} hydrophones, {array.shape}", x=0.02, ha="left", color=INK)
+    figure.suptitle(
+        f"{array.name}: {array.num_channels} hydrophones, {array.shape}", x=0.02, ha="left", color=INK, parse_math=False
+    )
     figure.tight_layout()
-    with writing(path):
-        figure.savefig(path, dpi=110)
-    plt.close(figure)
+    _save(figure, path)
 
 
 def _draw_phones(axis: Axes, array: HydrophoneArray, a: int, b: int, names: tuple[str, str]) -> None:
@@ -140,9 +147,13 @@ def _draw_phones(axis: Axes, array: HydrophoneArray, a: int, b: int, names: tupl
     axis.scatter(positions[:, a], positions[:, b], s=60, color=CALL_COLOUR, zorder=3)
     for channel, position in zip(array.channels, positions, strict=True):
         axis.annotate(f" {channel + 1}", (position[a], position[b]), color=INK)
-    reach = 0.6 * array.aperture_m
+    reach, middle = 0.6 * array.aperture_m, (positions.max(axis=0) + positions.min(axis=0)) / 2
     axis.set(
-        xlim=(-reach, reach), ylim=(-reach, reach), xlabel=f"{names[0]} (m)", ylabel=f"{names[1]} (m)", aspect="equal"
+        xlim=(middle[a] - reach, middle[a] + reach),
+        ylim=(middle[b] - reach, middle[b] + reach),
+        xlabel=f"{names[0]} (m)",
+        ylabel=f"{names[1]} (m)",
+        aspect="equal",
     )
     axis.grid(alpha=0.25)
 
@@ -165,6 +176,4 @@ def draw_curve(curve: Path, path: Path) -> None:
     axis.grid(alpha=0.25, which="both")
     axis.legend(frameon=False)
     figure.tight_layout()
-    with writing(path):
-        figure.savefig(path, dpi=110)
-    plt.close(figure)
+    _save(figure, path)

@@ -67,28 +67,31 @@ def run_locate(
         settings = replace(settings, min_probability=options.min_probability)
     locator = Locator(array, load_network(options.weights), settings, all_events=options.all_events)
     summary = Summary()
-    table = CsvWriter(out / "detections.csv")
     opened = _open_all(group_recordings(paths, array), array, options.time_format, summary, say)
+    table_path = out / "detections.csv"
+    if not opened and table_path.exists():
+        return summary  # nothing to add, and the results of an earlier run are not ours to wipe
+    table = CsvWriter(table_path)
     total_s = sum(recording.duration_s for recording in opened)
     if array is None and any(r.num_channels > 1 for r in opened):
         say("no --array: each channel is scored alone and the best one counts, without a bearing")
     found: list[Detection] = []
-    done_s = 0.0
     try:
         for recording in opened:
-            seconds = partial(_report_from, report, done_s, total_s, recording.name)
-            found += _one(recording, locator, table, out, options, seconds)
-            done_s += recording.duration_s
-            report(done_s, total_s, recording.name)
+            seconds = partial(_report_from, report, summary.hours * 3600, total_s, recording.name)
+            _one(recording, locator, table, out, options, seconds, found)
+            summary.hours += recording.duration_s / 3600
+            summary.recordings += 1
+            seconds(0.0)
             for problem in recording.problems:
                 say(f"problem: {problem}")
             summary.failures += len(recording.problems)
-            summary.recordings += 1
     finally:
-        table.close()
-        write_others(found, out, formats)
+        try:
+            table.close()
+        finally:
+            write_others(found, out, formats)
     summary.calls = sum(detection.label != "other" for detection in found)
-    summary.hours = done_s / 3600
     return summary
 
 
@@ -103,7 +106,7 @@ def _open_all(
     summary: Summary,
     say: Callable[[str], None],
 ) -> list[Recording]:
-    opened = []
+    opened: list[Recording] = []
     for path in paths:
         try:
             recording = open_recording(path, array, time_format=time_format)
@@ -113,8 +116,15 @@ def _open_all(
             continue
         for warning in recording.warnings:
             say(f"warning: {warning}")
+        recording.name = _unused_name(path, {safe_stem(other.name) for other in opened})
         opened.append(recording)
     return opened
+
+
+def _unused_name(path: Path, taken: set[str]) -> str:
+    """The file's name, with its folder or a number before it where another recording has the same."""
+    candidates = [path.name, path.as_posix(), *(f"{n}-{path.name}" for n in range(2, len(taken) + 3))]
+    return next(name for name in candidates if safe_stem(name) not in taken)
 
 
 def _one(
@@ -124,20 +134,22 @@ def _one(
     out: Path,
     options: RunOptions,
     seconds: Callable[[float], None],
-) -> list[Detection]:
+    found: list[Detection],
+) -> None:
+    """One recording into the table, `found` and a picture; what it found stays, however it ends."""
     from whalefinder.plots import Picture
 
-    picture = Picture(recording.duration_s)
-    found: list[Detection] = []
+    picture, first = Picture(recording.duration_s), len(found)
     try:
         for stretch in locator.stream(recording):
             table.write(stretch.detections)
             found += stretch.detections
             picture.add(stretch)
             seconds(stretch.seconds_done)
-    except OutputError:
-        raise
     finally:
         if options.pictures:
-            picture.save(out / f"{safe_stem(recording.name)}.png", recording.name, found, locator.array is not None)
-    return found
+            with_bearing = locator.array is not None and recording.num_channels > 1
+            try:
+                picture.save(out / f"{safe_stem(recording.name)}.png", recording.name, found[first:], with_bearing)
+            except OutputError as reason:
+                recording.problems.append(str(reason))

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from whalefinder.errors import OptionError
+from whalefinder.errors import RecordingError
 
 # (regular expression, strptime format), the most telling first. Digits must not continue on either side.
 PATTERNS = (
@@ -74,5 +74,10 @@ def _by_format(name: str, time_format: str) -> datetime:
                 found = datetime.strptime(name[begin:end], time_format)
             except ValueError:
                 continue
+            # strptime is lenient ("7" for %m): only a text that it would write itself counts, with no digit beside it.
+            around = name[begin - 1 : begin] + name[end : end + 1]
+            same = "%f" in time_format or found.strftime(time_format) == name[begin:end]
+            if not same or any(c.isdigit() for c in around):
+                continue
             return found if found.tzinfo else found.replace(tzinfo=UTC)
-    raise OptionError(f"--time-format {time_format!r} fits no part of {name!r}; example: %Y%m%d_%H%M%S")
+    raise RecordingError(f"--time-format {time_format!r} fits no part of {name!r}; example: %Y%m%d_%H%M%S")

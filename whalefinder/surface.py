@@ -148,8 +148,9 @@ def _moved(hypotheses: Floats, steps: Floats, array: HydrophoneArray | None) -> 
     moved[..., 3] *= np.exp(steps[..., 2])
     moved[..., 4] += steps[..., 3]
     if array is not None:
-        moved[..., 2] = np.minimum(moved[..., 2], np.sin(array.max_elevation_rad()))
         moved[..., 3] = np.clip(moved[..., 3], 1e-4, 1 / array.min_range_m)
+        # The source stays under water: D - R u_z > 0.
+        moved[..., 2] = np.minimum(moved[..., 2], float(array.depth_m or 0.0) * moved[..., 3])
         moved[..., 4] = np.clip(moved[..., 4], -1.0, 0.0)
     moved[..., :3] /= np.linalg.norm(moved[..., :3], axis=-1, keepdims=True)
     return moved

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import soundfile
+
 from whalefinder.errors import OptionError, OutputError
 from whalefinder.locate import Detection
 
@@ -60,7 +62,7 @@ def row_of(detection: Detection) -> dict[str, Any]:
         "label": detection.label,
         "probability": round(detection.probability, 4),
         "snr_db": round(detection.snr_db, 2),
-        "azimuth_deg": None if bearing is None else _azimuth(bearing.azimuth_deg),
+        "azimuth_deg": None if bearing is None or bearing.azimuth_deg is None else _azimuth(bearing.azimuth_deg),
         "elevation_deg": _rounded(getattr(bearing, "elevation_deg", None)),
         "azimuth_sd_deg": _rounded(getattr(bearing, "azimuth_sd_deg", None)),
         "elevation_sd_deg": _rounded(getattr(bearing, "elevation_sd_deg", None)),
@@ -83,9 +85,10 @@ def writing(path: Path) -> Iterator[None]:
     """Turn a full disk or a missing permission into one clear line."""
     try:
         yield
-    except OSError as reason:
+    except (OSError, soundfile.SoundFileError) as reason:
+        what = getattr(reason, "strerror", None) or reason
         raise OutputError(
-            f"{path}: cannot write ({reason.strerror or reason}); free space or choose another --out, "
+            f"{path}: cannot write ({what}); free space or choose another place (--out), "
             "what was written before is kept"
         ) from reason
 
@@ -139,8 +142,8 @@ def write_others(detections: list[Detection], folder: Path, formats: tuple[str, 
 
 def safe_stem(name: str) -> str:
     """A recording's name as the stem of an output file: no folder can hide in it."""
-    stem = Path(name).name.rsplit(".", 1)[0]
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in stem) or "recording"
+    stem = name.rsplit(".", 1)[0] if "." in name[1:] else name
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in stem).strip("._") or "recording"
 
 
 def _write_parquet(detections: list[Detection], path: Path) -> Path:
@@ -207,10 +210,10 @@ def _write_dcase(detections: list[Detection], path: Path) -> Path:
     """`frame,class,source,azimuth,elevation` every 100 ms: front = north, azimuth anticlockwise, -180...180."""
     lines = []
     for source, detection in enumerate(detections):
-        if detection.bearing is None or detection.bearing.elevation_deg is None:
+        if detection.azimuth_deg is None or detection.elevation_deg is None:
             continue
-        azimuth = round((180.0 - detection.bearing.azimuth_deg) % 360.0 - 180.0)
-        elevation = round(detection.bearing.elevation_deg)
+        azimuth = round((180.0 - detection.azimuth_deg) % 360.0 - 180.0)
+        elevation = round(detection.elevation_deg)
         first, last = int(detection.begin_s / DCASE_FRAME_S), int(detection.end_s / DCASE_FRAME_S)
         lines += [(frame, 0, source, azimuth, elevation) for frame in range(first, last + 1)]
     with writing(path):

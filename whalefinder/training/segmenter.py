@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ from whalefinder import spectrogram
 from whalefinder.errors import ModelError
 from whalefinder.networks import save_network
 from whalefinder.networks.segmentation import CLASSES, SegmentationNetwork
+from whalefinder.tables import writing
 from whalefinder.training import mixtures
 
 CALL = CLASSES.index("call")
@@ -37,6 +39,7 @@ class Settings:
     peak_rate: float = 4e-3
     weight_decay: float = 1e-2
     hidden_channels: int = 16
+    normalise: bool = True
     seed: int = 1
     pool_calls: int = 1200
     pool_boats: int = 250
@@ -110,14 +113,19 @@ def train(
     """
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
-    out.mkdir(parents=True, exist_ok=True)
-    network = SegmentationNetwork(len(spectrogram.FEATURES), settings.hidden_channels, len(CLASSES))
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    network = SegmentationNetwork(
+        len(spectrogram.FEATURES), settings.hidden_channels, len(CLASSES), normalise=settings.normalise
+    )
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.peak_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.peak_rate, settings.steps, pct_start=0.15)
-    state = {"step": 0, "best": math.inf, "stale": 0}
+    state: dict[str, float] = {"step": 0, "best": math.inf, "stale": 0}
     if resume:
-        state = _restore(out / "last.pt", network, optimiser, schedule)
+        state = _restore(out / "last.pt", settings, network, optimiser, schedule)
+    else:
+        (out / "curve.csv").unlink(missing_ok=True)
     pool = mixtures.build_pool(settings.seed, settings.pool_calls, settings.pool_boats)
     judge = mixtures.build_pool(settings.seed + 1_000_000, 60, 20, real_split="dev")
     held_out = [mixtures.draw(judge, (settings.seed, 2, k), settings.batch) for k in range(settings.validation_batches)]
@@ -135,10 +143,10 @@ def train(
                 scores = validate(network, held_out)
                 _keep_best(network, scores, state, out, settings, time.monotonic() - began)
                 _append_curve(out / "curve.csv", step + 1, loss, scores)
-                _save(out / "last.pt", network, optimiser, schedule, state)
+                _save(out / "last.pt", settings, network, optimiser, schedule, state)
             report(step + 1, loss, scores)
     except KeyboardInterrupt:
-        _save(out / "last.pt", network, optimiser, schedule, state)
+        _save(out / "last.pt", settings, network, optimiser, schedule, state)
         raise
     return out / "segmenter.safetensors"
 
@@ -148,7 +156,12 @@ def _contiguous(planes: Tensor) -> Tensor:
 
 
 def _keep_best(
-    network: SegmentationNetwork, scores: dict[str, float], state: dict, out: Path, settings: Settings, seconds: float
+    network: SegmentationNetwork,
+    scores: dict[str, float],
+    state: dict[str, float],
+    out: Path,
+    settings: Settings,
+    seconds: float,
 ) -> None:
     if scores["call"] < state["best"]:
         state["best"], state["stale"] = scores["call"], 0
@@ -176,18 +189,40 @@ def _append_curve(path: Path, step: int, loss: float, scores: dict[str, float]) 
         rows.writerow([step, round(loss, 5), *(round(value, 5) for value in scores.values())])
 
 
-def _save(path: Path, network: nn.Module, optimiser, schedule, state: dict) -> None:
+def _save(
+    path: Path,
+    settings: Settings,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    state: dict[str, float],
+) -> None:
     parts = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict()}
     temporary = path.with_suffix(".tmp")
-    torch.save({**parts, "state": json.dumps(state)}, temporary)
-    temporary.replace(path)
+    with writing(path):
+        torch.save({**parts, "state": json.dumps(state), "settings": json.dumps(asdict(settings))}, temporary)
+        temporary.replace(path)
 
 
-def _restore(path: Path, network: nn.Module, optimiser, schedule) -> dict:
+def _restore(
+    path: Path,
+    settings: Settings,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+) -> dict[str, float]:
     if not path.exists():
         raise ModelError(f"{path}: no checkpoint to resume from; start without --resume")
-    parts = torch.load(path, weights_only=True)  # own checkpoint; weights_only refuses anything but tensors
+    try:
+        parts = torch.load(path, weights_only=True)  # own checkpoint; weights_only refuses anything but tensors
+        then = json.loads(parts["settings"])
+    except (RuntimeError, KeyError, OSError, EOFError, pickle.UnpicklingError) as reason:
+        raise ModelError(f"{path}: damaged checkpoint ({reason}); start without --resume") from reason
+    changed = [f"{k} was {then.get(k)}, now {v}" for k, v in asdict(settings).items() if then.get(k) != v]
+    if changed:
+        raise ModelError(f"{path}: settings differ ({'; '.join(changed)}); resume with the same ones")
     network.load_state_dict(parts["network"])
     optimiser.load_state_dict(parts["optimiser"])
     schedule.load_state_dict(parts["schedule"])
-    return json.loads(parts["state"])
+    state: dict[str, float] = json.loads(parts["state"])
+    return state
