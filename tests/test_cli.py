@@ -39,7 +39,6 @@ def test_help_has_examples_for_every_command():
         ["demo"],
         ["import-array"],
         ["train", "segmenter"],
-        ["train", "events"],
     ):
         code, text = run(*command, "--help")
         assert code == 0 and "Example" in text and f"whalefinder {' '.join(command)}" in text

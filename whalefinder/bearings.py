@@ -75,27 +75,22 @@ def find_bearing(
     weight = _gated(in_beam[inside], SECOND_GATE)
     cells = likelihood.gather_cells(spectra[inside], weight, noise, begin, power=power[inside])
     second = steering.find_direction(cells, array)
-    return Look(second or fix, _evidence(second, float(weight.sum()), float(_gated(share[inside], FIRST_GATE).sum())))
+    around = noise[..., begin // CELL_FRAMES : -(-end // CELL_FRAMES)]
+    best = second or fix
+    evidence = {
+        "noise_flatness": float(likelihood.flatness(around[:, :, BROAD]).mean()),
+        "noise_towards": float(likelihood.noise_towards(around, array, best.u)[BROAD].mean()),
+    }
+    return Look(best, evidence)
 
 
 FIRST_GATE, SECOND_GATE = 0.2, 0.3
+BROAD = slice(14, 163)  # bins of 1-8 kHz, where a boat is loud and an array sharp
 
 
 def _gated(share: torch.Tensor, gate: float) -> torch.Tensor:
     """Bins with a smaller share say nothing about the direction of the call."""
     return torch.where(share >= gate, share, torch.zeros_like(share))
-
-
-def _evidence(fix: steering.Fix | None, beam_area: float, area: float) -> dict[str, float]:
-    likelihood = 0.0 if fix is None else max(fix.log_likelihood, 0.0)
-    margin = 0.0 if fix is None else min(fix.margin, 1e4)
-    return {
-        "log_beam_area": math.log(beam_area + 0.1),
-        "beam_gain": math.log((beam_area + 1.0) / (area + 1.0)),
-        "log_likelihood": math.log(likelihood + 0.1),
-        "likelihood_per_bin": likelihood / (beam_area + 1.0),
-        "log_margin": math.log(max(margin, 0.0) + 0.1),
-    }
 
 
 def to_bearing(fix: steering.Fix, array: HydrophoneArray) -> Bearing:

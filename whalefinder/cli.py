@@ -275,31 +275,6 @@ def train_segmenter(
         console.print(f"weights → {out}/segmenter.safetensors, curve → {out}/curve.png")
 
 
-@train_app.command("events")
-def train_events(
-    out: Out = Path("runs/events.json"),
-    weights: Annotated[Path | None, typer.Option(help="Segmenter to score with; default: the shipped one.")] = None,
-    recordings: Annotated[int, typer.Option(min=10, help="Simulated recordings of 9 s.")] = 400,
-    seed: Annotated[int, typer.Option(min=0, max=9_000, help="Benchmark seeds start at 10^9.")] = 2,
-) -> None:
-    """Fit how likely an event is a call, on simulated seas. A few minutes on two cores.
-
-    Example:
-      whalefinder train events --out whalefinder/weights/events.json
-    """
-    from whalefinder.training.event_scores import train
-
-    with one_line_errors(), _progress() as progress:
-        task = progress.add_task("simulate", total=None, note="")
-        table = train(
-            out, recordings=recordings, seed=seed, weights=weights,
-            report=lambda done, total: progress.update(task, completed=done, total=total),
-        )  # fmt: skip
-        console.print(
-            f"{table['array_examples']} with an array, {table['single_examples']} with one hydrophone → {out}"
-        )
-
-
 def _training_report(progress: Progress, task: Any) -> Callable[[int, float, dict[str, float] | None], None]:
     best = {"note": ""}
 

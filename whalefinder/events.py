@@ -31,8 +31,8 @@ class EventSettings:
     """
 
     share: float = 0.3
-    start: float = 0.8
-    keep: float = 0.3
+    start: float = 0.6
+    keep: float = 0.25
     gap_s: float = 0.4
     min_s: float = 0.06
     min_probability: float = 0.5
@@ -65,7 +65,7 @@ def find_events(call_share: Floats, settings: EventSettings) -> list[Event]:
     active = level >= settings.keep
     gap = max(1, round(settings.gap_s / FRAME_S))
     closed = ndimage.binary_closing(np.pad(active, gap), np.ones(gap + 1))[gap:-gap] | active
-    labels, count = ndimage.label(closed)
+    labels, _ = ndimage.label(closed)
     events = []
     for index, (span,) in enumerate(ndimage.find_objects(labels), start=1):
         inside = labels[span] == index
@@ -74,12 +74,11 @@ def find_events(call_share: Floats, settings: EventSettings) -> list[Event]:
         frames = np.flatnonzero(active[span]) + span.start
         begin, end = int(frames[0]), int(frames[-1]) + 1
         if (end - begin) * FRAME_S >= settings.min_s:
-            events.append(_describe(call_share[:, begin:end], begin, end, level[begin:end], settings))
-    del count
+            events.append(_describe(call_share[:, begin:end], begin, end, settings))
     return events
 
 
-def _describe(share: Floats, begin: int, end: int, level: Floats, settings: EventSettings) -> Event:
+def _describe(share: Floats, begin: int, end: int, settings: EventSettings) -> Event:
     kept = np.where(share >= settings.share, share, 0.0)
     by_bin = np.cumsum(kept.sum(axis=1))
     total = max(float(by_bin[-1]), 1e-9)
@@ -87,9 +86,6 @@ def _describe(share: Floats, begin: int, end: int, level: Floats, settings: Even
     strong = share[share >= settings.share]
     evidence = {
         "log_area": float(np.log(max(total, 1e-3))),
-        "log_peak": float(np.log(max(float(level.max()), 1e-3))),
         "mean_share": float(strong.mean()) if strong.size else 0.0,
-        "log_seconds": float(np.log((end - begin) * FRAME_S)),
-        "density": float(np.log(total / (end - begin) + 1e-3)),
     }
     return Event(begin, end, (FIRST_BIN + int(low) - 0.5) * BIN_HZ, (FIRST_BIN + int(high) + 0.5) * BIN_HZ, evidence)
