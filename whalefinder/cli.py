@@ -248,7 +248,7 @@ def demo(out: Out = Path("whalefinder-demo")) -> None:
 @train_app.command("segmenter")
 def train_segmenter(
     out: Out = Path("runs/segmenter"),
-    steps: Annotated[int, typer.Option(min=1, help="Batches of 8 examples of 4 s.")] = 3600,
+    steps: Annotated[int, typer.Option(min=1, help="Batches of 8 examples of 4 s.")] = 3800,
     hidden_channels: Annotated[int, typer.Option(min=4, help="Width of the first layer; 96 is the paper's.")] = 16,
     seed: Annotated[int, typer.Option(min=0, max=999_999, help="Benchmark seeds start at 10^9.")] = 1,
     normalise: Annotated[

@@ -34,7 +34,7 @@ BOAT_WEIGHT = 0.15  # of telling boat from ambient, against telling call from bo
 class Settings:
     """What a run depends on; written into the card of its weights."""
 
-    steps: int = 3600
+    steps: int = 3800
     batch: int = 8
     peak_rate: float = 4e-3
     weight_decay: float = 1e-2
@@ -43,9 +43,9 @@ class Settings:
     seed: int = 1
     pool_calls: int = 1200
     pool_boats: int = 250
-    validate_every: int = 250
+    validate_every: int = 200
     validation_batches: int = 12
-    patience: int = 10  # validations without a better loss before it stops
+    patience: int = 30  # validations without a better loss before it stops
     threads: int = 2
 
 
