@@ -127,7 +127,6 @@ def test_a_truncated_file_keeps_what_was_read(tmp_path, toml):
 
 def test_bad_options_and_array_files(tmp_path, toml):
     path = write(tmp_path / "a.wav", noise(4, 1.0), subtype="FLOAT")
-    assert run("locate", path, "-a", path, "-o", tmp_path / "o")[1].startswith("error: ")
     assert "not a TOML file" in run("locate", path, "-a", path, "-o", tmp_path / "o")[1]
     assert run("locate", path, "--format", "xml", "-o", tmp_path / "o")[0] == 1
     assert "'xml' is unknown" in run("locate", path, "--format", "xml", "-o", tmp_path / "o")[1]

@@ -1,6 +1,7 @@
 """From a file to bearings: the pipeline on simulated sound, by two routes, and on real recordings."""
 
 import csv
+import importlib
 import math
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_calls_are_found_where_and_when_they_were(swim):
 def test_segments_do_not_change_the_answer(swim, monkeypatch):
     whole = whalefinder.locate(swim[0], array())
     # 2.05-s cores with the full margins: calls fall into other segments than before.
-    monkeypatch.setattr("whalefinder.locate.CORE_CELLS", 24)
+    monkeypatch.setattr(importlib.import_module("whalefinder.locate"), "CORE_CELLS", 24)
     parts = whalefinder.locate(swim[0], array())
     assert len(whole) == len(parts)
     for a, b in zip(whole, parts, strict=True):
@@ -68,7 +69,8 @@ def test_a_dead_hydrophone_is_left_out(swim, tmp_path):
     path, _ = swim
     samples, _ = soundfile.read(path)
     samples[:, 1] = 0.0
-    found = whalefinder.locate(write(tmp_path / "dead.wav", samples, subtype="FLOAT"), array())
+    with pytest.warns(UserWarning, match="channel 2 is constant"):
+        found = whalefinder.locate(write(tmp_path / "dead.wav", samples, subtype="FLOAT"), array())
     assert found and all(call.bearing is not None for call in found)
 
 
@@ -151,7 +153,7 @@ def test_the_real_array_gives_bearings_that_its_delays_confirm():
         hz = spectrogram.frequencies_hz().numpy()[:14]
         lags = np.linspace(-1.9e-3, 1.9e-3, 761)
         tdoa = -lags[np.real(cross @ np.exp(-2j * np.pi * np.multiply.outer(hz, lags))).argmax(1)]
-        u = direction_from_tdoa(xav.positions_m, pairs, -tdoa)
+        u = direction_from_tdoa(xav.positions_m, pairs, tdoa)
         residuals.append(float(np.degrees(great_circle_rad(estimate.u, u))))
     assert np.median(residuals) < 45.0, residuals
 

@@ -14,7 +14,8 @@ from whalefinder.likelihood import Cells, plane_wave_likelihood
 from whalefinder.limit import geometry_covariance, inverse_curvature
 from whalefinder.surface import REFINE_CELLS, fit_image
 
-COARSE_CELLS = 300
+COARSE_CELLS, MIN_SCAN_CELLS = 300, 40
+SCAN_BUDGET = 2e8  # directions x pairs x cells of the first scan: large arrays scan with fewer cells
 PEAKS, FINALISTS = 10, 3
 COARSE_RAD, FINE_RAD = 2e-3, 1e-5  # where the coarse and the fine refinement stop: 0.1° and 0.001°
 LOBE_STEPS = 3.5  # grid points across the half width of the sharpest lobe
@@ -61,7 +62,9 @@ def find_direction(cells: Cells, array: HydrophoneArray, *, surface: bool = True
         return None
     coarse = cells.best(COARSE_CELLS)
     grid = _grid(array, float(coarse.frequency_hz.max()))
-    scores = plane_wave_likelihood(coarse, torch.from_numpy(array.delays_s(grid)).float())
+    pairs = array.num_channels * (array.num_channels - 1) // 2
+    scan = coarse.best(max(MIN_SCAN_CELLS, int(SCAN_BUDGET / (len(grid) * pairs))))
+    scores = plane_wave_likelihood(scan, torch.from_numpy(array.delays_s(grid)).float())
     peaks = _separate_peaks(grid, scores.numpy(), _grid_spacing(grid))
     refined, values = _refine(coarse, array, peaks, _grid_spacing(grid), until=COARSE_RAD)
     if rough:

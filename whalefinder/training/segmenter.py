@@ -45,7 +45,7 @@ class Settings:
     pool_boats: int = 250
     validate_every: int = 200
     validation_batches: int = 12
-    patience: int = 30  # validations without a better loss before it stops
+    patience: int = 10  # validations without a better loss before it stops
     threads: int = 2
 
 
