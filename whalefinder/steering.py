@@ -20,6 +20,7 @@ PEAKS, FINALISTS = 10, 3
 COARSE_RAD, FINE_RAD = 2e-3, 1e-5  # where the coarse and the fine refinement stop: 0.1° and 0.001°
 LOBE_STEPS = 3.5  # grid points across the half width of the sharpest lobe
 OVERLAP = spectrogram.WINDOW / spectrogram.HOP  # every sample is seen by this many frames
+MISFIT = 1.8  # variance that estimated masks and covariances add to the curvature; chosen on dev
 IMAGE_GAIN = 6.0  # log likelihood that a surface image must add before it is believed
 
 
@@ -86,7 +87,7 @@ def _with_image(fix: Fix, cells: Cells, array: HydrophoneArray, starts: Floats) 
     image = fit_image(cells, array, starts, plane)
     if image is None or image.gain < IMAGE_GAIN:
         return fix
-    covariance = image.covariance * OVERLAP + geometry_covariance(array, image.u)
+    covariance = image.covariance * OVERLAP * MISFIT + geometry_covariance(array, image.u)
     return Fix(image.u, covariance, fix.log_likelihood + image.gain, fix.margin, image.range_m)
 
 
@@ -141,7 +142,7 @@ def fix_covariance(cells: Cells, array: HydrophoneArray, u: Floats) -> Floats:
     """Covariance `[2, 2]` rad² of a fix in its (level, up) axes: noise plus the errors of the array file.
 
     The noise part is the inverse curvature of log L times `OVERLAP`, since overlapping frames count every
-    sample that often. It cannot be narrower than the array's own errors, which are added.
+    sample that often, and times `MISFIT`. It cannot be narrower than the array's own errors, which are added.
     """
     level, up = tangents(u)
     h = 2e-4
@@ -151,4 +152,4 @@ def fix_covariance(cells: Cells, array: HydrophoneArray, u: Floats) -> Floats:
     f = plane_wave_likelihood(cells.double(), torch.from_numpy(array.delays_s(around))).numpy()
     xx, yy = (f[1] + f[2] - 2 * f[0]) / h**2, (f[3] + f[4] - 2 * f[0]) / h**2
     xy = (f[5] + f[6] - f[1] - f[2] - f[3] - f[4] + 2 * f[0]) / (2 * h**2)
-    return inverse_curvature(-np.array([[xx, xy], [xy, yy]])) * OVERLAP + geometry_covariance(array, u)
+    return inverse_curvature(-np.array([[xx, xy], [xy, yy]])) * OVERLAP * MISFIT + geometry_covariance(array, u)
