@@ -126,12 +126,15 @@ def draw_array(array: HydrophoneArray, path: Path) -> None:
     for axis, (a, b), names in zip(axes, ((0, 1), (0, 2)), (("east", "north"), ("east", "up")), strict=False):
         _draw_phones(axis, array, a, b, names)
     azimuth = np.arange(0, 360, 3)
+    lowest, highest = 90.0, 0.0
     for elevation, colour in ((-2, "#0b6e99"), (-20, "#ff6b35"), (-60, "#6a994e")):
         errors = [expected_error_deg(array, float(az), float(elevation), TypicalCall()) for az in azimuth]
+        lowest, highest = min(lowest, *errors), min(90.0, max(highest, *errors))
         axes[2].plot(azimuth, np.minimum(errors, 90), color=colour, label=f"elevation {elevation}°")
     axes[2].set(
         xlabel="azimuth (° from north)", ylabel="expected error (°)", yscale="log", title="typical call, SNR 0 dB"
     )
+    axes[2].set_ylim(lowest / 3, highest * 3)  # at least a decade: rounding is no structure
     axes[2].set_xticks([0, 90, 180, 270, 360], ["N", "E", "S", "W", "N"])
     axes[2].grid(alpha=0.25, which="both")
     axes[2].legend(frameon=False)
