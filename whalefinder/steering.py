@@ -14,8 +14,8 @@ from whalefinder.likelihood import Cells, plane_wave_likelihood
 from whalefinder.limit import geometry_covariance, inverse_curvature
 from whalefinder.surface import REFINE_CELLS, fit_image
 
-COARSE_CELLS, MIN_SCAN_CELLS = 300, 40
-SCAN_BUDGET = 2e8  # directions x pairs x cells of the first scan: large arrays scan with fewer cells
+COARSE_CELLS, MIN_SCAN_CELLS = 300, 60
+SCAN_BUDGET = 4e7  # directions x pairs x cells of the first scan: large arrays scan with fewer cells
 PEAKS, FINALISTS = 10, 3
 COARSE_RAD, FINE_RAD = 2e-3, 1e-5  # where the coarse and the fine refinement stop: 0.1° and 0.001°
 LOBE_STEPS = 3.5  # grid points across the half width of the sharpest lobe
