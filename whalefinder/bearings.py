@@ -19,6 +19,7 @@ from whalefinder.events import Event
 from whalefinder.geometry import HydrophoneArray, angles, tangents
 from whalefinder.masks import CALL, Masks, shares_of
 from whalefinder.networks.segmentation import SegmentationNetwork
+from whalefinder.scores import event_score
 from whalefinder.spectrogram import CELL_FRAMES
 
 MARGIN_FRAMES = 2
@@ -69,23 +70,29 @@ def find_bearing(
     fix = steering.find_direction(cells, array, rough=network is not None)
     if fix is None or network is None:
         return None if fix is None else Look(fix)
+    around = noise[..., begin // CELL_FRAMES : -(-end // CELL_FRAMES)]
+    evidence = _where_noise_came_from(around, array, fix)
+    if event_score({**event.evidence, **evidence}) < HOPELESS:
+        return Look(fix, evidence)
     beam = likelihood.beam(spectra, noise, array, fix.u)
     in_beam = shares_of(network, beam[None], masks.valid)[CALL]
     power = in_beam * spectrogram.power(beam)
     weight = _gated(in_beam[inside], SECOND_GATE)
     cells = likelihood.gather_cells(spectra[inside], weight, noise, begin, power=power[inside])
-    second = steering.find_direction(cells, array)
-    around = noise[..., begin // CELL_FRAMES : -(-end // CELL_FRAMES)]
-    best = second or fix
-    evidence = {
-        "noise_flatness": float(likelihood.flatness(around[:, :, BROAD]).mean()),
-        "noise_towards": float(likelihood.noise_towards(around, array, best.u)[BROAD].mean()),
-    }
-    return Look(best, evidence)
+    best = steering.find_direction(cells, array) or fix
+    return Look(best, _where_noise_came_from(around, array, best))
 
 
+HOPELESS = -1.5  # an event this far below the threshold is not worth a second look
 FIRST_GATE, SECOND_GATE = 0.2, 0.3
 BROAD = slice(14, 163)  # bins of 1-8 kHz, where a boat is loud and an array sharp
+
+
+def _where_noise_came_from(noise: torch.Tensor, array: HydrophoneArray, fix: steering.Fix) -> dict[str, float]:
+    return {
+        "noise_flatness": float(likelihood.flatness(noise[:, :, BROAD]).mean()),
+        "noise_towards": float(likelihood.noise_towards(noise, array, fix.u)[BROAD].mean()),
+    }
 
 
 def _gated(share: torch.Tensor, gate: float) -> torch.Tensor:
