@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from whalefinder.events import Event
 from whalefinder.geometry import Floats, direction, great_circle_rad
 from whalefinder.locate import Locator
 from whalefinder.masks import CALL, Masks, masks_of
+from whalefinder.metrics import match
 from whalefinder.networks import load_network
 from whalefinder.sea import SimulatedRecording
 
@@ -37,7 +38,6 @@ class Trial:
     extra: int
     bound_deg: float
     sd_deg: float = np.nan
-    evidence: list[tuple[bool, dict[str, float]]] = field(default_factory=list)
 
 
 def run_trial(cell: Cell, split: str, number: int, with_peers: bool, weights: Path | None = None) -> Trial:
@@ -56,11 +56,8 @@ def run_trial(cell: Cell, split: str, number: int, with_peers: bool, weights: Pa
         path = Path(folder) / "scene.wav"
         soundfile.write(path, (sea.samples / np.abs(sea.samples).max() / 2).T, spectrogram.RATE_HZ, subtype="FLOAT")
         recording = open_recording(path, array)
-        stretches = list(Locator(array, network, all_events=True).stream(recording))
-    events = [d for s in stretches for d in s.detections]
-    calls = [d for d in events if d.label != "other"]
-    shared = [min(d.end_s, truth.end_s) - max(d.begin_s, truth.begin_s) for d in calls]
-    hit = calls[int(np.argmax(shared))] if calls and max(shared) > 0 else None
+        calls = [d for stretch in Locator(array, network).stream(recording) for d in stretch.detections]
+    hit = match(truth, calls)
     ours = None
     if hit is not None and hit.bearing is not None and hit.bearing.elevation_deg is not None:
         ours = direction(np.radians(hit.bearing.azimuth_deg), np.radians(hit.bearing.elevation_deg))
@@ -83,9 +80,6 @@ def run_trial(cell: Cell, split: str, number: int, with_peers: bool, weights: Pa
     if hit is not None and hit.bearing is not None and hit.bearing.elevation_sd_deg is not None:
         level = hit.bearing.azimuth_sd_deg * np.cos(np.radians(hit.bearing.elevation_deg or 0.0))
         trial.sd_deg = float(np.sqrt((level**2 + hit.bearing.elevation_sd_deg**2) / 2))
-    for d in events:
-        overlap = min(d.end_s, truth.end_s) - max(d.begin_s, truth.begin_s)
-        trial.evidence.append((overlap > 0, d.evidence))
     return trial
 
 

@@ -40,10 +40,10 @@ def test_whitening_against_a_solved_system():
 
 
 def test_covariance_against_a_loop():
-    x = spectra(2, 1.0)
+    x = spectra(2, 10.0)  # longer than one block of the smoothing
     weight = torch.rand(x.shape[1:], generator=torch.Generator().manual_seed(0))
     q = sp.covariance(x, weight, 1.5, gap_cells=1, loading=0.0)
-    k, cell = 17, 5
+    k, cell = 17, 97
     total, norm = np.zeros((2, 2), complex), 0.0
     for t in range(x.shape[-1]):
         distance = abs(t // sp.CELL_FRAMES - cell)

@@ -77,7 +77,7 @@ class Recording:
         resampler = None
         if self.rate_hz != RATE_HZ:
             resampler = soxr.ResampleStream(self.rate_hz, RATE_HZ, self.num_channels, dtype="float32", quality="HQ")
-        for block in self._raw_blocks(watch):
+        for block in self._raw_blocks():
             clean = watch.checked(block)
             if resampler is not None:
                 clean = resampler.resample_chunk(clean)
@@ -89,7 +89,7 @@ class Recording:
                 yield np.ascontiguousarray(rest.T)
         watch.finish()
 
-    def _raw_blocks(self, watch: _Watch) -> Iterator[Samples]:
+    def _raw_blocks(self) -> Iterator[Samples]:
         size = int(BLOCK_S * self.rate_hz)
         expected = round(self.duration_s * self.rate_hz)
         done = 0
@@ -207,8 +207,6 @@ def open_recording(
         recording.labels = tuple(channel + 1 for channel in array.channels)
     if began.warning:
         recording.warnings.append(began.warning)
-    if array is not None and channels == 1:
-        recording.warnings.append(f"{path.name}: one channel, so detections without a bearing")
     if max(seconds) - min(seconds) > LENGTH_TOLERANCE_S:
         recording.warnings.append(
             f"{path.name}: its files last {min(seconds):.2f} to {max(seconds):.2f} s; the shortest counts"

@@ -2,8 +2,8 @@
 
 The first fix uses the mask of all hydrophones together. A beam steered to it (distortionless, noise-minimal) holds
 the same call with less boat, so the network sees more of the call there; the second mask gives the second fix. The
-network never learns the geometry: it sees one more hydrophone. A beam to a direction from which nothing called
-shows no call, which tells false events.
+network never learns the geometry: it sees one more hydrophone. Whether the event is believed is another matter
+(`scores`): it rests on the mask and on where the noise came from.
 """
 
 from __future__ import annotations

@@ -208,6 +208,7 @@ def demo(out: Out = Path("whalefinder-demo")) -> None:
       whalefinder demo --out demo
     """
     from whalefinder import demo as william
+    from whalefinder.metrics import bearing_error_deg, match
 
     with one_line_errors():
         with console.status("William is swimming …"):
@@ -224,7 +225,7 @@ def demo(out: Out = Path("whalefinder-demo")) -> None:
             title="William",
         )
         for number, call in enumerate(truth, start=1):
-            hit = william.match(call, found)
+            hit = match(call, found)
             row = [
                 str(number),
                 f"{call.begin_s:.1f} s",
@@ -232,15 +233,15 @@ def demo(out: Out = Path("whalefinder-demo")) -> None:
                 f"{call.azimuth_deg:.2f}°",
                 f"{call.elevation_deg:.2f}°",
             ]
-            if hit is None or hit.bearing is None:
+            if hit is None or hit.azimuth_deg is None or hit.elevation_deg is None:
                 table.add_row(*row, "missed", "", "")
                 continue
-            b = hit.bearing
+            error = bearing_error_deg(call.azimuth_deg, call.elevation_deg, hit.azimuth_deg, hit.elevation_deg)
             found_angles = (
-                f"{b.azimuth_deg:.2f}° ± {b.azimuth_sd_deg:.2f}",
-                f"{b.elevation_deg:.2f}° ± {b.elevation_sd_deg:.2f}",
+                f"{hit.azimuth_deg:.2f}° ± {hit.azimuth_sd_deg:.2f}",
+                f"{hit.elevation_deg:.2f}° ± {hit.elevation_sd_deg:.2f}",
             )
-            table.add_row(*row, *found_angles, f"{william.error_deg(call, hit):.2f}°")
+            table.add_row(*row, *found_angles, f"{error:.2f}°")
         console.print(table)
         console.print(f"table and pictures → {out}/")
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from whalefinder.audio import open_recording
-from whalefinder.geometry import HydrophoneArray, direction, great_circle_rad, tetrahedron
-from whalefinder.locate import Detection, Locator
-from whalefinder.plots import Picture, draw_array
+from whalefinder.geometry import HydrophoneArray, tetrahedron
+from whalefinder.locate import Detection
+from whalefinder.plots import draw_array
+from whalefinder.run import RunOptions, run_locate
 from whalefinder.sea import Call, Scene, TrueCall
 from whalefinder.sea.calls import random_call
 from whalefinder.sea.propagation import Path as Course
 from whalefinder.simulated import crossing_boat, write_simulation
-from whalefinder.tables import CsvWriter, safe_stem
 
 SEED = 20_261_123
 SECONDS = 60.0
@@ -43,32 +41,6 @@ def run(out: Path) -> tuple[tuple[TrueCall, ...], list[Detection]]:
     """Simulate, locate, write the table and the pictures to `out`. → (truth, detections)."""
     sea_scene = scene()
     sea = write_simulation(sea_scene, SEED, out, FILE)
-    recording = open_recording(out / f"{FILE}.wav", sea_scene.array)
-    picture, found = Picture(recording.duration_s), []
-    for stretch in Locator(sea_scene.array).stream(recording):
-        picture.add(stretch)
-        found += stretch.detections
-    table = CsvWriter(out / "detections.csv")
-    table.write(found)
-    table.close()
-    picture.save(out / f"{safe_stem(FILE)}.png", FILE, found, with_bearing=True)
+    summary = run_locate([out / f"{FILE}.wav"], out / "array.toml", out, RunOptions())
     draw_array(sea_scene.array, out / "array.png")
-    return sea.truth, found
-
-
-def match(truth: TrueCall, detections: list[Detection]) -> Detection | None:
-    """The detection that shares most time with a true call, or None."""
-
-    def shared(d: Detection) -> float:
-        return min(d.end_s, truth.end_s) - max(d.begin_s, truth.begin_s)
-
-    best = max(detections, key=shared, default=None)
-    return best if best is not None and shared(best) > 0 else None
-
-
-def error_deg(truth: TrueCall, detection: Detection) -> float:
-    """Great-circle error of a detection's bearing, degrees."""
-    assert detection.azimuth_deg is not None and detection.elevation_deg is not None
-    true_u = direction(math.radians(truth.azimuth_deg), math.radians(truth.elevation_deg))
-    found_u = direction(math.radians(detection.azimuth_deg), math.radians(detection.elevation_deg))
-    return float(np.degrees(great_circle_rad(true_u, found_u)))
+    return sea.truth, summary.found

@@ -65,11 +65,9 @@ def find_events(call_share: Floats, settings: EventSettings) -> list[Event]:
     active = level >= settings.keep
     gap = max(1, round(settings.gap_s / FRAME_S))
     closed = ndimage.binary_closing(np.pad(active, gap), np.ones(gap + 1))[gap:-gap] | active
-    labels, _ = ndimage.label(closed)
     events = []
-    for index, (span,) in enumerate(ndimage.find_objects(labels), start=1):
-        inside = labels[span] == index
-        if not inside.any() or level[span].max() < settings.start:
+    for (span,) in ndimage.find_objects(ndimage.label(closed)[0]):
+        if level[span].max() < settings.start:
             continue
         frames = np.flatnonzero(active[span]) + span.start
         begin, end = int(frames[0]), int(frames[-1]) + 1
@@ -81,11 +79,11 @@ def find_events(call_share: Floats, settings: EventSettings) -> list[Event]:
 def _describe(share: Floats, begin: int, end: int, settings: EventSettings) -> Event:
     kept = np.where(share >= settings.share, share, 0.0)
     by_bin = np.cumsum(kept.sum(axis=1))
-    total = max(float(by_bin[-1]), 1e-9)
+    total = max(float(by_bin[-1]), 1e-3)
     low, high = np.searchsorted(by_bin, [0.01 * total, 0.99 * total])
     strong = share[share >= settings.share]
     evidence = {
-        "log_area": float(np.log(max(total, 1e-3))),
+        "log_area": float(np.log(total)),
         "mean_share": float(strong.mean()) if strong.size else 0.0,
     }
     return Event(begin, end, (FIRST_BIN + int(low) - 0.5) * BIN_HZ, (FIRST_BIN + int(high) + 0.5) * BIN_HZ, evidence)

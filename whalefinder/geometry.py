@@ -103,7 +103,7 @@ class HydrophoneArray:
 
     @property
     def aliasing_hz(self) -> float:
-        """C / (2 d) for the closest pair: above it one pair alone cannot tell lobes apart."""
+        """Sound speed over twice the distance of the closest pair, c / (2 d): above it one pair alone cannot tell lobes apart."""
         pairs = np.linalg.norm(self.positions_m[:, None] - self.positions_m[None], axis=-1)
         return self.sound_speed_m_s / (2.0 * float(pairs[pairs > 0].min()))
 

@@ -1,4 +1,4 @@
-"""From masked spectra to a direction: whitened likelihood, sub-grid peak, covariance of the fix.
+"""What the bins of a call say about every direction: whitened likelihood, beams, the noise around.
 
 The model of one bin is x = s a(u) + n: a call of unknown complex amplitude s, power σ², in noise (boats,
 wind) of covariance Q, both Gaussian. With β = σ² aᴴQ⁻¹a the log likelihood ratio against "noise alone" is
@@ -11,7 +11,7 @@ S = Σ r Q⁻¹x xᴴQ⁻¹, since |aᴴQ⁻¹x|² sums to aᴴSa. Everything is
 once and differentiable in the shares.
 
 a_m = exp(-j2πf τ_m(u)) is evaluated at the exact delay; where the array's depth is known a second ray from
-the surface joins it (`surface_steering`). Delays come from `geometry`, which nothing here repeats.
+the surface joins it (`surface.surface_steering`). Delays come from `geometry`, which nothing here repeats.
 """
 
 from __future__ import annotations

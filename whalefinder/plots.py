@@ -125,24 +125,30 @@ def draw_array(array: HydrophoneArray, path: Path) -> None:
     figure, axes = plt.subplots(1, 3, figsize=(13, 4.2))
     for axis, (a, b), names in zip(axes, ((0, 1), (0, 2)), (("east", "north"), ("east", "up")), strict=False):
         _draw_phones(axis, array, a, b, names)
-    azimuth = np.arange(0, 360, 3)
-    lowest, highest = 90.0, 0.0
-    for elevation, colour in ((-2, "#0b6e99"), (-20, "#ff6b35"), (-60, "#6a994e")):
-        errors = [expected_error_deg(array, float(az), float(elevation), TypicalCall()) for az in azimuth]
-        lowest, highest = min(lowest, *errors), min(90.0, max(highest, *errors))
-        axes[2].plot(azimuth, np.minimum(errors, 90), color=colour, label=f"elevation {elevation}°")
-    axes[2].set(
-        xlabel="azimuth (° from north)", ylabel="expected error (°)", yscale="log", title="typical call, SNR 0 dB"
-    )
-    axes[2].set_ylim(lowest / 3, highest * 3)  # at least a decade: rounding is no structure
-    axes[2].set_xticks([0, 90, 180, 270, 360], ["N", "E", "S", "W", "N"])
-    axes[2].grid(alpha=0.25, which="both")
-    axes[2].legend(frameon=False)
+    _draw_expected_error(axes[2], array)
     figure.suptitle(
         f"{array.name}: {array.num_channels} hydrophones, {array.shape}", x=0.02, ha="left", color=INK, parse_math=False
     )
     figure.tight_layout()
     _save(figure, path)
+
+
+def _draw_expected_error(axis: Axes, array: HydrophoneArray) -> None:
+    if array.shape == "line":
+        axis.text(0.5, 0.5, "a line knows only\nthe angle from its axis", ha="center", va="center", color=INK)
+        axis.set_axis_off()
+        return
+    azimuth = np.arange(0, 360, 3)
+    lowest, highest = 90.0, 0.0
+    for elevation, colour in ((-2, "#0b6e99"), (-20, "#ff6b35"), (-60, "#6a994e")):
+        errors = [expected_error_deg(array, float(az), float(elevation), TypicalCall()) for az in azimuth]
+        lowest, highest = min(lowest, *errors), min(90.0, max(highest, *errors))
+        axis.plot(azimuth, np.minimum(errors, 90), color=colour, label=f"elevation {elevation}°")
+    axis.set(xlabel="azimuth (° from north)", ylabel="expected error (°)", yscale="log", title="typical call, SNR 0 dB")
+    axis.set_ylim(lowest / 3, highest * 3)  # at least a decade: rounding is no structure
+    axis.set_xticks([0, 90, 180, 270, 360], ["N", "E", "S", "W", "N"])
+    axis.grid(alpha=0.25, which="both")
+    axis.legend(frameon=False)
 
 
 def _draw_phones(axis: Axes, array: HydrophoneArray, a: int, b: int, names: tuple[str, str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from whalefinder.audio import Recording, group_recordings, open_recording
 from whalefinder.errors import OutputError, RecordingError
 from whalefinder.events import EventSettings
 from whalefinder.geometry import HydrophoneArray
-from whalefinder.locate import Detection, Locator
+from whalefinder.locate import MAX_HYDROPHONES, Detection, Locator
 from whalefinder.networks import load_network
 from whalefinder.tables import CsvWriter, parse_formats, safe_stem, write_others
 
@@ -34,9 +34,14 @@ class Summary:
     """What a run did."""
 
     recordings: int = 0
-    calls: int = 0
     failures: int = 0
     hours: float = 0.0
+    found: list[Detection] = field(default_factory=list)
+
+    @property
+    def calls(self) -> int:
+        """Detections that are calls."""
+        return sum(detection.label != "other" for detection in self.found)
 
 
 Report = Callable[[float, float, str], None]
@@ -75,11 +80,14 @@ def run_locate(
     total_s = sum(recording.duration_s for recording in opened)
     if array is None and any(r.num_channels > 1 for r in opened):
         say("no --array: each channel is scored alone and the best one counts, without a bearing")
-    found: list[Detection] = []
+    if array is not None and any(r.num_channels == 1 for r in opened):
+        say("one channel: detections without a bearing")
+    if array is not None and array.num_channels > MAX_HYDROPHONES:
+        say(f"{array.num_channels} hydrophones: bearings use the {MAX_HYDROPHONES} that are most spread")
     try:
         for recording in opened:
             seconds = partial(_report_from, report, summary.hours * 3600, total_s, recording.name)
-            _one(recording, locator, table, out, options, seconds, found)
+            _one(recording, locator, table, out, options, seconds, summary.found)
             summary.hours += recording.duration_s / 3600
             summary.recordings += 1
             seconds(0.0)
@@ -90,8 +98,7 @@ def run_locate(
         try:
             table.close()
         finally:
-            write_others(found, out, formats)
-    summary.calls = sum(detection.label != "other" for detection in found)
+            write_others(summary.found, out, formats)
     return summary
 
 

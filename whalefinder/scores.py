@@ -4,7 +4,7 @@
 
 *area*: call-dominated bins, weighted by their share; *mean share* over those bins; *flatness* and *noise towards it*
 (`likelihood.flatness`, `likelihood.noise_towards`): a boat that changes its sound is where noise came from already, a
-whale is not. With noise from everywhere the two say nothing. Weights and thresholds were chosen on the dev
+whale is not. With noise from everywhere the two add a constant. Weights and thresholds were chosen on the dev
 recordings (`docs/experiments.md`); the logistic maps the score to 0...1 with 0.5 at the threshold and is not calibrated.
 """
 

@@ -37,11 +37,6 @@ def power(x: Tensor) -> Tensor:
     return x.real.square() + x.imag.square()
 
 
-def num_frames(samples: int) -> int:
-    """Frames that `stft` makes of `samples` samples: frame t is centred on sample t · HOP."""
-    return samples // HOP + 1
-
-
 def stft(samples: Tensor) -> Tensor:
     """Hann-windowed spectra, scaled so that |x|² is a mean square per bin.
 
@@ -164,7 +159,7 @@ def cholesky(q: Tensor) -> list[list[Tensor]]:
 
 
 def whiten(spectra: Tensor, lower: list[list[Tensor]]) -> Tensor:
-    """Z = L⁻¹ x by forward substitution, so that zᴴz = xᴴQ⁻¹x. Same shape as `spectra`."""
+    """Whitened spectra z = L⁻¹ x by forward substitution, so that zᴴz = xᴴQ⁻¹x. Same shape as `spectra`."""
     frames = spectra.shape[-1]
     padded = torch.nn.functional.pad(spectra, (0, -frames % CELL_FRAMES)).unflatten(-1, (-1, CELL_FRAMES))
     z: list[Tensor] = []

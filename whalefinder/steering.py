@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ class Fix:
 
 
 def grid_step_rad(array: HydrophoneArray, highest_hz: float) -> float:
-    """Grid step that cannot miss a lobe: the sharpest one is about λ / aperture wide."""
+    """Grid step for lobes about λ / aperture wide, 0.6° to 6°; above about 2 m of aperture 0.6° may skip a lobe."""
     wavelength = array.sound_speed_m_s / highest_hz
     return float(np.clip(wavelength / array.aperture_m / LOBE_STEPS / 1.5, np.radians(0.6), np.radians(6.0)))
 
@@ -69,7 +70,7 @@ def find_direction(cells: Cells, array: HydrophoneArray, *, surface: bool = True
     peaks = _separate_peaks(grid, scores.numpy(), _grid_spacing(grid))
     refined, values = _refine(coarse, array, peaks, _grid_spacing(grid), until=COARSE_RAD)
     if rough:
-        return Fix(refined[values.argmax()], np.eye(2) * np.pi**2, float(values.max()), 0.0)
+        return Fix(refined[values.argmax()], np.eye(2) * np.pi**2, float(values.max()), math.inf)
     leaders = refined[np.argsort(values)[::-1][:FINALISTS]]
     refined, values = _refine(cells.double(), array, leaders, 2 * COARSE_RAD, until=FINE_RAD)
     order = np.argsort(values)[::-1]
@@ -91,15 +92,14 @@ def _with_image(fix: Fix, cells: Cells, array: HydrophoneArray, starts: Floats) 
     return Fix(image.u, covariance, fix.log_likelihood + image.gain, fix.margin, image.range_m)
 
 
-_GRIDS: dict[tuple[float, float], Floats] = {}
-
-
 def _grid(array: HydrophoneArray, highest_hz: float) -> Floats:
-    step = round(math.log(grid_step_rad(array, highest_hz)), 1)
-    key = (step, array.max_elevation_rad())
-    if key not in _GRIDS:
-        _GRIDS[key] = equal_area_grid(math.exp(step), key[1])
-    return _GRIDS[key]
+    # Steps are rounded to 10 %, so that the calls of one array share a handful of grids.
+    return _kept_grid(round(math.log(grid_step_rad(array, highest_hz)), 1), array.max_elevation_rad())
+
+
+@lru_cache(maxsize=8)
+def _kept_grid(log_step: float, max_elevation_rad: float) -> Floats:
+    return equal_area_grid(math.exp(log_step), max_elevation_rad)
 
 
 def _grid_spacing(grid: Floats) -> float:

@@ -62,12 +62,12 @@ def row_of(detection: Detection) -> dict[str, Any]:
         "label": detection.label,
         "probability": round(detection.probability, 4),
         "snr_db": round(detection.snr_db, 2),
-        "azimuth_deg": None if bearing is None or bearing.azimuth_deg is None else _azimuth(bearing.azimuth_deg),
-        "elevation_deg": _rounded(getattr(bearing, "elevation_deg", None)),
-        "azimuth_sd_deg": _rounded(getattr(bearing, "azimuth_sd_deg", None)),
-        "elevation_sd_deg": _rounded(getattr(bearing, "elevation_sd_deg", None)),
+        "azimuth_deg": None if detection.azimuth_deg is None else _azimuth(detection.azimuth_deg),
+        "elevation_deg": _rounded(detection.elevation_deg),
+        "azimuth_sd_deg": _rounded(detection.azimuth_sd_deg),
+        "elevation_sd_deg": _rounded(detection.elevation_sd_deg),
         "ambiguity": "" if bearing is None else bearing.ambiguity,
-        "range_m": _rounded(getattr(bearing, "range_m", None), 1),
+        "range_m": None if bearing is None else _rounded(bearing.range_m, 1),
         "channel": None if detection.channel is None else detection.channel + 1,
     }
 

@@ -41,7 +41,6 @@ def _cavitation(rng: np.random.Generator, samples: int, seconds: float) -> Float
 
 
 def _beat(rng: np.random.Generator, samples: int, seconds: float) -> Floats:
-    t = np.arange(samples) / RATE_HZ
     rate_hz = np.exp(rng.uniform(np.log(1.5), np.log(70))) * (
         1 + 0.02 * smooth_curve(rng, samples, max(2, int(seconds)))
     )
@@ -49,7 +48,7 @@ def _beat(rng: np.random.Generator, samples: int, seconds: float) -> Floats:
     depth = rng.uniform(0, 0.9)
     beat = 1 + depth * sum(rng.uniform(0, 1) / k * np.cos(k * phase + rng.uniform(0, 6)) for k in (1, 2, 3, 4))
     slow_db = rng.uniform(0, 2.5) * smooth_curve(rng, samples, max(2, int(seconds * rng.uniform(0.5, 6))))
-    return np.clip(beat, 0.05, None) * 10 ** (slow_db / 20) * np.ones_like(t)
+    return np.clip(beat, 0.05, None) * 10 ** (slow_db / 20)
 
 
 def _engine_lines(rng: np.random.Generator, samples: int, seconds: float) -> Floats:
