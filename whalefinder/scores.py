@@ -4,7 +4,7 @@
 
 *area*: call-dominated bins, weighted by their share; *mean share* over those bins; *flatness* and *noise towards it*
 (`likelihood.flatness`, `likelihood.noise_towards`): a boat that changes its sound is where noise came from already, a
-whale is not. With noise from everywhere the two add a constant. Weights and thresholds were chosen on the dev
+whale is not. With noise from everywhere the two add a constant. The weights and the array's threshold were chosen on the dev
 recordings (`docs/experiments.md`); the logistic maps the score to 0...1 with 0.5 at the threshold and is not calibrated.
 """
 
@@ -15,7 +15,7 @@ import math
 SHARE, FLATNESS, TOWARDS = 12.0, 2.0, 2.5
 THRESHOLD_ARRAY = 12.3
 THRESHOLD_SINGLE = 10.2
-"""One hydrophone knows no direction: the mask alone decides."""
+"""One hydrophone knows no direction: the mask alone decides, with a threshold that is not chosen yet (same page)."""
 
 
 def event_score(evidence: dict[str, float]) -> float:
