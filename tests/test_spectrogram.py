@@ -29,14 +29,30 @@ def test_white_noise_has_its_mean_square_in_the_bins():
     assert abs(level / 1e-4 - 1) < 0.02
 
 
-def test_whitening_against_a_solved_system():
-    x = spectra()
+def test_whitened_power_against_solved_systems():
+    for channels in (1, 4, 6):
+        x = spectra(channels)
+        planes = sp.whitened_powers(sp._in_cells(sp.pair_planes(x)), x.shape[-1])
+        for plane, e_folding in zip(planes, (sp.SHORT_CELLS, sp.LONG_CELLS), strict=True):
+            q = sp.covariance(x, None, e_folding, gap_cells=sp.GAP_CELLS)
+            for k, t in ((0, 0), (100, 77), (255, 150)):
+                v, matrix = x[:, k, t].numpy(), q[:, :, k, t // sp.CELL_FRAMES].numpy()
+                expected = (v.conj() @ np.linalg.solve(matrix, v)).real / channels
+                assert abs(plane[k, t].item() / expected - 1) < 1e-3
+
+
+def test_hermitian_planes_and_their_inverse_against_numpy():
+    x = spectra(3)
+    q = sp.hermitian(sp.pair_planes(x))
+    v = x[:, 9, 9].numpy()
+    assert np.allclose(q[:, :, 9, 9].numpy(), np.outer(v, v.conj()))
     q = sp.covariance(x, None, sp.LONG_CELLS)
-    z = sp.whiten(x, sp.cholesky(q))
-    for k, t in ((0, 0), (100, 77), (255, 150)):
-        v, matrix = x[:, k, t].numpy(), q[:, :, k, t // sp.CELL_FRAMES].numpy()
-        expected = (v.conj() @ np.linalg.solve(matrix, v)).real
-        assert abs(sp.power(z[:, k, t]).sum().item() / expected - 1) < 1e-3
+    planes = torch.cat(
+        [torch.diagonal(q, dim1=0, dim2=1).real.permute(2, 0, 1)]
+        + [torch.stack([part(q[m, n]) for m in range(3) for n in range(m)]) for part in (torch.real, torch.imag)]
+    )
+    inverse = sp.hermitian(sp.inverse(planes))
+    assert np.allclose(inverse[:, :, 20, 5].numpy() @ q[:, :, 20, 5].numpy(), np.eye(3), atol=1e-3)
 
 
 def test_covariance_against_a_loop():

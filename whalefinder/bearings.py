@@ -75,10 +75,9 @@ def find_bearing(
     if event_score({**event.evidence, **evidence}) < HOPELESS:
         return Look(fix, evidence)
     beam = likelihood.beam(spectra, noise, array, fix.u)
-    in_beam = shares_of(network, beam[None], masks.valid)[CALL]
-    power = in_beam * spectrogram.power(beam)
-    weight = _gated(in_beam[inside], SECOND_GATE)
-    cells = likelihood.gather_cells(spectra[inside], weight, noise, begin, power=power[inside])
+    in_beam = shares_of(network, beam[None], masks.valid, slice(begin, end))[CALL]
+    power = in_beam * spectrogram.power(beam[inside])
+    cells = likelihood.gather_cells(spectra[inside], _gated(in_beam, SECOND_GATE), noise, begin, power=power)
     best = steering.find_direction(cells, array) or fix
     return Look(best, _where_noise_came_from(around, array, best))
 

@@ -19,17 +19,19 @@ import torch
 
 from whalefinder import audio, events, spectrogram
 from whalefinder.audio import Recording, open_recording
-from whalefinder.bearings import Bearing, find_bearing, to_bearing
+from whalefinder.bearings import CONTEXT_CELLS, Bearing, find_bearing, to_bearing
 from whalefinder.events import Event, EventSettings
 from whalefinder.geometry import HydrophoneArray, spread
-from whalefinder.masks import CALL, Masks, masks_of
+from whalefinder.masks import CALL, MARGIN_CELLS, Masks, masks_of
 from whalefinder.networks import load_network
 from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.scores import call_probability
+from whalefinder.spectrogram import CELL_FRAMES
 
-CORE_CELLS, LEAD_CELLS, TAIL_CELLS = 720, 72, 144  # 61 s, with 6 s before and 12 s after
+CORE_CELLS = 720  # 61 s of sound go through the network at once
+LEAD_CELLS, TAIL_CELLS = CONTEXT_CELLS, 144  # an event is judged with 2 s before it and 12 s from its begin on
 MAX_HYDROPHONES = 16  # of a larger array the most spread ones: covariances grow with the square
-CELL_SAMPLES = spectrogram.CELL_FRAMES * spectrogram.HOP
+CELL_SAMPLES = CELL_FRAMES * spectrogram.HOP
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Detection:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Results of one segment as they come: detections, and a picture's worth of its core."""
+    """Results as they come: detections, and a picture's worth of sound from `first_frame` on."""
 
     detections: list[Detection]
     seconds_done: float
@@ -105,75 +107,87 @@ class Locator:
         self.all_events = all_events
 
     def stream(self, recording: Recording) -> Iterator[Stretch]:
-        """Work through a recording segment by segment."""
-        lengths = (CORE_CELLS, LEAD_CELLS, TAIL_CELLS)
-        # Memory grows with the channels: many hydrophones are taken in shorter cores.
-        shrink = max(1, recording.num_channels // 6)
-        core, lead, tail = (cells * CELL_SAMPLES for cells in (max(72, lengths[0] // shrink), *lengths[1:]))
-        for segment in audio.segments(recording, core, lead, tail):
-            yield self.in_segment(segment, recording)
+        """Work through a recording piece by piece.
 
-    def in_segment(self, segment: audio.Segment, recording: Recording) -> Stretch:
-        """Detections that begin in the core of one segment."""
+        Every frame goes through the network once, but for the margins of the pieces; events are looked for in a window
+        that slides over the masks, so that none is cut by a piece's end.
+        """
+        # Memory grows with the channels: many hydrophones are taken in shorter pieces.
+        core = max(72, CORE_CELLS // max(1, recording.num_channels // 6))
+        margin = MARGIN_CELLS * CELL_SAMPLES
+        window: list[Masks] = []
+        done = 0
+        for segment in audio.segments(recording, core * CELL_SAMPLES, margin, margin):
+            pieces = self._masks(segment, recording)
+            window = [a.followed_by(b) for a, b in zip(window, pieces, strict=True)] if window else pieces
+            until = window[0].end - TAIL_CELLS * CELL_FRAMES
+            if until > done:
+                yield self._stretch(window, done, until, recording)
+                done = until
+                window = [masks.between(done - LEAD_CELLS * CELL_FRAMES, masks.end) for masks in window]
+        if window:
+            yield self._stretch(window, done, window[0].end, recording)
+
+    def _masks(self, segment: audio.Segment, recording: Recording) -> list[Masks]:
+        """Masks of the core of one segment: of the array as one, or of every hydrophone alone where places are unknown."""
         valid = spectrogram.frequencies_hz() <= recording.bandwidth_hz
-        array = self.array if recording.num_channels > 1 else None
-        alive = hearing(segment.samples)
-        masks: Masks | None
-        if array is not None and len(alive) > 1:
-            alive = alive[spread(array.positions_m[alive], MAX_HYDROPHONES)]
-            array = array.of(alive)
-            samples = segment.samples[alive] * array.relative_gain()[:, None]
-            masks = together = masks_of(self.network, torch.from_numpy(samples), valid)
-            found = self._detections(together, array, segment, recording, None)
-        else:
-            masks, found = self._each_alone(alive, segment, recording, valid)
+        samples = torch.from_numpy(segment.samples)
+        heard = torch.zeros(len(samples), dtype=torch.bool)
+        heard[hearing(segment.samples)] = True
         first_frame = segment.first_sample // spectrogram.HOP
-        begin, end = _core_frames(segment)
-        level = np.full((spectrogram.NUM_BINS, end - begin), -200.0)
-        share = np.zeros_like(level)
-        if masks is not None:
-            level = 10 * np.log10(spectrogram.power(masks.spectra).mean(0).numpy()[:, begin:end] + 1e-20)
-            share = masks.shares[CALL].numpy()[:, begin:end]
-        return Stretch(found, segment.core[1] / spectrogram.RATE_HZ, first_frame + begin, level, share)
+        # The frame centred on a piece's last sample belongs to the next piece, if there is one.
+        begin, end = (round(sample / spectrogram.HOP) for sample in segment.core)
+        last = segment.first_sample + samples.shape[1] == segment.core[1]
+        pieces = []
+        for group in self._groups(recording):
+            chosen = samples[group]
+            if self.array is not None and len(group) > 1:
+                chosen = chosen * torch.from_numpy(self.array.relative_gain()[group, None])
+            masks = masks_of(self.network, chosen, valid, heard[group], first_frame)
+            pieces.append(masks.between(begin, masks.end if last else end))
+        return pieces
 
-    def _each_alone(
-        self, alive: np.ndarray, segment: audio.Segment, recording: Recording, valid: torch.Tensor
-    ) -> tuple[Masks | None, list[Detection]]:
-        """Hydrophones at unknown places are not mixed: each is scored, and of what overlaps the likeliest counts."""
-        best: Masks | None = None
+    def _groups(self, recording: Recording) -> list[list[int]]:
+        """Hydrophones that are mixed: those of the array, or each alone."""
+        if self.array is None or recording.num_channels == 1:
+            return [[m] for m in range(recording.num_channels)]
+        return [[int(m) for m in spread(self.array.positions_m, MAX_HYDROPHONES)]]
+
+    def _stretch(self, window: list[Masks], begin: int, end: int, recording: Recording) -> Stretch:
+        """Detections that begin in frames [begin, end) of the recording."""
         found: list[Detection] = []
-        for m in alive:
-            masks = masks_of(self.network, torch.from_numpy(segment.samples[[m]]), valid)
-            channel = recording.labels[m] - 1 if recording.num_channels > 1 else None
-            found += self._detections(masks, None, segment, recording, channel)
-            if best is None or masks.shares[CALL].square().sum() > best.shares[CALL].square().sum():
-                best = masks
-        kept: list[Detection] = []
-        for call in sorted(found, key=lambda d: -d.probability):
-            if all(call.end_s <= other.begin_s or other.end_s <= call.begin_s for other in kept):
-                kept.append(call)
-        return best, sorted(kept, key=lambda d: d.begin_s)
+        for masks, group in zip(window, self._groups(recording), strict=True):
+            array = self.array.of(np.array(group)) if self.array is not None and len(group) > 1 else None
+            channel = recording.labels[group[0]] - 1 if array is None and recording.num_channels > 1 else None
+            found += self._detections(masks, array, (begin, end), recording, channel)
+        pieces = [masks.between(begin, end) for masks in window]
+        loudest = max(pieces, key=lambda masks: float(masks.shares[CALL].square().sum()))
+        level = 10 * (spectrogram.power(loudest.spectra).mean(0) + 1e-20).log10()
+        seconds = min(recording.duration_s, end * spectrogram.FRAME_S)
+        return Stretch(_likeliest(found), seconds, begin, level.numpy(), loudest.shares[CALL].numpy())
 
     def _detections(
         self,
         masks: Masks,
         array: HydrophoneArray | None,
-        segment: audio.Segment,
+        span: tuple[int, int],
         recording: Recording,
         channel: int | None,
     ) -> list[Detection]:
-        first_frame = segment.first_sample // spectrogram.HOP
-        begin, end = _core_frames(segment)
+        if array is not None and masks.heard is not None and not bool(masks.heard.all()):
+            # Bearings rest on those that heard all of it.
+            array = array.of(np.flatnonzero(masks.heard.numpy())) if int(masks.heard.sum()) > 1 else None
+            masks = replace(masks, spectra=masks.spectra[masks.heard])
         found = []
         for event in events.find_events(masks.shares[CALL].numpy(), self.settings):
-            if begin <= event.begin < end:
-                detection = self._detection(event, masks, array, recording, first_frame)
+            if span[0] <= masks.first_frame + event.begin < span[1]:
+                detection = self._detection(event, masks, array, recording)
                 if detection is not None:
                     found.append(replace(detection, channel=channel))
         return found
 
     def _detection(
-        self, event: Event, masks: Masks, array: HydrophoneArray | None, recording: Recording, first_frame: int
+        self, event: Event, masks: Masks, array: HydrophoneArray | None, recording: Recording
     ) -> Detection | None:
         look = None if array is None else find_bearing(masks, event, array, self.network)
         evidence = {**event.evidence, **({} if look is None else look.evidence)}
@@ -181,8 +195,8 @@ class Locator:
         is_call = probability >= self.settings.min_probability
         if not is_call and not self.all_events:
             return None
-        begin_s = max(0.0, (first_frame + event.begin - 0.5) * spectrogram.FRAME_S)
-        end_s = min(recording.duration_s, (first_frame + event.end - 0.5) * spectrogram.FRAME_S)
+        begin_s = max(0.0, (masks.first_frame + event.begin - 0.5) * spectrogram.FRAME_S)
+        end_s = min(recording.duration_s, (masks.first_frame + event.end - 0.5) * spectrogram.FRAME_S)
         start = recording.start_utc
         return Detection(
             recording=recording.name,
@@ -239,11 +253,13 @@ def hearing(samples: np.ndarray) -> np.ndarray:
     return np.flatnonzero((swing > 0) & (swing > DEAF * usual))
 
 
-def _core_frames(segment: audio.Segment) -> tuple[int, int]:
-    """The core of a segment in its own frames."""
-    first_frame = segment.first_sample // spectrogram.HOP
-    begin, end = (round(sample / spectrogram.HOP) - first_frame for sample in segment.core)
-    return begin, end
+def _likeliest(found: list[Detection]) -> list[Detection]:
+    """Of detections that overlap the likeliest, in order of time: hydrophones at unknown places hear the same call."""
+    kept: list[Detection] = []
+    for call in sorted(found, key=lambda d: -d.probability):
+        if all(call.end_s <= other.begin_s or other.end_s <= call.begin_s for other in kept):
+            kept.append(call)
+    return sorted(kept, key=lambda d: d.begin_s)
 
 
 def _snr_db(masks: Masks, event: Event) -> float:

@@ -22,6 +22,7 @@ COARSE_RAD, FINE_RAD = 2e-3, 1e-5  # where the coarse and the fine refinement st
 LOBE_STEPS = 3.5  # grid points across the half width of the sharpest lobe
 OVERLAP = spectrogram.WINDOW / spectrogram.HOP  # every sample is seen by this many frames
 MISFIT = 1.8  # variance that estimated masks and covariances add to the curvature; chosen on dev
+MISFIT_IMAGE = 40.0  # the same with a surface image, whose range and elevation are confused; chosen on dev
 IMAGE_GAIN = 6.0  # log likelihood that a surface image must add before it is believed
 
 
@@ -88,7 +89,7 @@ def _with_image(fix: Fix, cells: Cells, array: HydrophoneArray, starts: Floats) 
     image = fit_image(cells, array, starts, plane)
     if image is None or image.gain < IMAGE_GAIN:
         return fix
-    covariance = image.covariance * OVERLAP * MISFIT + geometry_covariance(array, image.u)
+    covariance = image.covariance * OVERLAP * MISFIT_IMAGE + geometry_covariance(array, image.u)
     return Fix(image.u, covariance, fix.log_likelihood + image.gain, fix.margin, image.range_m)
 
 
@@ -119,23 +120,57 @@ def _separate_peaks(grid: Floats, scores: Floats, spacing: float) -> Floats:
 
 
 def _refine(cells: Cells, array: HydrophoneArray, peaks: Floats, width: float, until: float) -> tuple[Floats, Floats]:
-    """Shrinking 3 x 3 stencils around every peak at once. → peaks `[peak, 3]` and their log L."""
-    offsets = np.stack(np.meshgrid(*[np.linspace(-1, 1, 3)] * 2), axis=-1).reshape(-1, 2)
+    """Shrinking 3 x 3 stencils around every peak at once. → peaks `[peak, 3]` and their log L.
+
+    The next stencil, a quarter as wide, stands at the vertex of the paraboloid through this one where it has one near by,
+    else at its best point.
+    """
     top = np.sin(array.max_elevation_rad())
-    index = np.arange(len(peaks))
     width = width / 2
     while True:
-        level, up = tangents(peaks)
-        around = peaks[:, None] + width * (offsets[:, :1] * level[:, None] + offsets[:, 1:] * up[:, None])
-        around[..., 2] = np.minimum(around[..., 2], top)
-        around /= np.linalg.norm(around, axis=-1, keepdims=True)
-        delays = torch.from_numpy(array.delays_s(around.reshape(-1, 3))).to(cells.frequency_hz)
-        scores = plane_wave_likelihood(cells, delays).numpy().reshape(len(peaks), -1)
+        around = _around(peaks, STENCIL[None] * width, top)
+        scores = plane_wave_likelihood(cells, _delays(array, around, cells)).numpy().reshape(len(peaks), -1)
+        index = np.arange(len(peaks))
         best = scores.argmax(1)
         peaks, values = around[index, best], scores[index, best]
         if width < until:
             return peaks, values
-        width /= 2.0
+        vertex = _vertex(scores)
+        jump = np.where(np.isfinite(vertex).all(1, keepdims=True), vertex, STENCIL[best])
+        peaks = _around(around[:, CENTRE], width * jump[:, None], top)[:, 0]
+        width /= 4.0
+
+
+STENCIL = np.stack(np.meshgrid(*[np.linspace(-1, 1, 3)] * 2), axis=-1).reshape(-1, 2)  # (level, up)
+CENTRE = 4
+
+
+def _around(peaks: Floats, steps: Floats, top: float) -> Floats:
+    """Directions `[peak, step, 3]` at (level, up) steps from every peak, not above the highest `top` = sin elevation."""
+    level, up = tangents(peaks)
+    around = peaks[:, None] + steps[..., :1] * level[:, None] + steps[..., 1:] * up[:, None]
+    around[..., 2] = np.minimum(around[..., 2], top)
+    return np.asarray(around / np.linalg.norm(around, axis=-1, keepdims=True))
+
+
+def _delays(array: HydrophoneArray, directions: Floats, cells: Cells) -> torch.Tensor:
+    return torch.from_numpy(array.delays_s(directions.reshape(-1, 3))).to(cells.frequency_hz)
+
+
+# Least squares of f = c + gx x + gy y + hxx x²/2 + hxy xy + hyy y²/2 over the stencil.
+PARABOLOID = np.linalg.pinv(
+    np.column_stack([np.ones(9), STENCIL, STENCIL[:, 0] ** 2 / 2, STENCIL.prod(1), STENCIL[:, 1] ** 2 / 2])
+)
+
+
+def _vertex(scores: Floats) -> Floats:
+    """Top of the paraboloid through each stencil, in its widths; NaN where there is none within 1.5. `[peak, 9]` → `[peak, 2]`."""
+    _, gx, gy, xx, xy, yy = PARABOLOID @ (scores - scores[:, [CENTRE]]).T
+    determinant = xx * yy - xy**2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        top = np.stack([xy * gy - yy * gx, xy * gx - xx * gy], axis=1) / determinant[:, None]
+    good = (xx < 0) & (determinant > 0) & (np.abs(top) < 1.5).all(axis=1)
+    return np.where(good[:, None], top, np.nan)
 
 
 def fix_covariance(cells: Cells, array: HydrophoneArray, u: Floats) -> Floats:

@@ -25,7 +25,7 @@ DELAY_STEP_S = 6e-5  # ranges are gridded finely enough for this path difference
 MAX_RANGES = 32
 STARTS, DRAWS, ROUNDS = 4, 24, 14
 BLOCK = 400
-HOPE = 0.9  # share of the plane wave's log L that the grid of images must reach to be refined
+HOPE = 60.0  # log L that the grid of images may lack against the plane wave to be refined; see docs/experiments.md
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def fit_image(cells: Cells, array: HydrophoneArray, starts: Floats, plane_value:
     hypotheses = _grid(array, starts)
     scores = np.concatenate([_scores(few, array, h) for h in np.array_split(hypotheses, 1 + len(hypotheses) // BLOCK)])
     plane = plane_wave_likelihood(few, torch.from_numpy(array.delays_s(starts)).to(few.frequency_hz))
-    if scores.max() < HOPE * float(plane.max()):
+    if scores.max() < float(plane.max()) - HOPE:
         return None  # no image comes near one ray, even on this grid
     best = hypotheses[np.argsort(scores)[::-1][:STARTS]]
     exact = cells.best(REFINE_CELLS).double()
