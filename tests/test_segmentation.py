@@ -64,3 +64,13 @@ def test_shipped_weights_fit_the_features_and_the_package():
     assert network.config["input_channels"] == len(FEATURES) and network.config["num_classes"] == len(CLASSES)
     assert shipped_weights().stat().st_size < 8e6
     assert {"settings", "validation", "data", "licence"} <= set(read_card(shipped_weights()))
+
+
+def test_folded_is_the_same_function():
+    torch.manual_seed(0)
+    network = SegmentationNetwork(4, 6)
+    for _ in range(3):
+        network.train()(torch.randn(2, 4, 32, 40) * 3 + 1)  # running means and variances that are not 0 and 1
+    x = torch.randn(1, 4, 30, 41)
+    assert torch.allclose(network.eval()(x), network.folded()(x), atol=1e-5)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.folded().modules())

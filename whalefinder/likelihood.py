@@ -155,18 +155,17 @@ def plane_wave_likelihood(cells: Cells, delays_s: Tensor) -> Tensor:
     """
     channels = delays_s.shape[-1]
     m, n = torch.triu_indices(channels, channels, 1)
-    pairs = max(1, len(m))
-    rows = max(1, CHUNK // (pairs * max(1, len(cells.frequency_hz))))
-    forms = torch.stack([cells.scatter, cells.inverse])  # [form, cell, channel, channel]
-    own = torch.diagonal(forms, dim1=-2, dim2=-1).real.sum(-1)
-    across = 2.0 * forms[..., m, n].mT  # [form, pair, cell]
+    rows = max(1, CHUNK // (max(1, len(m)) * max(1, len(cells.frequency_hz))))
+    forms = torch.stack([cells.scatter, cells.inverse], dim=1)  # [cell, form, channel, channel]
+    own = torch.diagonal(forms, dim1=-2, dim2=-1).real.sum(-1)[..., None]
+    across = 2.0 * forms[..., m, n]
+    factors = torch.cat([across.real, -across.imag], dim=-1)  # [cell, form, 2 · pair]
+    turn = (2 * math.pi * cells.frequency_hz)[:, None, None]
     parts = []
     for block in delays_s.split(rows):
-        angle = 2 * math.pi * (block[:, m] - block[:, n])[:, :, None] * cells.frequency_hz
-        cosine, sine = torch.cos(angle), torch.sin(angle)
-        form = own[:, None] + torch.einsum("fpk,gpk->fgk", across.real, cosine)
-        form = form - torch.einsum("fpk,gpk->fgk", across.imag, sine)
-        parts.append(_sum_over_cells(cells, form[0], form[1]))
+        angle = turn * (block[:, m] - block[:, n]).mT  # [cell, pair, direction]
+        form = own + factors @ torch.cat([torch.cos(angle), torch.sin(angle)], dim=1)
+        parts.append(_sum_over_cells(cells, form[:, 0].mT, form[:, 1].mT))
     return torch.cat(parts)
 
 

@@ -102,7 +102,7 @@ class Locator:
         all_events: bool = False,
     ) -> None:
         self.array = array
-        self.network = (network or load_network()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = (network or load_network()).folded().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.settings = settings or EventSettings()
         self.all_events = all_events
 
@@ -132,16 +132,18 @@ class Locator:
         """Masks of the core of one segment: of the array as one, or of every hydrophone alone where places are unknown."""
         valid = spectrogram.frequencies_hz() <= recording.bandwidth_hz
         samples = torch.from_numpy(segment.samples)
+        last = segment.first_sample + samples.shape[1] == segment.core[1]
+        if not last:
+            samples = samples[:, :-1]  # whole cells: the frame centred on the last sample is not needed
         heard = torch.zeros(len(samples), dtype=torch.bool)
         heard[hearing(segment.samples)] = True
         first_frame = segment.first_sample // spectrogram.HOP
         # The frame centred on a piece's last sample belongs to the next piece, if there is one.
         begin, end = (round(sample / spectrogram.HOP) for sample in segment.core)
-        last = segment.first_sample + samples.shape[1] == segment.core[1]
         pieces = []
         for group in self._groups(recording):
-            chosen = samples[group]
-            if self.array is not None and len(group) > 1:
+            chosen = samples if len(group) == len(samples) else samples[group]
+            if self.array is not None and len(group) > 1 and self.array.sensitivity_db is not None:
                 chosen = chosen * torch.from_numpy(self.array.relative_gain()[group, None])
             masks = masks_of(self.network, chosen, valid, heard[group], first_frame)
             pieces.append(masks.between(begin, masks.end if last else end))

@@ -7,8 +7,11 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 CLASSES = ("call", "boat", "ambient")
 UPSAMPLING = 4
@@ -25,7 +28,7 @@ class SegmentationNetwork(nn.Module):
         num_classes: planes of the output.
         normalise: batch normalisation after A to E. Without it this is the specified network to the
             letter; with it training is several times faster, and at inference it is a constant scale
-            that folds into the convolutions.
+            that folds into the convolutions (`folded`).
 
     Shape:
         `[batch, input_channels, H, W]` → logits `[batch, num_classes, H, W]`, any H and W ≥ 1.
@@ -59,8 +62,19 @@ class SegmentationNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Planes to logits; pads to a multiple of 4 by repeating the edge, and crops."""
         height, width = x.shape[-2:]
-        x = nn.functional.pad(x, (0, -width % UPSAMPLING, 0, -height % UPSAMPLING), mode="replicate")
+        short = (0, -width % UPSAMPLING, 0, -height % UPSAMPLING)
+        x = nn.functional.pad(x, short, mode="replicate") if any(short) else x
         convolutions = (self.convA, self.convB, self.convC, self.convD, self.convE)
         for convolution, norm in zip(convolutions, self.norms, strict=True):
-            x = torch.relu(norm(convolution(x)))
+            x = torch.relu_(norm(convolution(x)))
         return self.upsample(self.convF(x))[..., :height, :width]
+
+    def folded(self) -> SegmentationNetwork:
+        """The same function without batch normalisation: its scales go into the convolutions. For inference."""
+        copy = deepcopy(self).eval()
+        for name, norm in zip("ABCDE", self.norms, strict=True):
+            if isinstance(norm, nn.BatchNorm2d):
+                setattr(copy, f"conv{name}", fuse_conv_bn_eval(getattr(copy, f"conv{name}"), norm.eval()))
+        copy.norms = nn.ModuleList([nn.Identity() for _ in self.norms])
+        copy.config = {**self.config, "normalise": False}
+        return copy
