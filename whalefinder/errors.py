@@ -5,6 +5,7 @@
     ├── RecordingError        a sound file that is missing, damaged or does not fit the array
     ├── ModelError            weights or a model card that cannot be used
     ├── OptionError           an option outside its range
+    ├── LossError             predictions or labels that a loss cannot compare (a ValueError too)
     └── OutputError           a result that could not be written
 
 Each message is one line: what it is about, the value found, the limit, the remedy.
@@ -29,6 +30,10 @@ class ModelError(WhalefinderError):
 
 class OptionError(WhalefinderError):
     """An option or argument is outside its allowed range."""
+
+
+class LossError(WhalefinderError, ValueError):
+    """Predictions or labels have a shape, a type or values that a loss cannot compare."""
 
 
 class OutputError(WhalefinderError):

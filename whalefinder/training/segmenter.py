@@ -7,10 +7,7 @@ Everything is drawn from the seed and the step number, so a run that was stopped
 
 from __future__ import annotations
 
-import csv
-import json
 import math
-import pickle
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -20,11 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from whalefinder import spectrogram
-from whalefinder.errors import ModelError
 from whalefinder.networks import save_network
 from whalefinder.networks.segmentation import CLASSES, SegmentationNetwork
 from whalefinder.tables import writing
 from whalefinder.training import mixtures
+from whalefinder.training.checkpoint import append_curve, restore_checkpoint, save_checkpoint
 
 CALL = CLASSES.index("call")
 BOAT_WEIGHT = 0.15  # of telling boat from ambient, against telling call from both
@@ -123,7 +120,7 @@ def train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.peak_rate, settings.steps, pct_start=0.15)
     state: dict[str, float] = {"step": 0, "best": math.inf, "stale": 0}
     if resume:
-        state = _restore(out / "last.pt", settings, network, optimiser, schedule)
+        state = restore_checkpoint(out / "last.pt", settings, network, optimiser, schedule)
     else:
         (out / "curve.csv").unlink(missing_ok=True)
     pool = mixtures.build_pool(settings.seed, settings.pool_calls, settings.pool_boats)
@@ -142,11 +139,11 @@ def train(
             if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
                 scores = validate(network, held_out)
                 _keep_best(network, scores, state, out, settings, time.monotonic() - began)
-                _append_curve(out / "curve.csv", step + 1, loss, scores)
-                _save(out / "last.pt", settings, network, optimiser, schedule, state)
+                append_curve(out / "curve.csv", step + 1, loss, scores)
+                save_checkpoint(out / "last.pt", settings, network, optimiser, schedule, state)
             report(step + 1, loss, scores)
     except KeyboardInterrupt:
-        _save(out / "last.pt", settings, network, optimiser, schedule, state)
+        save_checkpoint(out / "last.pt", settings, network, optimiser, schedule, state)
         raise
     return out / "segmenter.safetensors"
 
@@ -178,51 +175,3 @@ def _keep_best(
         save_network(network, out / "segmenter.safetensors", card)
     else:
         state["stale"] += 1
-
-
-def _append_curve(path: Path, step: int, loss: float, scores: dict[str, float]) -> None:
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        rows = csv.writer(file)
-        if new:
-            rows.writerow(["step", "training_loss", *scores])
-        rows.writerow([step, round(loss, 5), *(round(value, 5) for value in scores.values())])
-
-
-def _save(
-    path: Path,
-    settings: Settings,
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    state: dict[str, float],
-) -> None:
-    parts = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict()}
-    temporary = path.with_suffix(".tmp")
-    with writing(path):
-        torch.save({**parts, "state": json.dumps(state), "settings": json.dumps(asdict(settings))}, temporary)
-        temporary.replace(path)
-
-
-def _restore(
-    path: Path,
-    settings: Settings,
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-) -> dict[str, float]:
-    if not path.exists():
-        raise ModelError(f"{path}: no checkpoint to resume from; start without --resume")
-    try:
-        parts = torch.load(path, weights_only=True)  # own checkpoint; weights_only refuses anything but tensors
-        then = json.loads(parts["settings"])
-    except (RuntimeError, KeyError, OSError, EOFError, pickle.UnpicklingError) as reason:
-        raise ModelError(f"{path}: damaged checkpoint ({reason}); start without --resume") from reason
-    changed = [f"{k} was {then.get(k)}, now {v}" for k, v in asdict(settings).items() if then.get(k) != v]
-    if changed:
-        raise ModelError(f"{path}: settings differ ({'; '.join(changed)}); resume with the same ones")
-    network.load_state_dict(parts["network"])
-    optimiser.load_state_dict(parts["optimiser"])
-    schedule.load_state_dict(parts["schedule"])
-    state: dict[str, float] = json.loads(parts["state"])
-    return state

@@ -1,0 +1,279 @@
+"""Training losses for a direction: azimuth on a circle from one node, elevation below what the water allows.
+
+Networks see labels in [0, 1]: azimuth / 360° and (elevation + 90°) / 180°. A prediction comes from a linear node and may
+be any finite number; azimuth is read modulo 1. Every loss takes columns `(batch, 1)`, PyTorch tensors or NumPy arrays
+(two NumPy arrays give a NumPy number back), and refuses what would otherwise train in silence: a shape that would be
+broadcast, NaN, degrees in place of labels. `docs/losses.md` compares them; the formulas are §1 of the specification.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from whalefinder.errors import LossError
+from whalefinder.geometry import HydrophoneArray
+
+Values = NDArray[Any] | Tensor
+Number = TypeVar("Number", float, NDArray[Any], Tensor)
+
+TURN = 2 * math.pi
+TO_AZIMUTH_LABEL = "divide degrees by 360"
+TO_ELEVATION_LABEL = "add 90 to degrees and divide by 180"
+
+
+def azimuth_label(azimuth_deg: Number) -> Number:
+    """Degrees, any number of turns, to a label in [0, 1): azimuth / 360 modulo 1.
+
+    >>> azimuth_label(270.0), azimuth_label(-90.0)
+    (0.75, 0.75)
+    """
+    return _modulo_1(azimuth_deg / 360.0)
+
+
+def azimuth_deg(label: Number) -> Number:
+    """Label or raw node to degrees in [0, 360), the inverse of `azimuth_label`.
+
+    >>> azimuth_deg(1.25)
+    90.0
+    """
+    return 360.0 * _modulo_1(label)
+
+
+def elevation_label(elevation_deg: Number) -> Number:
+    """Degrees in [-90, 90] to a label in [0, 1]: (elevation + 90) / 180, so that the horizon is 0.5.
+
+    >>> elevation_label(-45.0)
+    0.25
+    """
+    return (elevation_deg + 90.0) / 180.0
+
+
+def elevation_deg(label: Number) -> Number:
+    """Label to degrees, the inverse of `elevation_label`.
+
+    >>> elevation_deg(0.5)
+    0.0
+    """
+    return 180.0 * label - 90.0
+
+
+def angle_of(encoding: Values) -> Values:
+    """The label in [0, 1) of a (sine, cosine) pair of any length > 0: the inverse of `AzimuthLoss.encode`.
+
+    The arctan of sine / cosine would give 0.125 and 0.625 the same answer; atan2 keeps the quadrant.
+
+    Shape:
+        `(batch, 2)` → `(batch, 1)`
+
+    Raises:
+        LossError: another shape or type, NaN or infinity.
+    """
+    pair = _floats(encoding, "encoding", columns=2)
+    return _as_given(_modulo_1(torch.atan2(pair[:, :1], pair[:, 1:]) / TURN), encoding)
+
+
+def azimuth_weight(elevation_label: Values) -> Values:
+    """cos² of a true elevation given as a label: what an azimuth is worth there.
+
+    A direction known to ±s is an azimuth known to ±s / cos(elevation), and the best weight is one over the variance.
+
+    Shape:
+        `(batch, 1)` → `(batch, 1)`, in [0, 1]
+
+    Raises:
+        LossError: another shape or type, or a label outside [0, 1].
+    """
+    label = _label(elevation_label, "elevation label", TO_ELEVATION_LABEL)
+    # elevation = π (label - 1/2), and the cosine of that is the sine of π label.
+    return _as_given(torch.sin(math.pi * label).square(), elevation_label)
+
+
+class AzimuthLoss(nn.Module):
+    """Mean squared error between sines and cosines: cyclic, so that 359° and 1° are 2° apart.
+
+    Equal to mean(1 - cos 2π(p - l)): 0 where directions agree, 2 where they are opposite. Its gradient is
+    2π sin 2π(p - l) / batch, which vanishes for the exact opposite too, but noise leaves that crest.
+
+    >>> loss = AzimuthLoss()
+    >>> float(loss(np.array([[0.0]]), np.array([[1.0]]))), float(loss(np.array([[0.25]]), np.array([[0.75]])))
+    (0.0, 2.0)
+    """
+
+    def encode(self, tensor: Values) -> Values:
+        """A point on the unit circle: `[sin 2πx, cos 2πx]`.
+
+        Shape:
+            `(batch, 1)` → `(batch, 2)`
+
+        Raises:
+            LossError: another shape or type, NaN or infinity.
+        """
+        return _as_given(_encode(_floats(tensor, "azimuth")), tensor)
+
+    def forward(self, prediction: Values, label: Values, weight: Values | None = None) -> Values:
+        """The loss, a scalar.
+
+        Args:
+            prediction: raw azimuth node, modulo 1.
+            label: true azimuth / 360°, in [0, 1].
+            weight: what each row counts, ≥ 0, usually `azimuth_weight` of its true elevation; all 1 if None.
+                The sum is divided by the batch, not by the weights: a steep direction is to count less.
+
+        Shape:
+            prediction, label, weight `(batch, 1)`
+
+        Raises:
+            LossError: another shape or type, NaN or infinity, a label outside [0, 1], a negative weight.
+        """
+        p, l = _pair(prediction, label, "azimuth", TO_AZIMUTH_LABEL)
+        # Half of (sin p - sin l)² + (cos p - cos l)² is 1 - (sin p sin l + cos p cos l) = 1 - cos(p - l);
+        # the mean over the two columns brings the half.
+        square = (_encode(p) - _encode(l)).square()
+        if weight is not None:
+            square = square * _weights(weight, p)
+        return _as_given(square.mean(), prediction, label)
+
+
+class ElevationLoss(nn.Module):
+    """Squared error, plus relu(p - highest)²: William is never above the water.
+
+    Args:
+        highest: the largest label that physics allows, in [0, 1]; 0.5 for an array at the surface, 1 for no limit.
+
+    Raises:
+        LossError: `highest` outside [0, 1].
+
+    >>> float(ElevationLoss()(np.array([[0.75]]), np.array([[0.25]])))   # 0.5² + 0.25²
+    0.3125
+    """
+
+    def __init__(self, highest: float = 0.5) -> None:
+        super().__init__()
+        if not 0.0 <= highest <= 1.0:
+            raise LossError(f"highest elevation label {highest:g} is outside [0, 1]; {TO_ELEVATION_LABEL}")
+        self.highest = float(highest)
+
+    @classmethod
+    def of(cls, array: HydrophoneArray) -> ElevationLoss:
+        """The loss with the limit of an array: asin(min(1, depth / min_range)), none where the depth is unknown."""
+        return cls(elevation_label(math.degrees(array.max_elevation_rad())))
+
+    def forward(self, prediction: Values, label: Values) -> Values:
+        """The loss, a scalar.
+
+        Args:
+            prediction: raw elevation node.
+            label: (true elevation + 90°) / 180°, in [0, 1].
+
+        Shape:
+            prediction, label `(batch, 1)`
+
+        Raises:
+            LossError: another shape or type, NaN or infinity, or a label outside [0, 1].
+        """
+        p, l = _pair(prediction, label, "elevation", TO_ELEVATION_LABEL)
+        above = torch.relu(p - self.highest)
+        return _as_given(((p - l).square() + above.square()).mean(), prediction, label)
+
+
+class GreatCircleLoss(nn.Module):
+    """1 - cos of the great-circle angle between two directions: the error itself, both angles at once.
+
+    It knows no elevation limit, and near the nadir it has no gradient in azimuth, as the sphere has none.
+    """
+
+    def forward(self, azimuth: Values, elevation: Values, true_azimuth: Values, true_elevation: Values) -> Values:
+        """The loss, a scalar.
+
+        Args:
+            azimuth, elevation: raw nodes.
+            true_azimuth, true_elevation: labels in [0, 1].
+
+        Shape:
+            all `(batch, 1)`
+
+        Raises:
+            LossError: another shape or type, NaN or infinity, or a label outside [0, 1].
+        """
+        az, true_az = _pair(azimuth, true_azimuth, "azimuth", TO_AZIMUTH_LABEL)
+        el, true_el = _pair(elevation, true_elevation, "elevation", TO_ELEVATION_LABEL)
+        if len(az) != len(el):
+            raise LossError(f"{len(az)} azimuths but {len(el)} elevations; give one of each per row")
+        # cos γ = sin e sin e' + cos e cos e' cos Δa, and adding and subtracting cos e cos e' gives
+        # 1 - cos γ = (1 - cos Δe) + cos e cos e' (1 - cos Δa): an elevation loss and an azimuth loss weighted by
+        # about cos² e. Each 1 - cos x is 2 sin²(x/2), which keeps its digits for small x. cos e = sin π label.
+        level = torch.sin(math.pi * el) * torch.sin(math.pi * true_el)
+        rise = 2 * torch.sin(math.pi * (el - true_el) / 2).square()
+        turn = 2 * torch.sin(math.pi * (az - true_az)).square()
+        return _as_given((rise + level * turn).mean(), azimuth, elevation, true_azimuth, true_elevation)
+
+
+def _modulo_1(x: Number) -> Number:
+    # Twice, since -1e-17 % 1 rounds up to 1 itself.
+    return x % 1.0 % 1.0
+
+
+def _encode(x: Tensor) -> Tensor:
+    # Whole turns are taken off first: exact, of derivative 0, and then 0 and 1 have the very same sine.
+    angle = TURN * (x - x.detach().round())
+    return torch.cat([torch.sin(angle), torch.cos(angle)], dim=1)
+
+
+def _pair(prediction: Values, label: Values, name: str, remedy: str) -> tuple[Tensor, Tensor]:
+    p, l = _floats(prediction, f"{name} prediction"), _label(label, f"{name} label", remedy)
+    if len(p) != len(l):
+        raise LossError(f"{name}: {len(p)} predictions but {len(l)} labels; give one of each per row")
+    return p, l
+
+
+def _weights(weight: Values, prediction: Tensor) -> Tensor:
+    w = _floats(weight, "weight")
+    if len(w) != len(prediction):
+        raise LossError(f"{len(w)} weights for {len(prediction)} predictions; give one per row")
+    if (w < 0).any():
+        raise LossError(f"weight {float(w.min()):g} is below 0; weights are ≥ 0, such as azimuth_weight(elevation)")
+    return w
+
+
+def _label(values: Values, name: str, remedy: str) -> Tensor:
+    label = _floats(values, name)
+    outside = label[(label < 0) | (label > 1)]
+    if len(outside):
+        raise LossError(f"{name} {float(outside[0]):g} is outside [0, 1]; {remedy}")
+    return label
+
+
+def _floats(values: Values, name: str, columns: int = 1) -> Tensor:
+    """The one door: `(batch, columns)` finite floats as a tensor, or a LossError."""
+    x = _tensor(values, name)
+    if x.ndim != 2 or x.shape[1] != columns or not len(x):
+        shape = tuple(x.shape)
+        raise LossError(f"{name} has shape {shape}; need (batch, {columns}) with batch ≥ 1, for example by reshape")
+    if not torch.isfinite(x).all():
+        bad = float(x.detach()[~torch.isfinite(x)][0])
+        raise LossError(f"{name} holds {bad}; all values must be finite: mend or leave out those rows")
+    return x
+
+
+def _tensor(values: Values, name: str) -> Tensor:
+    found = getattr(values, "dtype", type(values).__name__)
+    remedy = "need floats in a NumPy array or a tensor, for example by .astype(float) or .float()"
+    try:
+        # A copy, for tensors cannot share read-only or reversed arrays.
+        x = torch.from_numpy(values.copy()) if isinstance(values, np.ndarray) else values
+    except (TypeError, ValueError) as reason:
+        raise LossError(f"{name} is of type {found}; {remedy}") from reason
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        raise LossError(f"{name} is of type {found}; {remedy}")
+    return x
+
+
+def _as_given(result: Tensor, *inputs: Values) -> Values:
+    """`result` as NumPy if all that went in was NumPy, else as it is."""
+    return result.numpy()[()] if all(isinstance(values, np.ndarray) for values in inputs) else result

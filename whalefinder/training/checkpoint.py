@@ -1,0 +1,71 @@
+"""Checkpoints and curves of training runs, so that a run that was stopped goes on exactly."""
+
+from __future__ import annotations
+
+import csv
+import json
+import pickle
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from whalefinder.errors import ModelError
+from whalefinder.tables import writing
+
+
+def append_curve(path: Path, step: int, loss: float, scores: dict[str, float]) -> None:
+    """One row of the training curve: step, training loss, validation scores."""
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        rows = csv.writer(file)
+        if new:
+            rows.writerow(["step", "training_loss", *scores])
+        rows.writerow([step, round(loss, 5), *(round(value, 5) for value in scores.values())])
+
+
+def save_checkpoint(
+    path: Path,
+    settings: Any,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    state: dict[str, float],
+) -> None:
+    """Everything that a run needs to go on; written beside and renamed, so that a cut leaves the old one."""
+    parts = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict()}
+    temporary = path.with_suffix(".tmp")
+    with writing(path):
+        torch.save({**parts, "state": json.dumps(state), "settings": json.dumps(asdict(settings))}, temporary)
+        temporary.replace(path)
+
+
+def restore_checkpoint(
+    path: Path,
+    settings: Any,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+) -> dict[str, float]:
+    """Put a checkpoint back. Returns the state of the run.
+
+    Raises:
+        ModelError: there is none, it is damaged, or it was made with other settings.
+    """
+    if not path.exists():
+        raise ModelError(f"{path}: no checkpoint to resume from; start without --resume")
+    try:
+        parts = torch.load(path, weights_only=True)  # own checkpoint; weights_only refuses anything but tensors
+        then = json.loads(parts["settings"])
+    except (RuntimeError, KeyError, OSError, EOFError, pickle.UnpicklingError) as reason:
+        raise ModelError(f"{path}: damaged checkpoint ({reason}); start without --resume") from reason
+    changed = [f"{k} was {then.get(k)}, now {v}" for k, v in asdict(settings).items() if then.get(k) != v]
+    if changed:
+        raise ModelError(f"{path}: settings differ ({'; '.join(changed)}); resume with the same ones")
+    network.load_state_dict(parts["network"])
+    optimiser.load_state_dict(parts["optimiser"])
+    schedule.load_state_dict(parts["schedule"])
+    state: dict[str, float] = json.loads(parts["state"])
+    return state
