@@ -30,7 +30,7 @@ bench: $(VENV)/dev.stamp  ## writes bench/RESULTS.md (about an hour)
 	$(BIN)/python -m bench --trials 100
 
 bench-quick: $(VENV)/dev.stamp  ## a look at the dev split, few trials, prints only
-	$(BIN)/python -m bench --split dev --trials 12 --no-peers --no-speed --print
+	$(BIN)/python -m bench --split dev --trials 12 --no-peers --parts accuracy --print
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .

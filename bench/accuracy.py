@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +13,17 @@ import soundfile
 import torch
 
 from bench import peers
-from bench.scenes import SECONDS, Cell, recording_of
+from bench.scenes import SECONDS, Cell, make_array, recording_of
 from whalefinder import limit, spectrogram
 from whalefinder.audio import open_recording
 from whalefinder.bearings import find_bearing
 from whalefinder.events import Event
-from whalefinder.geometry import Floats, direction, great_circle_rad
-from whalefinder.locate import Locator
+from whalefinder.geometry import Floats, HydrophoneArray, direction, great_circle_rad
+from whalefinder.locate import Detection, Locator
 from whalefinder.masks import CALL, Masks, masks_of
 from whalefinder.metrics import match
 from whalefinder.networks import load_network
+from whalefinder.regression import Regression, load_regressor
 from whalefinder.sea import SimulatedRecording
 
 BEYOND_DEG = 10.0
@@ -62,15 +63,19 @@ def run_trial(cell: Cell, split: str, number: int, with_peers: bool, weights: Pa
     if hit is not None and hit.bearing is not None and hit.bearing.elevation_deg is not None:
         ours = direction(np.radians(hit.bearing.azimuth_deg), np.radians(hit.bearing.elevation_deg))
     errors["ours"] = error(ours)
+    valid = torch.ones(spectrogram.NUM_BINS, dtype=torch.bool)
+    masks = masks_of(network, torch.from_numpy(sea.samples).float(), valid)
+    regression = regression_for(array)
+    if regression is not None:
+        errors["regressor"] = error(None if hit is None else _regressed(hit, masks, regression))
     spectra, share, noise = _truth_of(sea)
     begin = max(0, int(truth.begin_s / spectrogram.FRAME_S))
     end = min(spectra.shape[-1], int(truth.end_s / spectrogram.FRAME_S) + 2)
     event = Event(begin, end, 0.0, 0.0, {})
-    valid = torch.ones(spectrogram.NUM_BINS, dtype=torch.bool)
     look = find_bearing(Masks(spectra, share[None].repeat(3, 1, 1), valid), event, array, None)
     errors["true masks"] = error(None if look is None else look.fix.u)
     if with_peers:
-        errors |= {name: error(u) for name, u in _peers(spectra, sea, network, begin, end, array).items()}
+        errors |= {name: error(u) for name, u in _peers(spectra, sea, masks, begin, end, array).items()}
         if number % SLOW_PEERS_EVERY == 0:
             window = spectra[..., begin:end]
             errors["SRP-PHAT"] = error(peers.pyroomacoustics_direction("SRP", window, array))
@@ -91,12 +96,23 @@ def _truth_of(sea: SimulatedRecording) -> tuple[torch.Tensor, torch.Tensor, torc
     return spectra, powers[0] / sum(powers).clamp(min=1e-30), boats + ambient  # type: ignore[attr-defined]
 
 
-def _peers(spectra, sea, network, begin, end, array) -> dict[str, Floats]:
+def regression_for(array: HydrophoneArray) -> Regression | None:
+    """The shipped regressor; told that another array of as many hydrophones is its own, to see what comes of it."""
+    own = load_regressor(make_array("tetrahedron", 1.5))
+    return replace(own, array=array) if array.num_channels == own.array.num_channels else None
+
+
+def _regressed(hit: Detection, masks: Masks, regression: Regression) -> Floats | None:
+    """The regressor's direction for a call that we found."""
+    begin, end = (round(seconds / spectrogram.FRAME_S + 0.5) for seconds in (hit.begin_s, hit.end_s))
+    look = find_bearing(masks, Event(begin, end, 0.0, 0.0, {}), regression.array, None, regression)
+    return None if look is None else look.fix.u
+
+
+def _peers(spectra, sea, masks, begin, end, array) -> dict[str, Floats]:
     window = spectra[..., begin:end]
     everything = torch.ones(window.shape[1:])
-    valid = torch.ones(spectrogram.NUM_BINS, dtype=torch.bool)
-    ours = masks_of(network, torch.from_numpy(sea.samples).float(), valid).shares[CALL, :, begin:end]
-    mask = (ours > 0.5).float()
+    mask = (masks.shares[CALL, :, begin:end] > 0.5).float()
     band = _band(sea, begin, end)[:, None].expand_as(everything)
     return {
         "GCC-PHAT": peers.gcc_phat(window, everything, array),
@@ -175,6 +191,7 @@ def extra_per_minute(trials: list[Trial]) -> float:
 
 METHODS = (
     "ours",
+    "regressor",
     "SRP-PHAT",
     "NormMUSIC",
     "GCC-PHAT",

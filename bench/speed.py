@@ -11,10 +11,17 @@ from pathlib import Path
 import numpy as np
 import pyroomacoustics as pra
 import soundfile
+import torch
 
+from bench.scenes import CELLS, make_array, recording_of
 from whalefinder import spectrogram
 from whalefinder.arrays import save_array
+from whalefinder.bearings import find_bearing
+from whalefinder.events import EventSettings, find_events
 from whalefinder.geometry import HydrophoneArray, tetrahedron
+from whalefinder.masks import CALL, masks_of
+from whalefinder.networks import load_network
+from whalefinder.regression import load_regressor
 from whalefinder.sea import simulate
 from whalefinder.simulated import Plan, draw_scene
 
@@ -38,7 +45,30 @@ def table(long: bool) -> str:
             path.unlink()
         path, _ = _write(Path(folder), 1 / 60)
         lines.append(f"| pyroomacoustics SRP-PHAT, 1-s hop, 2° grid | {_srp(path):.1f} | – |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", bearings_line()])
+
+
+def bearings_line() -> str:
+    """What one bearing costs on one thread: the whole of `find_bearing`, by steering and by the regressor, on the same calls."""
+    torch.set_num_threads(1)
+    array, network = make_array("tetrahedron", 1.5), load_network().folded()
+    regression = load_regressor(array)
+    steered, regressed = [], []
+    for trial in range(8):
+        _, _, sea = recording_of(CELLS[1], "dev", trial)
+        masks = masks_of(
+            network, torch.from_numpy(sea.samples).float(), torch.ones(spectrogram.NUM_BINS, dtype=torch.bool)
+        )
+        for event in find_events(masks.shares[CALL].numpy(), EventSettings()):
+            for times, method in ((steered, None), (regressed, regression)):
+                began = time.perf_counter()
+                find_bearing(masks, event, array, network, method)
+                times.append(1e3 * (time.perf_counter() - began))
+    ratio = np.median(np.array(steered) / regressed)
+    return (
+        f"One bearing ({CELLS[1].name}, {len(steered)} calls, median): steering {np.median(steered):.0f} ms, regressor "
+        f"{np.median(regressed):.0f} ms, ratio {ratio:.1f}; both contain the noise covariance that judges the event."
+    )
 
 
 def _write(folder: Path, hours: float) -> tuple[Path, Path]:

@@ -39,6 +39,8 @@ def test_help_has_examples_for_every_command():
         ["demo"],
         ["import-array"],
         ["train", "segmenter"],
+        ["train", "regressor"],
+        ["train", "tracker"],
     ):
         code, text = run(*command, "--help")
         assert code == 0 and "Example" in text and f"whalefinder {' '.join(command)}" in text
@@ -71,7 +73,7 @@ def test_simulate_then_locate(tmp_path):
         truth = next(csv.DictReader(file))
     assert len(rows) == 1 and abs(float(rows[0]["azimuth_deg"]) - float(truth["azimuth_deg"])) < 1.0
     assert {p.name for p in out.iterdir()} == {
-        "detections.csv", "detections.json", "detections.parquet", "simulated.png", "simulated.selections.txt", "simulated.dcase.csv",
+        "detections.csv", "tracks.csv", "detections.json", "detections.parquet", "simulated.png", "simulated.selections.txt", "simulated.dcase.csv",
     }  # fmt: skip
 
 

@@ -4,12 +4,24 @@ import csv
 import json
 from datetime import UTC, datetime
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from whalefinder.errors import OptionError
 from whalefinder.locate import Bearing, Detection
-from whalefinder.tables import COLUMNS, CsvWriter, parse_formats, row_of, safe_stem, write_others
+from whalefinder.tables import (
+    COLUMNS,
+    EXTRA_COLUMNS,
+    TRACK_COLUMNS,
+    CsvWriter,
+    parse_formats,
+    row_of,
+    rows_of,
+    safe_stem,
+    write_others,
+)
+from whalefinder.tracks import Track
 
 BEARING = Bearing(359.99999, -4.25, 0.1, 0.2)
 CALL = Detection(
@@ -19,8 +31,8 @@ PLAIN = Detection("b/../c.wav", 0.5, 0.8, None, 500.0, 700.0, "call", 0.6, -3.0)
 
 
 def test_the_first_columns_are_exactly_these(tmp_path):
-    table = CsvWriter(tmp_path / "detections.csv")
-    table.write([CALL, PLAIN])
+    table = CsvWriter(tmp_path / "detections.csv", (*COLUMNS, *EXTRA_COLUMNS))
+    table.write(map(row_of, [CALL, PLAIN]))
     table.close()
     header = (tmp_path / "detections.csv").read_text().splitlines()[0]
     assert header.startswith(
@@ -63,3 +75,16 @@ def test_formats_and_names():
     with pytest.raises(OptionError, match="'xml' is unknown; choose from csv, parquet"):
         parse_formats("xml")
     assert safe_stem("../../etc/passwd.wav") == "etc_passwd" and safe_stem("a b:c.wav") == "a_b_c"
+
+
+def test_tracks_have_these_columns_and_a_row_a_second(tmp_path):
+    same = np.array([1.0, 2.0])
+    track = Track(
+        1, "a.wav", np.array([5.0, 6.0]), np.array([359.99999, 0.5]), -same, same, same, np.array([2, 0]), (0, 1)
+    )
+    table = CsvWriter(tmp_path / "tracks.csv", TRACK_COLUMNS)
+    table.write(rows_of(track))
+    table.close()
+    lines = (tmp_path / "tracks.csv").read_text().splitlines()
+    assert lines[0] == "track,time_s,azimuth_deg,elevation_deg,azimuth_sd_deg,elevation_sd_deg,calls,recording"
+    assert lines[1:] == ["1,5.0,0.0,-1.0,1.0,1.0,2,a.wav", "1,6.0,0.5,-2.0,2.0,2.0,0,a.wav"]

@@ -18,6 +18,7 @@ from whalefinder.errors import (
 )
 from whalefinder.geometry import HydrophoneArray
 from whalefinder.locate import Detection, Locator, locate
+from whalefinder.tracks import Track, find_tracks
 from whalefinder.version import __version__
 
 __all__ = [
@@ -31,8 +32,10 @@ __all__ = [
     "OutputError",
     "Recording",
     "RecordingError",
+    "Track",
     "WhalefinderError",
     "__version__",
+    "find_tracks",
     "load_array",
     "locate",
     "open_recording",

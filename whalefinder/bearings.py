@@ -19,6 +19,7 @@ from whalefinder.events import Event
 from whalefinder.geometry import HydrophoneArray, angles, tangents
 from whalefinder.masks import CALL, Masks, shares_of
 from whalefinder.networks.segmentation import SegmentationNetwork
+from whalefinder.regression import Regression
 from whalefinder.scores import event_score
 from whalefinder.spectrogram import CELL_FRAMES
 
@@ -52,12 +53,17 @@ class Look:
 
 @torch.inference_mode()
 def find_bearing(
-    masks: Masks, event: Event, array: HydrophoneArray, network: SegmentationNetwork | None
+    masks: Masks,
+    event: Event,
+    array: HydrophoneArray,
+    network: SegmentationNetwork | None,
+    regression: Regression | None = None,
 ) -> Look | None:
     """Direction of one event, or None where its mask holds nothing.
 
     Args:
         network: for the second look; None trusts the masks as they are (true masks, for comparison).
+        regression: gives the direction in place of steering, where its whole array is there; it takes one look.
     """
     first = max(0, event.begin // CELL_FRAMES - CONTEXT_CELLS) * CELL_FRAMES
     last = min(masks.spectra.shape[-1], event.end + CONTEXT_CELLS * CELL_FRAMES)
@@ -66,11 +72,14 @@ def find_bearing(
     end = min(last, event.end + MARGIN_FRAMES) - first
     noise = spectrogram.covariance(spectra, (1 - share).square(), NOISE_CELLS)
     inside = (..., slice(begin, end))
+    around = noise[..., begin // CELL_FRAMES : -(-end // CELL_FRAMES)]
+    if regression is not None and array.num_channels == regression.array.num_channels:
+        answer = regression.find_direction(spectra[inside], share[inside])
+        return None if answer is None else Look(answer, _where_noise_came_from(around, array, answer))
     cells = likelihood.gather_cells(spectra[inside], _gated(share[inside], FIRST_GATE), noise, begin)
     fix = steering.find_direction(cells, array, rough=network is not None)
     if fix is None or network is None:
         return None if fix is None else Look(fix)
-    around = noise[..., begin // CELL_FRAMES : -(-end // CELL_FRAMES)]
     evidence = _where_noise_came_from(around, array, fix)
     if event_score({**event.evidence, **evidence}) < HOPELESS:
         return Look(fix, evidence)

@@ -20,11 +20,13 @@ import torch
 from whalefinder import audio, events, spectrogram
 from whalefinder.audio import Recording, open_recording
 from whalefinder.bearings import CONTEXT_CELLS, Bearing, find_bearing, to_bearing
+from whalefinder.errors import OptionError
 from whalefinder.events import Event, EventSettings
 from whalefinder.geometry import HydrophoneArray, spread
 from whalefinder.masks import CALL, MARGIN_CELLS, Masks, masks_of
 from whalefinder.networks import load_network
 from whalefinder.networks.segmentation import SegmentationNetwork
+from whalefinder.regression import Regression, load_regressor
 from whalefinder.scores import call_probability
 from whalefinder.spectrogram import CELL_FRAMES
 
@@ -91,6 +93,13 @@ class Locator:
         network: a segmenter, or None for the shipped one.
         settings: how masks become events.
         all_events: keep events that are probably no call, labelled `other`.
+        method: `steering`, or `network` for a regressor, which knows one array. Where a hydrophone of it is deaf, what
+            is left is another array and is steered.
+        regressor: weights for `network`, or None for the shipped ones.
+
+    Raises:
+        ArrayError: the regressor was trained for another array.
+        OptionError: an unknown method, or `network` without an array.
     """
 
     def __init__(
@@ -100,8 +109,11 @@ class Locator:
         settings: EventSettings | None = None,
         *,
         all_events: bool = False,
+        method: str = "steering",
+        regressor: Path | str | None = None,
     ) -> None:
         self.array = array
+        self.regression = _regression(array, method, regressor)
         self.network = (network or load_network()).folded().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.settings = settings or EventSettings()
         self.all_events = all_events
@@ -191,7 +203,7 @@ class Locator:
     def _detection(
         self, event: Event, masks: Masks, array: HydrophoneArray | None, recording: Recording
     ) -> Detection | None:
-        look = None if array is None else find_bearing(masks, event, array, self.network)
+        look = None if array is None else find_bearing(masks, event, array, self.network, self.regression)
         evidence = {**event.evidence, **({} if look is None else look.evidence)}
         probability = call_probability(evidence)
         is_call = probability >= self.settings.min_probability
@@ -222,6 +234,8 @@ def locate(
     network: SegmentationNetwork | None = None,
     settings: EventSettings | None = None,
     all_events: bool = False,
+    method: str = "steering",
+    regressor: Path | str | None = None,
 ) -> list[Detection]:
     """Calls of one recording, in order of time, with a bearing each where `array` is given.
 
@@ -229,19 +243,37 @@ def locate(
         path: WAV, W64, RF64 or FLAC.
         array: from `load_array`.
         all_events: also what is probably no call, labelled `other`.
+        method: `steering`, or `network` for bearings from a regressor (see `Locator`).
+        regressor: its weights, or None for the shipped ones.
 
     Raises:
         RecordingError: the file cannot be used at all.
+        ArrayError: the regressor was trained for another array.
 
     Warns:
         UserWarning: the file is damaged; what could be read is returned.
     """
     recording = open_recording(path, array)
-    locator = Locator(array, network, settings, all_events=all_events)
+    locator = Locator(array, network, settings, all_events=all_events, method=method, regressor=regressor)
     found = [detection for stretch in locator.stream(recording) for detection in stretch.detections]
     for line in recording.problems:
         warnings.warn(line, stacklevel=2)
     return found
+
+
+METHODS = ("steering", "network")
+
+
+def _regression(array: HydrophoneArray | None, method: str, weights: Path | str | None) -> Regression | None:
+    if method not in METHODS:
+        raise OptionError(f"method {method!r} is unknown; allowed are {', '.join(METHODS)}")
+    if method == "steering":
+        if weights is not None:
+            raise OptionError(f"regressor {weights}: steering takes none; add --method network")
+        return None
+    if array is None:
+        raise OptionError("method 'network' gives bearings and needs the array; add --array ARRAY.toml")
+    return load_regressor(array, weights)
 
 
 DEAF = 1e-2  # a hydrophone 40 dB below the others hears nothing; steering with it would point nowhere

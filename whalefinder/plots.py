@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -19,6 +20,7 @@ from whalefinder.limit import TypicalCall, expected_error_deg
 from whalefinder.locate import Detection, Stretch
 from whalefinder.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S, NUM_BINS
 from whalefinder.tables import writing
+from whalefinder.tracks import Track
 
 MAX_COLUMNS = 2400
 INK, CALL_COLOUR, OTHER_COLOUR = "#1b2a3a", "#ff6b35", "#8a97a6"
@@ -120,6 +122,57 @@ def _draw_angles(axis: Axes, detections: list[Detection], name: str, error: str,
     axis.grid(alpha=0.25)
 
 
+def draw_tracks(tracks: list[Track], detections: list[Detection], path: Path, title: str) -> None:
+    """Polar plot (north up, straight down in the middle) and angles against time; calls as points, tracks with their bands."""
+    figure = plt.figure(figsize=(12, 5.2), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=[1, 1.5])  # type: ignore[misc]
+    polar = left.add_subplot(projection="polar")
+    polar.set_theta_zero_location("N")
+    polar.set_theta_direction(-1)
+    azimuth, elevation = right.subplots(2, 1, sharex=True)
+    colours = plt.get_cmap("tab10")
+    in_tracks = {k for track in tracks for k in track.fixes}
+    rest = [d for k, d in enumerate(detections) if k not in in_tracks and d.label != "other"]
+    _draw_calls(polar, azimuth, elevation, rest, OTHER_COLOUR)
+    lowest = -20.0
+    for track in tracks:
+        colour = colours((track.number - 1) % 10)
+        _draw_calls(polar, azimuth, elevation, [detections[k] for k in track.fixes], colour)
+        polar.plot(np.radians(track.azimuth_deg), 90 + track.elevation_deg, color=colour, linewidth=1.6)
+        # A line must not cross the plot where north closes the circle.
+        seam = np.append(np.abs(np.diff(track.azimuth_deg)) > 180, False)
+        _draw_band(azimuth, track.time_s, np.where(seam, np.nan, track.azimuth_deg), track.azimuth_sd_deg, colour)
+        _draw_band(
+            elevation, track.time_s, track.elevation_deg, track.elevation_sd_deg, colour, f"track {track.number}"
+        )
+        lowest = min(lowest, float(track.elevation_deg.min()) - 5)
+    polar.set_rlim(0, 95)
+    polar.set_rgrids([30, 60, 90], ["-60°", "-30°", "0°"], color=OTHER_COLOUR)
+    polar.set_xticks(np.radians([0, 90, 180, 270]), ["N", "E", "S", "W"])
+    azimuth.set(ylim=(0, 360), ylabel="azimuth (° from north)")
+    azimuth.set_yticks([0, 90, 180, 270, 360], ["N", "E", "S", "W", "N"])
+    elevation.set(ylabel="elevation (°)", xlabel="time (s)", ylim=(max(-92.0, lowest), 10))
+    elevation.legend(frameon=False, ncols=5, fontsize="small")
+    for axis in (azimuth, elevation):
+        axis.grid(alpha=0.25)
+    figure.suptitle(
+        f"{title}: {len(tracks)} track{'s' * (len(tracks) != 1)}", x=0.02, ha="left", color=INK, parse_math=False
+    )
+    _save(figure, path)
+
+
+def _draw_band(axis: Axes, time_s: Floats, value: Floats, sd: Floats, colour: Any, label: str | None = None) -> None:
+    axis.plot(time_s, value, color=colour, linewidth=1.6, label=label)
+    axis.fill_between(time_s, value - 2 * sd, value + 2 * sd, color=colour, alpha=0.2, linewidth=0)
+
+
+def _draw_calls(polar: Axes, azimuth: Axes, elevation: Axes, calls: list[Detection], colour: Any) -> None:
+    rows = [(d.end_s, d.azimuth_deg, d.elevation_deg) for d in calls if d.azimuth_deg is not None]
+    time, az, el = np.array(rows, float).reshape(-1, 3).T  # an unknown elevation becomes NaN and is not drawn
+    for axis, x, y in ((azimuth, time, az), (elevation, time, el), (polar, np.radians(az), 90 + el)):
+        axis.plot(x, y, "o", color=colour, markersize=4, alpha=0.7)
+
+
 def draw_array(array: HydrophoneArray, path: Path) -> None:
     """Plan and side view of the hydrophones, and the expected error of a typical call around the compass."""
     figure, axes = plt.subplots(1, 3, figsize=(13, 4.2))
@@ -167,7 +220,7 @@ def _draw_phones(axis: Axes, array: HydrophoneArray, a: int, b: int, names: tupl
     axis.grid(alpha=0.25)
 
 
-def draw_curve(curve: Path, path: Path) -> None:
+def draw_curve(curve: Path, path: Path, ylabel: str = "divergence (nats per bin)") -> None:
     """Training and validation loss against steps, from `curve.csv`."""
     with curve.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -181,7 +234,8 @@ def draw_curve(curve: Path, path: Path) -> None:
                 markersize=3,
                 label=name.replace("_", " "),
             )
-    axis.set(xlabel="step", ylabel="divergence (nats per bin)", yscale="log")
+    positive = min(float(value) for row in rows for name, value in row.items() if name != "step") > 0
+    axis.set(xlabel="step", ylabel=ylabel, yscale="log" if positive else "linear")
     axis.grid(alpha=0.25, which="both")
     axis.legend(frameon=False)
     figure.tight_layout()

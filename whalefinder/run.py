@@ -14,7 +14,18 @@ from whalefinder.events import EventSettings
 from whalefinder.geometry import HydrophoneArray
 from whalefinder.locate import MAX_HYDROPHONES, Detection, Locator
 from whalefinder.networks import load_network
-from whalefinder.tables import CsvWriter, parse_formats, safe_stem, write_others
+from whalefinder.tables import (
+    COLUMNS,
+    EXTRA_COLUMNS,
+    TRACK_COLUMNS,
+    CsvWriter,
+    parse_formats,
+    row_of,
+    rows_of,
+    safe_stem,
+    write_others,
+)
+from whalefinder.tracks import find_tracks
 
 
 @dataclass(frozen=True)
@@ -27,6 +38,8 @@ class RunOptions:
     min_probability: float | None = None
     all_events: bool = False
     pictures: bool = True
+    method: str = "steering"
+    regressor: Path | None = None
 
 
 @dataclass
@@ -37,6 +50,7 @@ class Summary:
     failures: int = 0
     hours: float = 0.0
     found: list[Detection] = field(default_factory=list)
+    tracks: int = 0
 
     @property
     def calls(self) -> int:
@@ -70,13 +84,21 @@ def run_locate(
     settings = EventSettings()
     if options.min_probability is not None:
         settings = replace(settings, min_probability=options.min_probability)
-    locator = Locator(array, load_network(options.weights), settings, all_events=options.all_events)
+    locator = Locator(
+        array,
+        load_network(options.weights),
+        settings,
+        all_events=options.all_events,
+        method=options.method,
+        regressor=options.regressor,
+    )
     summary = Summary()
     opened = _open_all(group_recordings(paths, array), array, options.time_format, summary, say)
     table_path = out / "detections.csv"
     if not opened and table_path.exists():
         return summary  # nothing to add, and the results of an earlier run are not ours to wipe
-    table = CsvWriter(table_path)
+    table = CsvWriter(table_path, (*COLUMNS, *EXTRA_COLUMNS))
+    tracks = CsvWriter(out / "tracks.csv", TRACK_COLUMNS) if array is not None else None
     total_s = sum(recording.duration_s for recording in opened)
     if array is None and any(r.num_channels > 1 for r in opened):
         say("no --array: each channel is scored alone and the best one counts, without a bearing")
@@ -87,7 +109,7 @@ def run_locate(
     try:
         for recording in opened:
             seconds = partial(_report_from, report, summary.hours * 3600, total_s, recording.name)
-            _one(recording, locator, table, out, options, seconds, summary.found)
+            _one(recording, locator, table, tracks, out, options, seconds, summary)
             summary.hours += recording.duration_s / 3600
             summary.recordings += 1
             seconds(0.0)
@@ -97,6 +119,8 @@ def run_locate(
     finally:
         try:
             table.close()
+            if tracks is not None:
+                tracks.close()
         finally:
             write_others(summary.found, out, formats)
     return summary
@@ -138,25 +162,36 @@ def _one(
     recording: Recording,
     locator: Locator,
     table: CsvWriter,
+    tracks: CsvWriter | None,
     out: Path,
     options: RunOptions,
     seconds: Callable[[float], None],
-    found: list[Detection],
+    summary: Summary,
 ) -> None:
-    """One recording into the table, `found` and a picture; what it found stays, however it ends."""
-    from whalefinder.plots import Picture
+    """One recording into the tables, the summary and pictures; what it found stays, however it ends."""
+    from whalefinder.plots import Picture, draw_tracks
 
+    found = summary.found
     picture, first = Picture(recording.duration_s), len(found)
     try:
         for stretch in locator.stream(recording):
-            table.write(stretch.detections)
+            table.write(map(row_of, stretch.detections))
             found += stretch.detections
             picture.add(stretch)
             seconds(stretch.seconds_done)
     finally:
-        if options.pictures:
-            with_bearing = locator.array is not None and recording.num_channels > 1
-            try:
-                picture.save(out / f"{safe_stem(recording.name)}.png", recording.name, found[first:], with_bearing)
-            except OutputError as reason:
-                recording.problems.append(str(reason))
+        calls, stem = found[first:], safe_stem(recording.name)
+        followed = find_tracks(calls) if tracks is not None and recording.num_channels > 1 else []
+        try:
+            for track in followed:
+                summary.tracks += 1
+                track = replace(track, number=summary.tracks)
+                assert tracks is not None
+                tracks.write(rows_of(track))
+            if options.pictures:
+                with_bearing = locator.array is not None and recording.num_channels > 1
+                picture.save(out / f"{stem}.png", recording.name, calls, with_bearing)
+                if followed:
+                    draw_tracks(followed, calls, out / f"{stem}-tracks.png", recording.name)
+        except OutputError as reason:
+            recording.problems.append(str(reason))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import soundfile
 
 from whalefinder.errors import OptionError, OutputError
 from whalefinder.locate import Detection
+from whalefinder.tracks import Track
 
 COLUMNS = (
     "recording",
@@ -33,6 +34,17 @@ COLUMNS = (
 )
 """The first columns of `detections.csv`, in this order, always."""
 EXTRA_COLUMNS = ("range_m", "channel")
+TRACK_COLUMNS = (
+    "track",
+    "time_s",
+    "azimuth_deg",
+    "elevation_deg",
+    "azimuth_sd_deg",
+    "elevation_sd_deg",
+    "calls",
+    "recording",
+)
+"""The columns of `tracks.csv`, one row a second; `calls`: how many were heard in the second before."""
 FORMATS = ("csv", "parquet", "raven", "dcase", "json")
 DCASE_FRAME_S = 0.1
 
@@ -72,6 +84,21 @@ def row_of(detection: Detection) -> dict[str, Any]:
     }
 
 
+def rows_of(track: Track) -> Iterator[dict[str, Any]]:
+    """One track by column, a row a second."""
+    for k in range(len(track.time_s)):
+        yield {
+            "track": track.number,
+            "time_s": round(float(track.time_s[k]), 3),
+            "azimuth_deg": _azimuth(float(track.azimuth_deg[k])),
+            "elevation_deg": round(float(track.elevation_deg[k]), 4),
+            "azimuth_sd_deg": round(float(track.azimuth_sd_deg[k]), 4),
+            "elevation_sd_deg": round(float(track.elevation_sd_deg[k]), 4),
+            "calls": int(track.calls[k]),
+            "recording": track.recording,
+        }
+
+
 def _azimuth(degrees: float) -> float:
     return round(degrees, 4) % 360.0
 
@@ -94,22 +121,21 @@ def writing(path: Path) -> Iterator[None]:
 
 
 class CsvWriter:
-    """`detections.csv`, written row by row, so that a run that is stopped keeps what it found."""
+    """A CSV file that is written as results come, so that a run that is stopped keeps what it found."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
         self.path = path
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("w", newline="", encoding="utf-8")
-            self._rows = csv.DictWriter(self._file, [*COLUMNS, *EXTRA_COLUMNS])
+            self._rows = csv.DictWriter(self._file, columns)
             self._rows.writeheader()
             self._file.flush()
 
-    def write(self, detections: list[Detection]) -> None:
+    def write(self, rows: Iterable[dict[str, Any]]) -> None:
         """Append rows and hand them to the operating system."""
         with writing(self.path):
-            for detection in detections:
-                self._rows.writerow(row_of(detection))
+            self._rows.writerows(rows)
             self._file.flush()
 
     def close(self) -> None:

@@ -8,18 +8,20 @@ from __future__ import annotations
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from whalefinder.errors import ModelError
 from whalefinder.networks.segmentation import SegmentationNetwork
+from whalefinder.networks.tracker import Tracker
 
 SHIPPED = "segmenter"
 
 
-def save_network(network: SegmentationNetwork, path: Path, card: dict[str, Any]) -> None:
+def save_network(network: nn.Module, path: Path, card: dict[str, Any]) -> None:
     """Write `path` (.safetensors) and its card (.json): the network's sizes plus whatever `card` says."""
     weights = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
     save_file(weights, path)
@@ -28,10 +30,22 @@ def save_network(network: SegmentationNetwork, path: Path, card: dict[str, Any])
 
 def load_network(path: Path | str | None = None) -> SegmentationNetwork:
     """The segmenter in `path`, or the shipped one; ready for inference."""
-    file = Path(path) if path else shipped_weights()
+    return _load(SegmentationNetwork, path, SHIPPED)
+
+
+def load_tracker(path: Path | str | None = None) -> Tracker:
+    """The tracker in `path`, or the shipped one, which is causal."""
+    return _load(Tracker, path, "tracker")
+
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def _load(kind: type[Network], path: Path | str | None, shipped: str) -> Network:
+    file = Path(path) if path else shipped_weights(shipped)
     card = read_card(file)
     try:
-        network = SegmentationNetwork(**card["config"])
+        network = kind(**card["config"])
         network.load_state_dict(load_file(file))
     except (KeyError, TypeError, RuntimeError, SafetensorError, OSError) as reason:
         raise ModelError(f"{file}: weights do not fit their card ({reason}); train again or reinstall") from reason

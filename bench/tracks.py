@@ -1,0 +1,341 @@
+"""`python -m bench --parts tracks`: who follows a whale's direction best, on simulated swims and on a real beaked whale.
+
+Seeds start at 10^9; training and tuning use small ones. Every method gets the same fixes.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import rivals
+from whalefinder import tracking
+from whalefinder.association import animals
+from whalefinder.fixes import Fixes, Steps, merge
+from whalefinder.geometry import Floats, azimuth_from_anticlockwise_east, direction, great_circle_rad, tangents
+from whalefinder.networks import load_tracker
+from whalefinder.networks.tracker import Tracker
+from whalefinder.sea.swims import SCENARIOS, Swim, draw_crossing, draw_swim
+from whalefinder.training.clips import data_folder
+
+SEED = 1_000_000_000
+CROSSING_SEED = 2_000_000_000
+WHALEDO_SEED = 3_000_000_000
+LOST_DEG = 10.0
+
+Method = Callable[[Steps], Floats]
+Methods = dict[str, tuple[Method, Method | None]]
+Association = Callable[[Fixes], NDArray[np.intp]]
+
+
+def deep_grid(steps: Steps, smoother: bool) -> Floats:
+    """The Bayes filter on a grid for an array on the sea floor: animals are above it, no horizon bounds the grid."""
+    settings = rivals.GRID_SMOOTHER if smoother else rivals.GRID_CAUSAL
+    return rivals.grid_bayes(steps, replace(settings, ceiling_rad=np.pi / 2), smoother)
+
+
+def _reference(steps: Steps, causal: bool) -> Floats:
+    """Hypotheses and Kalman filter alone; for archives this is what ships."""
+    return tracking.reference(steps, causal=causal).u
+
+
+def _network(steps: Steps, name: str | None) -> Floats:
+    return tracking.follow(steps, _tracker(name)).u
+
+
+@lru_cache
+def _tracker(name: str | None = None) -> Tracker:
+    """The shipped tracker, or one that was trained for comparison: `whalefinder train tracker --cell elman`, `--smoother`."""
+    return load_tracker(Path(__file__).with_name("weights") / f"{name}.safetensors" if name else None)
+
+
+METHODS: Methods = {
+    "raw fixes": (rivals.raw, rivals.raw_smoother),
+    "Kalman, gated": (rivals.kalman_causal, rivals.kalman_smoother),
+    "IMM": (rivals.imm, lambda steps: rivals.imm(steps, smoother=True)),
+    "grid Bayes": (rivals.grid_bayes, lambda steps: rivals.grid_bayes(steps, smoother=True)),
+    "ours, no network": (partial(_reference, causal=True), partial(_reference, causal=False)),
+    "ours, Elman cell": (partial(_network, name="elman"), None),
+    "ours, LSTM": (partial(_network, name=None), partial(_network, name="lstm_smoother")),
+}
+"""Name → (causal, smoother or None). What ships: causally the LSTM, for archives no network."""
+
+WHALEDO_METHODS: Methods = {
+    **METHODS,
+    "grid Bayes": (partial(deep_grid, smoother=False), partial(deep_grid, smoother=True)),
+}
+"""The same for arrays on the sea floor."""
+
+ASSOCIATIONS: dict[str, Association] = {
+    "nearest neighbour": rivals.nearest_neighbour,
+    "ours": animals,
+}
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+def steps_and_truth(swims: list[Swim]) -> tuple[Steps, Floats]:
+    """Swims of one animal each → steps, true directions `[batch, step, 3]` (zero where nothing is asked)."""
+    steps = merge([swim.fixes for swim in swims], [swim.grid_s for swim in swims])
+    truth = np.zeros_like(steps.u)
+    for row, swim in enumerate(swims):
+        truth[row, steps.asked[row]] = swim.truth[0]
+    return steps, truth
+
+
+def rms_deg(u: Floats, steps: Steps, truth: Floats) -> Floats:
+    """Root mean square great-circle error over the asked times. `[batch, step, 3]` → `[batch]` degrees."""
+    squared = np.where(steps.asked, great_circle_rad(u, truth) ** 2, 0.0)
+    return np.degrees(np.sqrt(squared.sum(axis=1) / steps.asked.sum(axis=1)))
+
+
+def interval_of_median(errors: Floats, draws: int = 1000) -> tuple[float, float]:
+    """95 % bootstrap interval over swims."""
+    picked = np.random.default_rng(0).choice(errors, (draws, len(errors)))
+    low, high = np.quantile(np.median(picked, axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+# --- simulated swims --------------------------------------------------------------------------------------------------
+
+
+def scenario_errors(swims: int, which: int, methods: Methods) -> dict[str, dict[str, Floats]]:
+    """Scenario → method → r.m.s. error of every swim, degrees; `which`: 0 causal, 1 smoother."""
+    errors: dict[str, dict[str, Floats]] = {}
+    for number, (name, plan) in enumerate(SCENARIOS.items()):
+        seeds = (SEED + 1_000_000 * number + k for k in range(swims))
+        steps, truth = steps_and_truth([draw_swim(np.random.default_rng(seed), plan) for seed in seeds])
+        chosen = {method: pair[which] for method, pair in methods.items()}
+        errors[name] = {method: rms_deg(f(steps), steps, truth) for method, f in chosen.items() if f is not None}
+    return errors
+
+
+def table(swims: int, methods: Methods | None = None) -> str:
+    """Causal and smoother tables in Markdown."""
+    methods = methods or METHODS
+    blocks = [
+        f"## Tracks\n\n{swims} simulated swims a scenario, the same for every method; the rivals' settings were tuned on training swims. "
+        f"Entries: median over swims of the r.m.s. great-circle error on a 1-s grid (swims beyond {LOST_DEG:g}°), with 95 % "
+        "bootstrap intervals over swims for the best two."
+    ]
+    for which, title in enumerate(("Causal", "Smoother")):
+        blocks.append(f"### {title}\n\n{_errors_table(scenario_errors(swims, which, methods))}")
+    return "\n\n".join([*blocks, coverage_table(swims), crossing_table(swims)])
+
+
+def coverage_table(swims: int) -> str:
+    """How much the tracker's stated regions hold, over all asked seconds of all swims."""
+    lines = [
+        "### Stated uncertainty of what ships",
+        "",
+        "| scenario | "
+        + " | ".join(f"{kind}, {p} % region" for kind in ("causal", "smoother") for p in (50, 90))
+        + " |",
+        "|" + " --- |" * 5,
+    ]
+    held: dict[str, list[Floats]] = {}
+    for name, plan in SCENARIOS.items():
+        steps, truth = steps_and_truth([draw_swim(np.random.default_rng(SEED + k), plan) for k in range(swims)])
+        for causal in (True, False):
+            held.setdefault(name, []).append(_in_sds(steps, truth, causal))
+    held["all"] = [np.concatenate(parts) for parts in zip(*held.values(), strict=True)]
+    for name, kinds in held.items():
+        # A round Gaussian holds p within √(-2 ln(1 - p)) standard deviations.
+        shares = [np.mean(sds < np.sqrt(-2 * np.log(1 - p))) for sds in kinds for p in (0.5, 0.9)]
+        lines.append(f"| {name} | " + " | ".join(f"{100 * share:.0f} %" for share in shares) + " |")
+    return "\n".join(lines)
+
+
+def _in_sds(steps: Steps, truth: Floats, causal: bool) -> Floats:
+    """Errors at the asked seconds in stated standard deviations, `[second]`."""
+    followed = tracking.follow(steps, _tracker()) if causal else tracking.look_back(steps)
+    error = np.stack([(truth * axis).sum(-1) for axis in tangents(followed.u)], axis=-1) / followed.sd_rad
+    return np.asarray(np.linalg.norm(error, axis=-1)[steps.asked])
+
+
+def _errors_table(errors: dict[str, dict[str, Floats]]) -> str:
+    methods = list(next(iter(errors.values())))
+    lines = ["| scenario | " + " | ".join(methods) + " |", "|" + " --- |" * (len(methods) + 1)]
+    for name, row in errors.items():
+        best = sorted(methods, key=lambda method: float(np.median(row[method])))[:2]
+        entries = [_entry(row[method], method in best) for method in methods]
+        lines.append(f"| {name} | " + " | ".join(entries) + " |")
+    return "\n".join(lines)
+
+
+def _entry(errors: Floats, with_interval: bool) -> str:
+    text = f"{np.median(errors):.2f}° ({100 * (errors > LOST_DEG).mean():.0f} %)"
+    return text + ("<br>{:.2f}–{:.2f}°".format(*interval_of_median(errors)) if with_interval else "")
+
+
+# --- which animal is it ----------------------------------------------------------------------------------------------
+
+
+def identity_switches(labels: NDArray[np.intp], source: NDArray[np.intp]) -> int:
+    """How often the label changes along the fixes of each true animal; fixes without a label (-1) are passed over.
+
+    >>> identity_switches(np.array([0, 1, 0, -1, 2]), np.array([0, 1, 0, 0, 0]))
+    1
+    """
+    switches = 0
+    for animal in np.unique(source[source >= 0]):
+        own = labels[(source == animal) & (labels >= 0)]
+        switches += int((np.diff(own) != 0).sum())
+    return switches
+
+
+def crossing_table(swims: int, associations: dict[str, Association] | None = None) -> str:
+    """Two animals whose bearings cross: switches of identity, share of the animals' fixes that are in a track.
+
+    One track for all fixes would never switch: "kept apart" (purity) says how far that is from what was done.
+    """
+    lines = [
+        "### Two whales crossing",
+        "",
+        "| association | identity switches per swim | fixes of the animals kept | kept apart | tracks per swim |",
+        "|" + " --- |" * 5,
+    ]
+    crossings = [draw_crossing(np.random.default_rng(CROSSING_SEED + k)) for k in range(swims)]
+    for name, associate in (associations or ASSOCIATIONS).items():
+        labels = [associate(swim.fixes) for swim in crossings]
+        switches = np.array([identity_switches(k, s.source) for k, s in zip(labels, crossings, strict=True)])
+        own = [k[s.source >= 0] for k, s in zip(labels, crossings, strict=True)]
+        kept = np.mean(np.concatenate(own) >= 0)
+        apart = np.mean([purity(k, s.source[s.source >= 0]) for k, s in zip(own, crossings, strict=True)])
+        # A track is what holds three fixes or more: a false fix alone is none.
+        tracks = np.mean([(np.bincount(k[k >= 0]) >= 3).sum() for k in labels])
+        lines.append(f"| {name} | {switches.mean():.2f} | {100 * kept:.0f} % | {100 * apart:.0f} % | {tracks:.1f} |")
+    return "\n".join(lines)
+
+
+# --- a real beaked whale ----------------------------------------------------------------------------------------------
+
+DELAY_STEP_S = 10e-6
+EDGE_M = 1.0
+DEEP_SOUND_SPEED_M_S = 1490.0
+WHALEDO_SD_RAD = DEEP_SOUND_SPEED_M_S * DELAY_STEP_S / np.sqrt(12) / (np.sqrt(2) * EDGE_M)
+"""Error of a fix from delays rounded to 10 µs: 3.0 mrad, 0.17°.
+
+Rounding to steps of s has variance s²/12. Baselines H of the six pairs of a tetrahedron with edges a give HᵀH = 2a² I, so
+u = c H⁺ τ errs by c s / √12 / (√2 a) along each axis.
+"""
+GAP_S, GAP_EVERY_S = 60.0, 180.0
+
+
+def whaledo(folder: Path, methods: Methods | None = None) -> str:
+    """A beaked whale heard by two arrays: the directions of one array against the position that both found together."""
+    lines = [
+        "## A real beaked whale",
+        "",
+        "Track 389, directions of one array against the position found with both; median / 95 % error.",
+        "",
+    ]
+    methods = methods or WHALEDO_METHODS
+    named = [
+        (f"{name}, {kind}", f)
+        for name, pair in methods.items()
+        for kind, f in zip(("causal", "smoother"), pair, strict=True)
+    ]
+    columns = [name for name, f in named if f is not None]
+    lines += ["| array, fixes | " + " | ".join(columns) + " |", "|" + " --- |" * (len(columns) + 1)]
+    heard = {array: read_whaledo(folder, array) for array in ("EE", "EW")}
+    cases = [(array, name, *case) for array in heard for name, case in whaledo_cases(heard[array][0]).items()]
+    steps = merge([given for _, _, given, _ in cases], [heard[array][0].time_s[asked] for array, _, _, asked in cases])
+    found = [f(steps) for _, f in named if f is not None]
+    for row, (array, name, _, asked) in enumerate(cases):
+        truth, at = heard[array][1][asked], steps.asked[row]
+        entries = [_quantiles(great_circle_rad(u[row, at], truth)) for u in found]
+        lines.append(f"| {array}, {name} | " + " | ".join(entries) + " |")
+    return "\n".join([*lines, "", whaledo_animals(folder)])
+
+
+def _quantiles(error_rad: Floats) -> str:
+    median, most = np.degrees(np.quantile(error_rad, [0.5, 0.95]))
+    return f"{median:.2f} / {most:.2f}°"
+
+
+def read_whaledo(folder: Path, array: str) -> tuple[Fixes, Floats]:
+    """Fixes of one array, and the direction to the stored position `[fix, 3]`."""
+    with (folder / "track389_localizations.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    columns = ["t_days"] + [
+        f"{array}_{kind}_{angle}_deg" for kind in ("doa", "pos") for angle in ("azimuth", "elevation")
+    ]
+    values = np.array([[float(row[column] or "nan") for column in columns] for row in rows])
+    values = values[np.isfinite(values).all(axis=1)]
+    values = values[np.argsort(values[:, 0], kind="stable")]
+    heard, found = (_theirs(values[:, k], values[:, k + 1]) for k in (1, 3))
+    return _plain_fixes(86_400 * (values[:, 0] - values[0, 0]), heard), found
+
+
+def _theirs(azimuth_deg: Floats, elevation_deg: Floats) -> Floats:
+    """Their azimuth runs anticlockwise from east."""
+    return direction(azimuth_from_anticlockwise_east(np.radians(azimuth_deg)), np.radians(elevation_deg))
+
+
+def _plain_fixes(time_s: Floats, u: Floats) -> Fixes:
+    """Fixes of beaked-whale clicks: the stated error of rounding, an SNR and a band that say nothing."""
+    same = np.ones(len(time_s))
+    return Fixes(time_s, u, np.full((len(u), 2), WHALEDO_SD_RAD), 10 * same, 20_000 * same, 60_000 * same)
+
+
+def whaledo_cases(fixes: Fixes) -> dict[str, tuple[Fixes, NDArray[np.intp]]]:
+    """Name → fixes that are given, rows whose times are asked."""
+    rng = np.random.default_rng(WHALEDO_SEED)
+    every = np.arange(len(fixes))
+    wrong = rng.random(len(fixes)) < 0.2
+    anywhere = direction(rng.uniform(0, 2 * np.pi, len(fixes)), np.arcsin(rng.uniform(-1, 1, len(fixes))))
+    withheld = (fixes.time_s - fixes.time_s[0]) % GAP_EVERY_S > GAP_EVERY_S - GAP_S
+    # After the last fix that is given there is no gap to bridge but an end.
+    withheld &= fixes.time_s < fixes.time_s[~withheld][-1]
+    return {
+        "as they are": (fixes, every),
+        "every 10th": (fixes.of(every % 10 == 0), every),
+        "20 % outliers": (replace(fixes, u=np.where(wrong[:, None], anywhere, fixes.u)), every),
+        "60-s gaps": (fixes.of(~withheld), np.flatnonzero(withheld)),
+    }
+
+
+def whaledo_animals(folder: Path, associations: dict[str, Association] | None = None) -> str:
+    """Array EW heard two animals at once: how well associations keep apart what people labelled."""
+    with (folder / "track389_cleaned_EW.csv").open(newline="") as file:
+        rows = sorted(csv.DictReader(file), key=lambda row: float(row["TDet"]))
+    values = np.array([[float(row[c]) for c in ("TDet", "azimuth_deg", "elevation_deg", "Label")] for row in rows])
+    values = values[np.isfinite(values).all(axis=1)]
+    _, source = np.unique(values[:, 3], return_inverse=True)
+    fixes = _plain_fixes(86_400 * (values[:, 0] - values[0, 0]), _theirs(values[:, 1], values[:, 2]))
+    lines = [
+        "| association, array EW | labelled fixes | animals | tracks | identity switches | kept apart |",
+        "|" + " --- |" * 6,
+    ]
+    for name, associate in (associations or ASSOCIATIONS).items():
+        labels = associate(fixes)
+        lines.append(
+            f"| {name} | {len(fixes)} | {source.max() + 1} | {len(np.unique(labels[labels >= 0]))} | "
+            f"{identity_switches(labels, source)} | {100 * purity(labels, source):.0f} % |"
+        )
+    return "\n".join(lines)
+
+
+def purity(labels: NDArray[np.intp], source: NDArray[np.intp]) -> float:
+    """Share of fixes that lie in a track most of whose fixes are of the same animal."""
+    pure = sum(
+        np.bincount(source[(labels == k) & (source >= 0)]).max(initial=0) for k in np.unique(labels[labels >= 0])
+    )
+    return float(pure / len(labels))
+
+
+# --- command line -----------------------------------------------------------------------------------------------------
+
+
+def real_table() -> str:
+    """The beaked whale, where the data folder is there."""
+    folder = data_folder() / "arrays" / "whaledo_tetra_hydrophones"
+    return whaledo(folder) if folder.is_dir() else "## A real beaked whale\n\nNo data folder."

@@ -1,0 +1,111 @@
+"""`python -m bench.tune_tracks`: choose the rivals' settings on training swims, by random, then coordinate search.
+
+The benchmark's swims (seeds from 10^9) are not touched. Prints what is to be written into `bench/rivals.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import fields, replace
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+
+from bench import rivals
+from bench.tracks import rms_deg, steps_and_truth
+from whalefinder.filters import FilterSettings
+from whalefinder.fixes import Steps
+from whalefinder.geometry import Floats
+from whalefinder.sea.swims import draw_training_swim
+
+Settings = TypeVar("Settings", FilterSettings, rivals.ImmSettings, rivals.GridSettings)
+FIXED = {"points", "ceiling_rad"}
+"""Settings that are known, or cost time alone."""
+SHARES = {"outlier", "tail"}
+WORTH = 0.999
+"""A setting is changed only if the loss falls below this share of what it was."""
+
+
+def loss(u: Floats, steps: Steps, truth: Floats) -> float:
+    """Median r.m.s. error plus a tenth of the mean, degrees: the usual swim counts, lost ones are not free."""
+    errors = rms_deg(u, steps, truth)
+    return float(np.median(errors) + 0.1 * errors.mean())
+
+
+def candidates(settings: Settings, name: str, factor: float) -> list[Settings]:
+    """The settings with one of them lower and higher."""
+    value = getattr(settings, name)
+    if isinstance(value, int):
+        return [replace(settings, **{name: value + step}) for step in (-1, 1) if value + step >= 1]
+    if name in SHARES:  # by odds, so that they stay within 0 and 1
+        odds = value / (1 - value)
+        return [replace(settings, **{name: o / (1 + o)}) for o in (odds / factor, odds * factor)]
+    return [replace(settings, **{name: value / factor}), replace(settings, **{name: value * factor})]
+
+
+def scattered(settings: Settings, rng: np.random.Generator) -> Settings:
+    """All settings changed at once, by factors of about 2."""
+    for field in fields(settings):
+        if field.name not in FIXED:
+            settings = candidates(settings, field.name, float(np.exp(abs(rng.normal(0, 0.7)))))[
+                -1 if rng.random() < 0.5 else 0
+            ]
+    return settings
+
+
+def search(
+    score: Callable[[Settings], float], settings: Settings, draws: int, factors: tuple[float, ...] = (2.0, 1.4, 1.2)
+) -> tuple[Settings, float]:
+    """The best of some draws, then one setting at a time as long as that helps, by ever smaller factors. → settings, score."""
+    rng = np.random.default_rng(0)
+    tried = [settings] + [scattered(settings, rng) for _ in range(draws)]
+    scores = [score(each) for each in tried]
+    best, lowest = tried[int(np.argmin(scores))], min(scores)
+    for factor in factors:
+        for name in (field.name for field in fields(settings) if field.name not in FIXED):
+            for side in (0, -1):
+                candidate = candidates(best, name, factor)[side]
+                # What helps once is tried again.
+                while (found := score(candidate)) < WORTH * lowest:
+                    best, lowest = candidate, found
+                    candidate = candidates(best, name, factor)[side]
+        sys.stderr.write(f"  factor {factor:g}: {lowest:.3f}°  {best}\n")
+    return best, lowest
+
+
+def main() -> None:
+    """Tune each rival as a filter and as a smoother."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--swims", type=int, default=300)
+    parser.add_argument("--draws", type=int, default=30, help="random settings to begin with")
+    parser.add_argument("--only", default="", help="rivals whose constant holds this, as KALMAN or CAUSAL")
+    options = parser.parse_args()
+    swims = [draw_training_swim(np.random.default_rng(seed)) for seed in range(1, options.swims + 1)]
+    steps, truth = steps_and_truth(swims)
+    for name, follow in FOLLOW.items():
+        if options.only in name:
+            best, lowest = search(partial(_score, follow, steps, truth), getattr(rivals, name), options.draws)
+            sys.stdout.write(f"{name} = {best}  # {lowest:.3f}°\n")
+            sys.stdout.flush()
+
+
+FOLLOW: dict[str, Callable[..., Floats]] = {
+    "KALMAN_CAUSAL": rivals.kalman_causal,
+    "KALMAN_SMOOTHER": rivals.kalman_smoother,
+    "IMM_CAUSAL": rivals.imm,
+    "IMM_SMOOTHER": partial(rivals.imm, smoother=True),
+    "GRID_CAUSAL": rivals.grid_bayes,
+    "GRID_SMOOTHER": partial(rivals.grid_bayes, smoother=True),
+}
+"""Constant of `bench/rivals.py` → what it is the settings of."""
+
+
+def _score(follow: Callable[..., Floats], steps: Steps, truth: Floats, settings: object) -> float:
+    return loss(follow(steps, settings), steps, truth)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""A constant-velocity Kalman filter on the unit vector, with a gate, and its smoother; many sequences at once.
+
+The state is the direction u and its rate v, both vectors in three dimensions, so that neither north nor the vertical
+is a seam: u' = u + v dt, driven by white acceleration. After each step u is put back on the sphere and v into its
+tangent plane. It is the tracker's running reference, its rival, and what associates calls with animals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whalefinder.fixes import Steps, measurement_covariance
+from whalefinder.geometry import Floats
+
+EYE = np.eye(3)
+
+
+@dataclass(frozen=True)
+class FilterSettings:
+    """Settings of one filter, tuned on simulated swims (`bench/tracks.py`).
+
+    Args:
+        acceleration: white acceleration of the direction, rad / s^1.5.
+        rate_sd: of the first rate, rad/s.
+        gate: squared Mahalanobis distance beyond which a fix is not believed.
+        resets: so many unbelieved fixes in a row start the filter anew at the last of them.
+        sd_scale: stated errors times this.
+    """
+
+    acceleration: float = 6e-4
+    rate_sd: float = 0.01
+    gate: float = 16.0
+    resets: int = 4
+    sd_scale: float = 1.2
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """Directions and rates along sequences.
+
+    Shape:
+        `mean` `[batch, step, 6]`, `covariance` `[batch, step, 6, 6]` after each step; the same `predicted_…` before
+        it; `accepted` `[batch, step]`: a fix was believed; `surprise` `[batch, step]`: its squared
+        Mahalanobis distance (0 without one); `started`: there was a fix by then; `restarted`: begun anew at
+        a fix, the first included.
+    """
+
+    mean: Floats
+    covariance: Floats
+    predicted_mean: Floats
+    predicted_covariance: Floats
+    accepted: NDArray[np.bool_]
+    surprise: Floats
+    started: NDArray[np.bool_]
+    restarted: NDArray[np.bool_]
+
+    @property
+    def u(self) -> Floats:
+        """Unit vectors `[batch, step, 3]`."""
+        return self.mean[..., :3]
+
+
+def predict(mean: Floats, covariance: Floats, dt_s: Floats, acceleration: float | Floats) -> tuple[Floats, Floats]:
+    """State `[..., 6]` and covariance `[..., 6, 6]` after `dt_s` `[...]`; `acceleration` a number or `[...]`."""
+    dt = np.asarray(dt_s)[..., None, None]
+    moved = mean.copy()
+    moved[..., :3] += mean[..., 3:] * dt[..., 0]
+    p, c, v = covariance[..., :3, :3], covariance[..., :3, 3:], covariance[..., 3:, 3:]
+    # White acceleration over dt: position dt³/3, rate dt, together dt²/2.
+    q = np.asarray(acceleration)[..., None, None] ** 2 * EYE
+    grown = np.empty_like(covariance)
+    grown[..., :3, :3] = p + dt * (c + np.swapaxes(c, -1, -2)) + dt**2 * v + q * dt**3 / 3
+    grown[..., :3, 3:] = c + dt * v + q * dt**2 / 2
+    grown[..., 3:, :3] = np.swapaxes(grown[..., :3, 3:], -1, -2)
+    grown[..., 3:, 3:] = v + q * dt
+    return on_sphere(moved), grown
+
+
+def on_sphere(mean: Floats) -> Floats:
+    """Direction to length 1, rate into the tangent plane at u. `[..., 6]`."""
+    u = mean[..., :3] / np.maximum(np.linalg.norm(mean[..., :3], axis=-1, keepdims=True), 1e-9)
+    v = mean[..., 3:] - (mean[..., 3:] * u).sum(-1, keepdims=True) * u
+    return np.concatenate([u, v], axis=-1)
+
+
+def innovate(mean: Floats, covariance: Floats, u: Floats, noise: Floats) -> tuple[Floats, Floats, Floats]:
+    """What a fix says against the prediction.
+
+    Shape:
+        `[..., 6]`, `[..., 6, 6]`, `[..., 3]`, `[..., 3, 3]` → innovation `[..., 3]` tangential at the prediction, inverse of its
+        covariance `[..., 3, 3]`, squared Mahalanobis distance `[...]`.
+    """
+    expected = mean[..., :3]
+    innovation = u - expected
+    # Far away a chord says less than the angle: stretch it to the length of the arc.
+    innovation = innovation - (innovation * expected).sum(-1, keepdims=True) * expected
+    sine = np.linalg.norm(innovation, axis=-1, keepdims=True)
+    angle = np.arctan2(sine, (u * expected).sum(-1, keepdims=True))
+    innovation = innovation * angle / np.maximum(sine, 1e-12)
+    inverse = np.asarray(np.linalg.inv(covariance[..., :3, :3] + noise), float)
+    distance: Floats = np.einsum("...i,...ij,...j->...", innovation, inverse, innovation)
+    return innovation, inverse, distance
+
+
+def update(mean: Floats, covariance: Floats, innovation: Floats, inverse: Floats) -> tuple[Floats, Floats]:
+    """Kalman update with an innovation and the inverse of its covariance, as `innovate` returns them."""
+    gain = covariance[..., :, :3] @ inverse
+    moved = mean + (gain @ innovation[..., None])[..., 0]
+    narrowed = covariance - gain @ covariance[..., :3, :]
+    return on_sphere(moved), (narrowed + np.swapaxes(narrowed, -1, -2)) / 2  # rounding would tilt it over many fixes
+
+
+def begin(u: Floats, noise: Floats, rate_sd: float) -> tuple[Floats, Floats]:
+    """State and covariance of a filter that has seen one fix. `[..., 3]`, `[..., 3, 3]` → `[..., 6]`, `[..., 6, 6]`."""
+    mean = np.concatenate([u, np.zeros_like(u)], axis=-1)
+    covariance = np.zeros((*u.shape[:-1], 6, 6))
+    covariance[..., :3, :3], covariance[..., 3:, 3:] = noise, rate_sd**2 * EYE
+    return mean, covariance
+
+
+def kalman(steps: Steps, settings: FilterSettings) -> Filtered:
+    """Run the gated filter along all sequences, causally."""
+    batch, length = steps.dt_s.shape
+    noise = measurement_covariance(steps.u, settings.sd_scale * steps.sd_rad)
+    mean, covariance = begin(
+        np.tile([0.0, 1.0, 0.0], (batch, 1)), np.broadcast_to(EYE, (batch, 3, 3)), settings.rate_sd
+    )
+    running = np.zeros(batch, bool)
+    missed = np.zeros(batch, int)
+    out = Filtered(
+        mean=np.zeros((batch, length, 6)),
+        covariance=np.zeros((batch, length, 6, 6)),
+        predicted_mean=np.zeros((batch, length, 6)),
+        predicted_covariance=np.zeros((batch, length, 6, 6)),
+        accepted=np.zeros((batch, length), bool),
+        surprise=np.zeros((batch, length)),
+        started=np.zeros((batch, length), bool),
+        restarted=np.zeros((batch, length), bool),
+    )
+    for t in range(length):
+        mean, covariance = predict(mean, covariance, steps.dt_s[:, t] * running, settings.acceleration)
+        out.predicted_mean[:, t], out.predicted_covariance[:, t] = mean, covariance
+        present = steps.present[:, t]
+        innovation, inverse, distance = innovate(mean, covariance, steps.u[:, t], noise[:, t])
+        believed = present & running & (distance < settings.gate)
+        moved, narrowed = update(mean, covariance, innovation, inverse)
+        missed = np.where(believed, 0, missed + (present & running))
+        anew = present & (~running | (missed >= settings.resets))
+        first, wide = begin(steps.u[:, t], noise[:, t], settings.rate_sd)
+        mean = _choose(anew, first, _choose(believed, moved, mean))
+        covariance = _choose(anew, wide, _choose(believed, narrowed, covariance))
+        missed = np.where(anew, 0, missed)
+        running |= present
+        out.mean[:, t], out.covariance[:, t] = mean, covariance
+        out.accepted[:, t], out.started[:, t], out.restarted[:, t] = believed | anew, running, anew
+        out.surprise[:, t] = distance * (present & running)
+    return out
+
+
+def _choose(which: NDArray[np.bool_], a: Floats, b: Floats) -> Floats:
+    return np.where(which.reshape(-1, *[1] * (a.ndim - 1)), a, b)
+
+
+def smooth(steps: Steps, filtered: Filtered) -> tuple[Floats, Floats]:
+    """Rauch-Tung-Striebel: every estimate with what came later. → mean `[batch, step, 6]`, covariance `[batch, step, 6, 6]`.
+
+    m_t + C (m^s_{t+1} - m^-_{t+1}), C = P_t Fᵀ (P^-_{t+1})⁻¹. Where the filter started anew it smooths no further back.
+    """
+    mean, covariance = filtered.mean.copy(), filtered.covariance.copy()
+    regular = 1e-12 * np.eye(6)
+    for t in range(mean.shape[1] - 2, -1, -1):
+        transition = np.zeros((len(mean), 6, 6)) + np.eye(6)
+        transition[:, :3, 3:] = steps.dt_s[:, t + 1, None, None] * EYE
+        before = filtered.predicted_covariance[:, t + 1] + regular
+        gain = filtered.covariance[:, t] @ np.swapaxes(transition, -1, -2) @ np.linalg.inv(before)
+        step = mean[:, t + 1] - filtered.predicted_mean[:, t + 1]
+        moved = on_sphere(filtered.mean[:, t] + (gain @ step[..., None])[..., 0])
+        narrowed = filtered.covariance[:, t] + gain @ (covariance[:, t + 1] - before) @ np.swapaxes(gain, -1, -2)
+        smoothable = filtered.started[:, t] & steps.valid[:, t + 1] & ~filtered.restarted[:, t + 1]
+        mean[:, t] = _choose(smoothable, moved, filtered.mean[:, t])
+        covariance[:, t] = _choose(smoothable, narrowed, filtered.covariance[:, t])
+    return mean, covariance

@@ -1,0 +1,119 @@
+"""Bearings straight from a network (`networks.regressor`), for the one array that it was trained on.
+
+Steering puts the geometry into a formula, so it takes any array; here it is in the weights. The same array under another
+heading is a change of frame and is allowed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from whalefinder.errors import ArrayError, ModelError
+from whalefinder.geometry import Floats, HydrophoneArray, angles, direction
+from whalefinder.networks import read_card, shipped_weights
+from whalefinder.networks.regressor import CallBins, Regressor
+from whalefinder.steering import Fix
+
+SHIPPED = "regressor"
+SAME_PLACE_M = 0.01  # positions of the trained array and of the user's may differ by this
+SAME_ELEVATION_DEG = 0.5
+REMEDY = "use --method steering, which takes any array, or `whalefinder train regressor --array ARRAY.toml`"
+
+
+@dataclass(frozen=True)
+class Regression:
+    """A regressor turned to one array.
+
+    Args:
+        network: ready for inference.
+        array: that it answers for.
+        heading_rad: of this array against the trained one, clockwise.
+        sd_rad: one standard deviation (level, up) of all its answers, from validation.
+    """
+
+    network: Regressor
+    array: HydrophoneArray
+    heading_rad: float
+    sd_rad: Floats
+
+    @torch.inference_mode()
+    def find_direction(self, spectra: Tensor, share: Tensor) -> Fix | None:
+        """The direction of one event, or None where its mask holds nothing.
+
+        Args:
+            spectra: complex `[channel, frequency, frame]`.
+            share: of the call, `[frequency, frame]`.
+        """
+        bins = CallBins.of(spectra, share)
+        if len(bins.share) == 0:
+            return None
+        azimuth, elevation = self.network(self.network.features(bins, 1, self.array.sound_speed_m_s))
+        # Labels to radians; the node of the azimuth is any number, its whole turns say nothing.
+        level = 2 * math.pi * float(azimuth) + self.heading_rad
+        up = float(np.clip(math.pi * (float(elevation) - 0.5), -math.pi / 2, self.array.max_elevation_rad()))
+        return Fix(direction(level, up), np.diag(self.sd_rad**2), math.nan, math.inf)
+
+
+def load_regressor(array: HydrophoneArray, path: Path | str | None = None) -> Regression:
+    """The regressor in `path`, or the shipped one, for `array`.
+
+    Raises:
+        ArrayError: it was trained for another array.
+        ModelError: no readable weights.
+    """
+    file = Path(path) if path else shipped_weights(SHIPPED)
+    card = read_card(file)
+    try:
+        trained = HydrophoneArray(card["array"]["name"], card["array"]["positions_m"], card["array"]["sound_speed_m_s"])
+        sd_rad = np.radians(card["sd_deg"])
+        network = Regressor(**card["config"])
+        heading_rad = _heading_of(array, trained, card["array"])
+        network.load_state_dict(load_file(file))
+    except (KeyError, TypeError, RuntimeError, SafetensorError, OSError) as reason:
+        raise ModelError(f"{file}: weights do not fit their card ({reason}); train again or reinstall") from reason
+    return Regression(network.eval(), array, heading_rad, sd_rad)
+
+
+def _heading_of(array: HydrophoneArray, trained: HydrophoneArray, card: dict[str, Any]) -> float:
+    """Heading of `array` against the trained one in radians, or an ArrayError where it is another array."""
+    if array.num_channels != trained.num_channels:
+        raise ArrayError(
+            f"array {array.name!r}: {array.num_channels} hydrophones, the regressor was trained for the "
+            f"{trained.num_channels} of {trained.name!r}; {REMEDY}"
+        )
+    heading_rad, distance_m = turned_by(array.positions_m, trained.positions_m)
+    if distance_m > SAME_PLACE_M:
+        raise ArrayError(
+            f"array {array.name!r}: a hydrophone lies {distance_m:.2g} m from where the regressor's array {trained.name!r} "
+            f"has it, more than {SAME_PLACE_M:g} m; {REMEDY}"
+        )
+    highest_deg, trained_deg = math.degrees(array.max_elevation_rad()), card["max_elevation_deg"]
+    if highest_deg > trained_deg + SAME_ELEVATION_DEG:
+        raise ArrayError(
+            f"array {array.name!r}: sound may come from elevations up to {highest_deg:.0f}°, the regressor was trained up "
+            f"to {trained_deg:.0f}°; state depth_m and min_range_m in the array file, or {REMEDY}"
+        )
+    return heading_rad
+
+
+def turned_by(positions_m: Floats, trained_m: Floats) -> tuple[float, float]:
+    """Heading (clockwise, radians) that brings one array best onto another, and the distance in metres that is left.
+
+    Both `[channel, 3]` in the same order; the origin of neither matters to a plane wave.
+    """
+    here, there = positions_m - positions_m.mean(axis=0), trained_m - trained_m.mean(axis=0)
+    # As complex numbers x + jy, a clockwise turn by h is a factor exp(-jh).
+    turn = np.sum((here[:, 0] + 1j * here[:, 1]) * np.conj(there[:, 0] + 1j * there[:, 1]))
+    heading_rad = -float(np.angle(turn))
+    azimuth, elevation = angles(there)
+    turned = direction(azimuth + heading_rad, elevation) * np.linalg.norm(there, axis=1, keepdims=True)
+    return heading_rad, float(np.linalg.norm(turned - here, axis=1).max())

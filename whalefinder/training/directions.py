@@ -1,0 +1,179 @@
+"""Endless calls from known directions on one array, for the regressor.
+
+Only the bins that the mask of a call lets through are made, about a tenth of all: every bin gets the powers of call, boats and
+ambient noise, from these its call share, and only a bin of enough share gets a phase at every hydrophone. Call shares are
+the true ones made wrong (`_mistaken`), since masks of the segmenter would take thirty times as long.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whalefinder import geometry, spectrogram
+from whalefinder.geometry import Floats, HydrophoneArray
+from whalefinder.losses import azimuth_label, elevation_label
+from whalefinder.networks.regressor import GATE, MAX_CELLS, CallBins
+from whalefinder.sea.signals import BAND_HZ
+from whalefinder.spectrogram import CELL_FRAMES
+from whalefinder.training import mixtures
+
+FRAMES = MAX_CELLS * CELL_FRAMES  # 1 s
+MAX_BOATS = 3
+SNR_DB, SIR_DB = (-10.0, 15.0), (-22.0, 5.0)
+BOATS_DB = (0.0, 30.0)  # all of them over the ambient noise
+USUAL_DEG, STEEPEST_DEG = (-35.0, 8.0), -60.0
+MISTAKE_BIAS, MISTAKE_SD = (-2.5, 0.5), (0.0, 1.5)  # logits; masks of the segmenter see too little rather than too much
+
+
+@dataclass(frozen=True)
+class Powers:
+    """Sources to draw from: power `[frequency, frame]` each."""
+
+    calls: list[Tensor]
+    boats: list[Tensor]
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """A batch: bins of every event, `cell` counted through the batch, and labels `(batch, 1)` in [0, 1]."""
+
+    bins: CallBins
+    azimuth: Tensor
+    elevation: Tensor
+
+
+def powers_of(pool: mixtures.Pool) -> Powers:
+    """The sources of the segmenter's mixtures, without their phases."""
+    return Powers([spectrogram.power(x) for x in pool.calls], [spectrogram.power(x) for x in pool.boats])
+
+
+def draw(sources: Powers, array: HydrophoneArray, seed: tuple[int, ...], batch: int) -> Lessons:
+    """One batch; the same seed draws the same batch.
+
+    One call each from any azimuth, of SIR -22...5 dB over 1-3 boats, or without boats of SNR -10...15 dB.
+    """
+    rng = np.random.default_rng(seed)
+    azimuth_deg, elevation_deg = rng.uniform(0.0, 360.0, batch), _elevations(rng, array, batch)
+    call = torch.zeros(batch, spectrogram.NUM_BINS, FRAMES)
+    boats = torch.zeros(MAX_BOATS, batch, spectrogram.NUM_BINS, FRAMES)
+    ambient = torch.stack([_slope(rng) for _ in range(batch)])[..., None]
+    for b in range(batch):
+        boat_power = _draw_boats(rng, sources, boats[:, b])
+        snr, sir = (10 ** (rng.uniform(*span) / 10) for span in (SNR_DB, SIR_DB))
+        level = max(sir * boat_power, 10 ** (SNR_DB[0] / 10)) if boat_power else snr
+        call[b] = level * _draw_call(rng, sources)
+    # The mean of |noise|² over independent hydrophones.
+    scatter = rng.standard_gamma(array.num_channels, call.shape, dtype=np.float32) / array.num_channels
+    noise = ambient * torch.from_numpy(scatter)
+    share = _mistaken(rng, call / (call + boats.sum(0) + noise + spectrogram.FLOOR))
+    chosen = (share >= GATE).nonzero(as_tuple=True)
+    example, frequency, frame = chosen
+    positions = torch.from_numpy(array.positions_m).float()
+    wavenumber = 2 * math.pi / array.sound_speed_m_s * spectrogram.frequencies_hz()[frequency, None]
+    u = torch.from_numpy(geometry.direction(np.radians(azimuth_deg), np.radians(elevation_deg))).float()
+    x = _random_phase(rng, call[chosen].sqrt()) * _turn(wavenumber * (u @ positions.T)[example])
+    for boat in boats:
+        courses = torch.from_numpy(np.stack([_course(rng) for _ in range(batch)])).float() @ positions.T
+        here = boat[chosen] > 0
+        turn = _turn((wavenumber * courses[example, frame // CELL_FRAMES])[here])
+        x[here] += _random_phase(rng, boat[chosen][here].sqrt()) * turn
+    x += _independent(rng, x.shape) * noise[chosen].sqrt()[:, None]
+    bins = CallBins(x, share[chosen], frequency, example * MAX_CELLS + frame // CELL_FRAMES)
+    labels = (azimuth_label(azimuth_deg), elevation_label(elevation_deg))
+    return Lessons(bins, *(torch.from_numpy(label).float()[:, None] for label in labels))
+
+
+def _elevations(rng: np.random.Generator, array: HydrophoneArray, batch: int) -> Floats:
+    """Half of them evenly over elevation where most animals are, half evenly over the sphere; degrees `[batch]`."""
+    top = math.degrees(array.max_elevation_rad())
+    low, high = (math.sin(math.radians(limit)) for limit in (STEEPEST_DEG, top))
+    usual = rng.uniform(USUAL_DEG[0], min(USUAL_DEG[1], top), batch)
+    return np.where(rng.random(batch) < 0.5, usual, np.degrees(np.arcsin(rng.uniform(low, high, batch))))
+
+
+def _slope(rng: np.random.Generator) -> Tensor:
+    """Ambient noise of about -17 dB per decade, band power 1, `[frequency]`."""
+    slope = 10 ** (rng.normal(-17, 6) * torch.log10(spectrogram.frequencies_hz() / 2500.0) / 10)
+    return slope / slope[_in_band()].mean()
+
+
+def _draw_call(rng: np.random.Generator, sources: Powers) -> Tensor:
+    """A second of a call, power `[frequency, frame]`, band power 1 while it sounds."""
+    while True:
+        power = _cut(rng, sources.calls[int(rng.integers(len(sources.calls)))]) * _tilt(rng, 2.0)
+        sounding = power.sum(0) > 0
+        if sounding.any() and (level := float(power[_in_band()][:, sounding].mean())) > 0:
+            return power / level
+
+
+def _draw_boats(rng: np.random.Generator, sources: Powers, boats: Tensor) -> float:
+    """Fill `boats` `[boat, frequency, frame]` with 0-3 of them; → their power together."""
+    count = int(rng.choice(MAX_BOATS + 1, p=[0.3, 0.25, 0.2, 0.25]))
+    if count == 0:
+        return 0.0
+    total = 10 ** (rng.uniform(*BOATS_DB) / 10)
+    for boat, part in zip(boats, rng.dirichlet(np.full(count, 1.5)), strict=False):
+        power = _cut(rng, sources.boats[int(rng.integers(len(sources.boats)))]) * _tilt(rng, 3.0)
+        boat[:] = power * (total * part / power[_in_band()].mean())
+    return total
+
+
+def _cut(rng: np.random.Generator, power: Tensor) -> Tensor:
+    """A second of it, or all of it somewhere in a second of silence."""
+    length = power.shape[-1]
+    if length >= FRAMES:
+        begin = int(rng.integers(0, length - FRAMES + 1))
+        return power[:, begin : begin + FRAMES]
+    begin = int(rng.integers(0, FRAMES - length + 1))
+    return torch.nn.functional.pad(power, (begin, FRAMES - length - begin))
+
+
+def _tilt(rng: np.random.Generator, most_db: float) -> Tensor:
+    """A random slope of the path, dB per octave, as power `[frequency, 1]`."""
+    return 10 ** (rng.uniform(-most_db, most_db) * torch.log2(spectrogram.frequencies_hz() / 2500.0) / 10)[:, None]
+
+
+def _in_band() -> slice:
+    first, last = (round(hz / spectrogram.BIN_HZ) - spectrogram.FIRST_BIN for hz in BAND_HZ)
+    return slice(first, last)
+
+
+def _course(rng: np.random.Generator) -> Floats:
+    """Directions `[cell, 3]` of a boat: near the surface, every other one moving by up to 30°/s."""
+    seconds = np.arange(MAX_CELLS) * CELL_FRAMES * spectrogram.FRAME_S
+    rate_deg = rng.uniform(-30, 30) if rng.random() < 0.5 else 0.0
+    azimuth = np.radians(rng.uniform(0, 360) + rate_deg * seconds)
+    return geometry.direction(azimuth, np.full_like(azimuth, np.radians(rng.uniform(-15, 8))))
+
+
+def _mistaken(rng: np.random.Generator, share: Tensor) -> Tensor:
+    """True shares as a network might see them: too small, wrong in patches of 4 x 4 bins, half of them blurred."""
+    batch, bins, frames = share.shape
+    patches = torch.from_numpy(rng.standard_normal((batch, 1, bins // 4, frames // 4), dtype=np.float32))
+    error = torch.nn.functional.interpolate(patches, (bins, frames), mode="bilinear")[:, 0]
+    bias, sd = (torch.from_numpy(rng.uniform(*span, (batch, 1, 1))).float() for span in (MISTAKE_BIAS, MISTAKE_SD))
+    wrong = (torch.logit(share, eps=1e-4) + bias + sd * error).sigmoid()
+    blurred = torch.from_numpy(rng.random(batch) < 0.5)
+    wrong[blurred] = torch.nn.functional.avg_pool2d(wrong[blurred][:, None], 3, 1, 1)[:, 0]
+    return wrong
+
+
+def _turn(angle: Tensor) -> Tensor:
+    """exp(j angle): a plane wave from u reaches r early, by r · u / c."""
+    return torch.polar(torch.ones_like(angle), angle)
+
+
+def _random_phase(rng: np.random.Generator, amplitude: Tensor) -> Tensor:
+    angle = torch.from_numpy(rng.random(len(amplitude), dtype=np.float32)) * (2 * math.pi)
+    return torch.polar(amplitude, angle)[:, None]
+
+
+def _independent(rng: np.random.Generator, shape: torch.Size) -> Tensor:
+    """Noise of its own at every hydrophone, mean power 1 over those of a bin, complex `[bin, channel]`."""
+    noise = torch.view_as_complex(torch.from_numpy(rng.standard_normal((*shape, 2), dtype=np.float32)))
+    return noise / spectrogram.power(noise).mean(1, keepdim=True).sqrt()

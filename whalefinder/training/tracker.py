@@ -1,0 +1,246 @@
+"""Recipe of the tracker: simulated swims, the paper's two losses, and a likelihood that teaches it how sure it is.
+
+    whalefinder train tracker --out runs/tracker
+
+The Kalman references of all swims are computed once; the network then learns what they miss.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whalefinder.fixes import merge
+from whalefinder.geometry import angles, tangents
+from whalefinder.losses import AzimuthLoss, ElevationLoss, azimuth_weight, elevation_label
+from whalefinder.networks import save_network
+from whalefinder.networks.tracker import Tracker
+from whalefinder.sea.swims import ARRAY_DEPTH_M, SECONDS, draw_training_swim
+from whalefinder.tables import writing
+from whalefinder.tracking import FEATURES, LEVEL_FEATURES, answer, reference
+from whalefinder.training.checkpoint import append_curve, restore_checkpoint, save_checkpoint
+
+CHUNK = 250  # swims whose references are computed at once
+FREEDOM = 4.0
+ANGLE_WEIGHT = 3.0  # of the two angle losses (rad²/2) against the likelihood (nats)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run depends on; written into the card of its weights."""
+
+    smoother: bool = False
+    cell: str = "lstm"
+    hidden: int = 64
+    swims: int = 8000
+    held_out: int = 500
+    steps: int = 1400
+    batch: int = 64
+    peak_rate: float = 4e-3
+    weight_decay: float = 1e-2
+    seed: int = 1
+    validate_every: int = 100
+    patience: int = 6
+    threads: int = 1
+    workers: int = 2
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Swims as the network sees them; fields as in `tracking.Reference`, `truth` `[swim, step, 3]`, `counts` where it is judged."""
+
+    features: Tensor
+    lengths: Tensor
+    u: Tensor
+    sd_rad: Tensor
+    truth: Tensor
+    counts: Tensor
+
+    def of(self, chosen: Tensor | slice) -> Pool:
+        """Some of the swims."""
+        return Pool(*(part[chosen] for part in vars(self).values()))
+
+
+def build_pool(seed: int, swims: int, *, causal: bool, workers: int = 1) -> Pool:
+    """Draw swims and run their references. Seeds of training are small, those of the benchmark start at 10^9.
+
+    The same whatever the number of processes.
+    """
+    chunks = [(seed, begin, min(CHUNK, swims - begin), causal) for begin in range(0, swims, CHUNK)]
+    if workers > 1:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
+            pieces = list(executor.map(_chunk, chunks))
+    else:
+        pieces = [_chunk(chunk) for chunk in chunks]
+    length = max(piece.features.shape[1] for piece in pieces)
+    padded = [[_padded(part, length) for part in vars(piece).values()] for piece in pieces]
+    return Pool(*(torch.cat(parts) for parts in zip(*padded, strict=True)))
+
+
+def _chunk(what: tuple[int, int, int, bool]) -> Pool:
+    seed, begin, count, causal = what
+    rng = np.random.default_rng([seed, begin])
+    swims = [draw_training_swim(rng) for _ in range(count)]
+    steps = merge([swim.fixes for swim in swims], [swim.grid_s for swim in swims])
+    seen = reference(steps, causal=causal)
+    truth = seen.u.copy()
+    for row, swim in enumerate(swims):
+        truth[row, steps.asked[row]] = swim.truth[0]
+    u, sd_rad, true_u = (torch.from_numpy(part).float() for part in (seen.u, seen.sd_rad, truth))
+    lengths, counts = (torch.from_numpy(part) for part in (steps.valid.sum(axis=1), steps.asked & seen.began))
+    return Pool(seen.features, lengths, u, sd_rad, true_u, counts)
+
+
+def mirrored(pool: Pool) -> Pool:
+    """East and west exchanged: another swim that is as good as drawn."""
+    flip = torch.tensor([-1.0, 1.0, 1.0])
+    features = pool.features.clone()
+    features[..., LEVEL_FEATURES] *= -1
+    return replace(pool, features=features, u=pool.u * flip, truth=pool.truth * flip)
+
+
+def _padded(part: Tensor, length: int) -> Tensor:
+    if part.ndim == 1:
+        return part
+    filler = part[:, -1:].expand(-1, length - part.shape[1], *part.shape[2:])
+    return torch.cat([part, filler if part.dtype != torch.bool else torch.zeros_like(filler)], dim=1)
+
+
+def loss_of(tracker: Tracker, pool: Pool) -> Tensor:
+    """Both angle losses on labels in [0, 1], and the Student likelihood of the error in the stated sd."""
+    u, sd = answer(tracker, pool.features, pool.lengths, pool.u, pool.sd_rad)
+    found, sd, truth = u[pool.counts], sd[pool.counts], pool.truth[pool.counts]
+    azimuth, elevation = (torch.from_numpy(angle).float()[:, None] for angle in angles(truth.numpy()))
+    label = elevation_label(torch.rad2deg(elevation)).clamp(0, 1)
+    predicted = torch.atan2(found[:, :1], found[:, 1:2]) / (2 * math.pi)
+    rising = torch.asin(found[:, 2:].clamp(-0.999999, 0.999999)) / math.pi + 0.5
+    highest = math.asin(min(1.0, ARRAY_DEPTH_M / 20.0)) / math.pi + 0.5
+    angle_loss = AzimuthLoss()(predicted, (azimuth / (2 * math.pi)) % 1.0, azimuth_weight(label))
+    # Labels of elevation are in half turns; π²/2 brings their squares to the azimuth loss's rad²/2.
+    angle_loss = angle_loss + math.pi**2 / 2 * ElevationLoss(highest)(rising, label)
+    error = _error(found, truth) / sd
+    likelihood = sd.log() + (FREEDOM + 1) / 2 * torch.log1p(error.square() / FREEDOM)
+    return ANGLE_WEIGHT * angle_loss + likelihood.sum(-1).mean()
+
+
+def _error(found: Tensor, truth: Tensor) -> Tensor:
+    """Where the truth lies from what was found, (level, up) `[row, 2]` rad."""
+    level, up = (torch.from_numpy(axis).to(found) for axis in tangents(found.detach().numpy()))
+    return torch.stack([(truth * level).sum(-1), (truth * up).sum(-1)], dim=-1)
+
+
+def train(
+    out: Path,
+    settings: Settings,
+    *,
+    resume: bool = False,
+    report: Callable[[int, float, dict[str, float] | None], None] = lambda step, loss, scores: None,
+) -> Path:
+    """Train a tracker into the folder `out`. Returns the path of the best weights; arguments as in `training.segmenter.train`."""
+    torch.set_num_threads(settings.threads)
+    torch.manual_seed(settings.seed)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    tracker = Tracker(FEATURES, settings.hidden, smoother=settings.smoother, cell=settings.cell)
+    optimiser = torch.optim.AdamW(tracker.parameters(), lr=settings.peak_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.peak_rate, settings.steps, pct_start=0.15)
+    state: dict[str, float] = {"step": 0, "best": math.inf, "stale": 0}
+    if resume:
+        state = restore_checkpoint(out / "last.pt", settings, tracker, optimiser, schedule)
+    else:
+        (out / "curve.csv").unlink(missing_ok=True)
+    causal = not settings.smoother
+    pool = build_pool(settings.seed, settings.swims, causal=causal, workers=settings.workers)
+    judge = build_pool(settings.seed + 1_000_000, settings.held_out, causal=causal, workers=settings.workers)
+    began = time.monotonic()
+    try:
+        while state["step"] < settings.steps and state["stale"] < settings.patience:
+            step = int(state["step"])
+            rng = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
+            batch = pool.of(torch.randint(len(pool.features), (settings.batch,), generator=rng))
+            loss = train_step(tracker, optimiser, mirrored(batch) if step % 2 else batch)
+            schedule.step()
+            state["step"] = step + 1
+            scores = None
+            if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
+                scores = validate(tracker, judge)
+                _keep_best(tracker, judge, scores, state, out, settings, time.monotonic() - began)
+                append_curve(out / "curve.csv", step + 1, loss, scores)
+                save_checkpoint(out / "last.pt", settings, tracker, optimiser, schedule, state)
+            report(step + 1, loss, scores)
+    except KeyboardInterrupt:
+        save_checkpoint(out / "last.pt", settings, tracker, optimiser, schedule, state)
+        raise
+    return out / "tracker.safetensors"
+
+
+def train_step(tracker: Tracker, optimiser: torch.optim.Optimizer, batch: Pool) -> float:
+    """Forward, loss, zero the gradients, backward, step (specification §4)."""
+    loss = loss_of(tracker, batch)
+    optimiser.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(tracker.parameters(), 1.0)
+    optimiser.step()
+    return float(loss.detach())
+
+
+@torch.inference_mode()
+def validate(tracker: Tracker, pool: Pool) -> dict[str, float]:
+    """Loss, and medians over swims of the r.m.s. error of tracker and reference, degrees."""
+    loss = float(loss_of(tracker, pool))
+    u, _ = answer(tracker, pool.features, pool.lengths, pool.u, pool.sd_rad)
+    return {"loss": loss, "error_deg": _median_rms(u, pool), "reference_deg": _median_rms(pool.u, pool)}
+
+
+def _median_rms(u: Tensor, pool: Pool) -> float:
+    square = (u - pool.truth).square().sum(-1) * pool.counts
+    return float(torch.rad2deg((square.sum(1) / pool.counts.sum(1).clamp(min=1)).sqrt()).median())
+
+
+@torch.inference_mode()
+def sd_factor(tracker: Tracker, pool: Pool) -> float:
+    """By how much stated standard deviations have to grow for 50 % and 90 % regions to hold that much.
+
+    Errors have longer tails than a Gaussian's, so one factor cannot serve both exactly: the geometric mean does.
+    """
+    u, sd = answer(tracker, pool.features, pool.lengths, pool.u, pool.sd_rad)
+    distance = (_error(u[pool.counts], pool.truth[pool.counts]) / sd[pool.counts]).norm(dim=-1).numpy()
+    # A round Gaussian holds p within √(-2 ln(1 - p)) standard deviations.
+    ratios = [np.quantile(distance, p) / math.sqrt(-2 * math.log(1 - p)) for p in (0.5, 0.9)]
+    return float(np.sqrt(ratios[0] * ratios[1]))
+
+
+def _keep_best(
+    tracker: Tracker,
+    judge: Pool,
+    scores: dict[str, float],
+    state: dict[str, float],
+    out: Path,
+    settings: Settings,
+    seconds: float,
+) -> None:
+    if scores["loss"] >= state["best"]:
+        state["stale"] += 1
+        return
+    state["best"], state["stale"] = scores["loss"], 0
+    factor = sd_factor(tracker, judge)
+    tracker.sd_factor.mul_(factor)
+    card = {
+        "settings": asdict(settings),
+        "step": state["step"],
+        "minutes": round(seconds / 60, 1),
+        "validation": scores,
+        "data": f"simulated swims of {SECONDS:.0f} s (whalefinder.sea.swims), no recordings",
+        "licence": "BSD-3-Clause",
+    }
+    save_network(tracker, out / "tracker.safetensors", card)
+    tracker.sd_factor.div_(factor)
