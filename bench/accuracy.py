@@ -16,7 +16,7 @@ from bench import peers
 from bench.scenes import SECONDS, Cell, make_array, recording_of
 from whalefinder import limit, spectrogram
 from whalefinder.audio import open_recording
-from whalefinder.bearings import find_bearing
+from whalefinder.bearings import MARGIN_FRAMES, find_bearing
 from whalefinder.events import Event
 from whalefinder.geometry import Floats, HydrophoneArray, direction, great_circle_rad
 from whalefinder.locate import Detection, Locator
@@ -105,8 +105,9 @@ def regression_for(array: HydrophoneArray) -> Regression | None:
 def _regressed(hit: Detection, masks: Masks, regression: Regression) -> Floats | None:
     """The regressor's direction for a call that we found."""
     begin, end = (round(seconds / spectrogram.FRAME_S + 0.5) for seconds in (hit.begin_s, hit.end_s))
-    look = find_bearing(masks, Event(begin, end, 0.0, 0.0, {}), regression.array, None, regression)
-    return None if look is None else look.fix.u
+    span = (..., slice(max(0, begin - MARGIN_FRAMES), end + MARGIN_FRAMES))
+    fix = regression.find_direction(masks.spectra[span], masks.shares[CALL][span])
+    return None if fix is None else fix.u
 
 
 def _peers(spectra, sea, masks, begin, end, array) -> dict[str, Floats]:

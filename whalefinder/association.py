@@ -45,7 +45,8 @@ class Prior:
     voice_sd: float = 0.25
 
 
-VOICES_SD = 0.6
+USUAL_HZ, VOICES_SD = 3000.0, 0.6
+OTHER_VOICE = -1.5  # log likelihood ratio that a new voice costs at most
 
 
 @dataclass(frozen=True)
@@ -138,8 +139,7 @@ def _branch(
     mean, covariance, weight, pitch = (part[at] for part in (beam.mean, beam.covariance, beam.weight, beam.voice))
     began, turning = beam.began[at], beam.turning[at]
     moved, narrowed, agreement = _believe(mean, covariance, u[:, None], noise[:, None])
-    # A voice like before speaks for the same animal.
-    likeness = _normal(voice[:, None] - pitch, prior.voice_sd) - _normal(voice[:, None] - np.log(3000.0), VOICES_SD)
+    likeness = _likeness(voice[:, None], pitch, prior)
     believe = np.where(began, weight + np.log1p(-prior.wrong) + agreement + likeness, -np.inf)
     starts, starter = _starts(weight, began, prior)
     # Children, slot by slot: the fix is wrong; it is right; it is right and a turn begins or ends; it is the first.
@@ -221,6 +221,15 @@ def _mahalanobis(x: Floats, s: Floats) -> tuple[Floats, Floats]:
     a, b = x[..., 0], x[..., 1]
     distance = (s[..., 1, 1] * a * a - 2 * s[..., 0, 1] * a * b + s[..., 0, 0] * b * b) / determinant
     return distance, determinant
+
+
+def _likeness(voice: Floats, usual: Floats, prior: Prior) -> Floats:
+    """Log likelihood ratio of a voice (log frequency): like before speaks for the same animal.
+
+    Another voice speaks against it, but not loudly: animals whistle after they have called.
+    """
+    ratio = _normal(voice - usual, prior.voice_sd) - _normal(voice - np.log(USUAL_HZ), VOICES_SD)
+    return np.maximum(ratio, OTHER_VOICE)
 
 
 def _normal(x: Floats, sd: float) -> Floats:
@@ -327,7 +336,7 @@ def _dealt_again(fixes: Fixes, label: NDArray[np.intp], prior: Prior) -> NDArray
     agreement = -(FREEDOM + 2) / 2 * np.log1p(distance / FREEDOM) - np.log(2 * np.pi) - np.log(determinant) / 2
     voice = np.log(np.sqrt(np.maximum(fixes.low_hz * fixes.high_hz, 1.0)))
     usual = np.array([np.median(voice[mine]) if mine.any() else np.inf for mine in own])
-    likeness = _normal(voice - usual[:, None], prior.voice_sd) - _normal(voice - np.log(3000.0), VOICES_SD)
+    likeness = _likeness(voice, usual[:, None], prior)
     score = agreement + likeness + np.log1p(-prior.wrong) - np.log(len(tracks))
     # A track ends with its last call and begins with its first: nothing of it is expected long before or after.
     inside = np.array([_near(fixes.time_s, fixes.time_s[mine]) for mine in own])

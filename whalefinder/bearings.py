@@ -63,7 +63,8 @@ def find_bearing(
 
     Args:
         network: for the second look; None trusts the masks as they are (true masks, for comparison).
-        regression: gives the direction in place of steering, where its whole array is there; it takes one look.
+        regression: gives the direction in place of the second look, where its whole array is there; the first fix, which
+            judges the event, stays.
     """
     first = max(0, event.begin // CELL_FRAMES - CONTEXT_CELLS) * CELL_FRAMES
     last = min(masks.spectra.shape[-1], event.end + CONTEXT_CELLS * CELL_FRAMES)
@@ -73,13 +74,14 @@ def find_bearing(
     noise = spectrogram.covariance(spectra, (1 - share).square(), NOISE_CELLS)
     inside = (..., slice(begin, end))
     around = noise[..., begin // CELL_FRAMES : -(-end // CELL_FRAMES)]
-    if regression is not None and array.num_channels == regression.array.num_channels:
-        answer = regression.find_direction(spectra[inside], share[inside])
-        return None if answer is None else Look(answer, _where_noise_came_from(around, array, answer))
     cells = likelihood.gather_cells(spectra[inside], _gated(share[inside], FIRST_GATE), noise, begin)
     fix = steering.find_direction(cells, array, rough=network is not None)
     if fix is None or network is None:
         return None if fix is None else Look(fix)
+    if regression is not None and array.num_channels == regression.array.num_channels:
+        # A boat's event is told by where it points to, so steering judges the event though the network gives its direction.
+        answer = regression.find_direction(spectra[inside], share[inside])
+        return None if answer is None else Look(answer, _where_noise_came_from(around, array, fix))
     evidence = _where_noise_came_from(around, array, fix)
     if event_score({**event.evidence, **evidence}) < HOPELESS:
         return Look(fix, evidence)

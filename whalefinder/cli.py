@@ -323,7 +323,7 @@ def train_tracker(
     smoother: Annotated[bool, typer.Option("--smoother", help="Uses what comes later too; else causal.")] = False,
     cell: Annotated[str, typer.Option(help="lstm, or elman for comparison.")] = "lstm",
     swims: Annotated[int, typer.Option(min=10, help="Simulated swims of 5 minutes.")] = 8000,
-    steps: Annotated[int, typer.Option(min=1, help="Batches of 64 swims.")] = 1400,
+    steps: Annotated[int, typer.Option(min=1, help="Batches of 64 swims.")] = 1100,
     seed: Annotated[int, typer.Option(min=0, max=999_999, help="Benchmark seeds start at 10^9.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from OUT/last.pt.")] = False,
 ) -> None:

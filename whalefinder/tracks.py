@@ -17,6 +17,7 @@ from whalefinder.networks import load_tracker
 from whalefinder.networks.tracker import Tracker
 from whalefinder.tracking import Followed, follow, look_back
 
+SD_FLOOR_RAD = np.radians(0.2)  # animals are longer than a point, and moorings swing
 MAX_SILENCE_S = 180.0  # after that a call begins a new track
 LONGEST_S = 3600.0  # calls without such a silence are cut where they are quietest after this
 
@@ -82,8 +83,8 @@ def fixes_of(detections: list[Detection]) -> Fixes:
     az, el, az_sd, el_sd = np.radians(np.array(rows, float)).T
     columns = ([getattr(d, name) for d in detections] for name in ("end_s", "snr_db", "low_hz", "high_hz"))
     time, snr, low, high = (np.array(column, float) for column in columns)
-    # An error of azimuth is a shorter arc the steeper the direction; nothing is surer than 0.01°.
-    sd = np.maximum(np.stack([az_sd * np.cos(el), el_sd], axis=-1), np.radians(0.01))
+    # An error of azimuth is a shorter arc the steeper the direction.
+    sd = np.maximum(np.stack([az_sd * np.cos(el), el_sd], axis=-1), SD_FLOOR_RAD)
     return Fixes(time, direction(az, el), sd, snr, low, high)
 
 

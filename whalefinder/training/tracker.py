@@ -43,13 +43,13 @@ class Settings:
     hidden: int = 64
     swims: int = 8000
     held_out: int = 500
-    steps: int = 1400
+    steps: int = 1100
     batch: int = 64
-    peak_rate: float = 4e-3
+    peak_rate: float = 2.5e-3
     weight_decay: float = 1e-2
     seed: int = 1
     validate_every: int = 100
-    patience: int = 6
+    patience: int = 30
     threads: int = 1
     workers: int = 2
 
