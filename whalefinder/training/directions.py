@@ -2,7 +2,7 @@
 
 Only the bins that the mask of a call lets through are made, about a tenth of all: every bin gets the powers of call, boats and
 ambient noise, from these its call share, and only a bin of enough share gets a phase at every hydrophone. Call shares are
-the true ones made wrong (`_mistaken`), since masks of the segmenter would take thirty times as long.
+the true ones made wrong (`_mistaken`), since masks of the segmenter would cost far more.
 """
 
 from __future__ import annotations
