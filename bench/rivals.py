@@ -292,7 +292,6 @@ def empty_filtered(batch: int, length: int) -> Filtered:
         predicted_mean=np.zeros(means),
         predicted_covariance=np.zeros(covariances),
         accepted=np.zeros((batch, length), bool),
-        surprise=np.zeros((batch, length)),
         started=np.zeros((batch, length), bool),
         restarted=np.zeros((batch, length), bool),
     )

@@ -45,8 +45,8 @@ def _reference(steps: Steps, causal: bool) -> Floats:
     return tracking.reference(steps, causal=causal).u
 
 
-def _network(steps: Steps, name: str | None) -> Floats:
-    return tracking.follow(steps, _tracker(name)).u
+def _network(steps: Steps, name: str | None, sea_floor: bool = False) -> Floats:
+    return tracking.follow(steps, _tracker(name), sea_floor=sea_floor).u
 
 
 @lru_cache
@@ -69,6 +69,11 @@ METHODS: Methods = {
 WHALEDO_METHODS: Methods = {
     **METHODS,
     "grid Bayes": (partial(deep_grid, smoother=False), partial(deep_grid, smoother=True)),
+    "ours, Elman cell": (partial(_network, name="elman", sea_floor=True), None),
+    "ours, LSTM": (
+        partial(_network, name=None, sea_floor=True),
+        partial(_network, name="lstm_smoother", sea_floor=True),
+    ),
 }
 """The same for arrays on the sea floor."""
 

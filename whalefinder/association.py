@@ -87,7 +87,7 @@ def follow_hypotheses(steps: Steps, prior: Prior) -> Hypotheses:
     batch, length = steps.dt_s.shape
     beam = _empty(batch)
     noise = measurement_covariance(steps.u, prior.sd_scale * steps.sd_rad)
-    voice = np.log(np.sqrt(np.maximum(steps.call[..., 1] * steps.call[..., 2], 1.0)))
+    voice = _voice(steps.call[..., 1], steps.call[..., 2])
     out = Hypotheses(
         mean=np.zeros((batch, length, 6)),
         covariance=np.zeros((batch, length, 6, 6)),
@@ -206,7 +206,7 @@ def _believe(mean: Floats, covariance: Floats, u: Floats, noise: Floats) -> tupl
     own = mixed[..., :3] @ np.swapaxes(axes, -1, -2)
     error = axes @ noise @ np.swapaxes(axes, -1, -2)
     distance, determinant = _mahalanobis(innovation, own + error)
-    density = -(FREEDOM + 2) / 2 * np.log1p(distance / FREEDOM) - np.log(2 * np.pi) - np.log(determinant) / 2
+    density = _student(distance, determinant)
     heavier = np.maximum(1.0, (FREEDOM + distance) / (FREEDOM + 2))
     inverse = np.linalg.inv(own + error * heavier[..., None, None])
     gain = np.swapaxes(mixed, -1, -2) @ inverse
@@ -221,6 +221,16 @@ def _mahalanobis(x: Floats, s: Floats) -> tuple[Floats, Floats]:
     a, b = x[..., 0], x[..., 1]
     distance = (s[..., 1, 1] * a * a - 2 * s[..., 0, 1] * a * b + s[..., 0, 0] * b * b) / determinant
     return distance, determinant
+
+
+def _student(distance: Floats, determinant: Floats) -> Floats:
+    """Log density (1/sr) of Student's t in two dimensions, from squared distance and determinant of the covariance."""
+    return np.asarray(-(FREEDOM + 2) / 2 * np.log1p(distance / FREEDOM) - np.log(2 * np.pi) - np.log(determinant) / 2)
+
+
+def _voice(low_hz: Floats, high_hz: Floats) -> Floats:
+    """Log of the middle frequency, Hz."""
+    return np.asarray(np.log(np.maximum(low_hz * high_hz, 1.0)) / 2)
 
 
 def _likeness(voice: Floats, usual: Floats, prior: Prior) -> Floats:
@@ -333,8 +343,8 @@ def _dealt_again(fixes: Fixes, label: NDArray[np.intp], prior: Prior) -> NDArray
     leave = error @ np.linalg.inv(error - np.minimum(spread, 0.99 * error) + 1e-12 * np.eye(2))
     innovation = np.where(own[..., None], (leave @ innovation[..., None])[..., 0], innovation)
     distance, determinant = _mahalanobis(innovation, np.where(own[..., None, None], leave @ error, error + spread))
-    agreement = -(FREEDOM + 2) / 2 * np.log1p(distance / FREEDOM) - np.log(2 * np.pi) - np.log(determinant) / 2
-    voice = np.log(np.sqrt(np.maximum(fixes.low_hz * fixes.high_hz, 1.0)))
+    agreement = _student(distance, determinant)
+    voice = _voice(fixes.low_hz, fixes.high_hz)
     usual = np.array([np.median(voice[mine]) if mine.any() else np.inf for mine in own])
     likeness = _likeness(voice, usual[:, None], prior)
     score = agreement + likeness + np.log1p(-prior.wrong) - np.log(len(tracks))

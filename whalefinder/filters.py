@@ -20,7 +20,7 @@ EYE = np.eye(3)
 
 @dataclass(frozen=True)
 class FilterSettings:
-    """Settings of one filter, tuned on simulated swims (`bench/tracks.py`).
+    """Settings of one filter, tuned on simulated swims by `python -m bench.tune_tracks`.
 
     Args:
         acceleration: white acceleration of the direction, rad / s^1.5.
@@ -43,8 +43,7 @@ class Filtered:
 
     Shape:
         `mean` `[batch, step, 6]`, `covariance` `[batch, step, 6, 6]` after each step; the same `predicted_…` before
-        it; `accepted` `[batch, step]`: a fix was believed; `surprise` `[batch, step]`: its squared
-        Mahalanobis distance (0 without one); `started`: there was a fix by then; `restarted`: begun anew at
+        it; `accepted` `[batch, step]`: a fix was believed; `started`: there was a fix by then; `restarted`: begun anew at
         a fix, the first included.
     """
 
@@ -53,7 +52,6 @@ class Filtered:
     predicted_mean: Floats
     predicted_covariance: Floats
     accepted: NDArray[np.bool_]
-    surprise: Floats
     started: NDArray[np.bool_]
     restarted: NDArray[np.bool_]
 
@@ -136,7 +134,6 @@ def kalman(steps: Steps, settings: FilterSettings) -> Filtered:
         predicted_mean=np.zeros((batch, length, 6)),
         predicted_covariance=np.zeros((batch, length, 6, 6)),
         accepted=np.zeros((batch, length), bool),
-        surprise=np.zeros((batch, length)),
         started=np.zeros((batch, length), bool),
         restarted=np.zeros((batch, length), bool),
     )
@@ -156,7 +153,6 @@ def kalman(steps: Steps, settings: FilterSettings) -> Filtered:
         running |= present
         out.mean[:, t], out.covariance[:, t] = mean, covariance
         out.accepted[:, t], out.started[:, t], out.restarted[:, t] = believed | anew, running, anew
-        out.surprise[:, t] = distance * (present & running)
     return out
 
 

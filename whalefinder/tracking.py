@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from whalefinder.association import FREEDOM, Hypotheses, Prior, follow_hypotheses
-from whalefinder.filters import FilterSettings, kalman, smooth
+from whalefinder.filters import Filtered, FilterSettings, kalman, smooth
 from whalefinder.fixes import Steps
 from whalefinder.geometry import Floats, tangents
 from whalefinder.networks.tracker import Tracker
@@ -27,7 +27,6 @@ LEVEL_FEATURES = (4, 6, 12, 14, 16, 20, 22)  # those that change sign when east 
 SD_FLOOR_RAD = 1e-5
 REWEIGHTINGS = 3
 SMOOTHED_SD = 1.25  # stated errors of the smoothed reference times this, so that its regions hold what they say
-ABOVE = 0.05  # sine of an elevation: animals higher than this are over the array
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,9 @@ class Followed:
     sd_rad: Floats
 
 
-def reference(steps: Steps, *, causal: bool, prior: Prior | None = None) -> Reference:
+def reference(steps: Steps, *, causal: bool) -> Reference:
     """The Kalman part, with the features of every step."""
-    hypotheses = follow_hypotheses(steps, prior or Prior())
+    hypotheses = follow_hypotheses(steps, Prior())
     if causal:
         return _causal(steps, hypotheses)
     return _smoothed(steps, hypotheses)
@@ -94,7 +93,7 @@ def _reweighted(steps: Steps) -> Steps:
     return weighted
 
 
-def _plain(steps: Steps, acceleration: float):  # type: ignore[no-untyped-def]
+def _plain(steps: Steps, acceleration: float) -> Filtered:
     """A filter that believes every fix it is given."""
     return kalman(steps, FilterSettings(acceleration, rate_sd=0.006, gate=np.inf, sd_scale=1.0))
 
@@ -163,14 +162,13 @@ def displaced(u: torch.Tensor, level: torch.Tensor, up: torch.Tensor, offset: to
 
 
 @torch.inference_mode()
-def follow(steps: Steps, tracker: Tracker) -> Followed:
+def follow(steps: Steps, tracker: Tracker, *, sea_floor: bool = False) -> Followed:
     """Directions of one animal at every step of every sequence, by the network; those asked for are of interest.
 
-    The network was trained below the surface; what swims over an array on the sea floor is shown to it upside down.
+    Args:
+        sea_floor: the array stands on it, with animals above: the network, trained below the surface, sees them upside down.
     """
-    heights = np.where(steps.present, steps.u[..., 2], np.nan)
-    over = np.nanmedian(heights, axis=1, keepdims=True) > ABOVE
-    upright = np.stack([np.ones_like(over), np.ones_like(over), np.where(over, -1, 1)], axis=-1).astype(float)
+    upright = np.array([1.0, 1.0, -1.0 if sea_floor else 1.0])
     steps = replace(steps, u=steps.u * upright)
     seen = reference(steps, causal=not tracker.config["smoother"])
     lengths = torch.from_numpy(steps.valid.sum(axis=1))

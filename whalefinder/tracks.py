@@ -40,12 +40,15 @@ class Track:
     fixes: tuple[int, ...]
 
 
-def find_tracks(detections: list[Detection], *, causal: bool = False, tracker: Tracker | None = None) -> list[Track]:
+def find_tracks(
+    detections: list[Detection], *, causal: bool = False, tracker: Tracker | None = None, sea_floor: bool = False
+) -> list[Track]:
     """Tracks of the calls of one recording, in order of their first call.
 
     Args:
         causal: use for every second only the calls before it, as at sea, with the network; else everything.
         tracker: a causal network to use instead of the shipped one.
+        sea_floor: the array stands on it, and animals are above; matters to the network alone.
     """
     usable = [k for k, d in enumerate(detections) if d.label != "other" and _has_direction(d)]
     usable.sort(key=lambda k: detections[k].end_s)
@@ -62,7 +65,7 @@ def find_tracks(detections: list[Detection], *, causal: bool = False, tracker: T
         if len(grid):
             steps = merge([some], [grid])
             asked = steps.asked[0]
-            followed = look_back(steps) if network is None else follow(steps, network)
+            followed = look_back(steps) if network is None else follow(steps, network, sea_floor=sea_floor)
             followed = Followed(followed.u[0, asked], followed.sd_rad[0, asked])
             chosen = tuple(usable[k] for k in mine)
             tracks.append(_track(len(tracks) + 1, detections[chosen[0]].recording, grid, some, followed, chosen))

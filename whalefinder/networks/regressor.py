@@ -26,7 +26,6 @@ GATE = 0.2  # bins with a smaller call share say nothing about the direction of 
 MAX_CELLS = 12  # of 8 frames, 1 s; cells of longer events are wider
 BAND_EDGES_HZ = (0.0, 2500.0, 6000.0, math.inf)  # low bands are unique, high ones sharp
 REACH = 1.1  # path differences up to this many times the largest distance of two hydrophones
-PLANE_KINDS = "pairs in each band, pairs over all bands, log weight of each band"
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def features(bins: CallBins, batch: int, reach_m: float, num_paths: int, sound_s
         reach_m: path differences go from -reach to +reach.
 
     Shape:
-        → `[batch, plane, path difference, MAX_CELLS]`, planes as in `PLANE_KINDS`.
+        → `[batch, plane, path difference, MAX_CELLS]`, planes: pairs in each band, pairs over all bands, log weight of each band.
     """
     cells = batch * MAX_CELLS
     place = bins.cell * spectrogram.NUM_BINS + bins.frequency

@@ -62,4 +62,4 @@ def _backwards(layer: nn.Module, x: Tensor, lengths: Tensor | None) -> Tensor:
     lengths = torch.full((len(x),), x.shape[1], device=x.device) if lengths is None else lengths
     turned = torch.where(steps < lengths[:, None], lengths[:, None] - 1 - steps, steps)[..., None]
     h = layer(x.gather(1, turned.expand_as(x)))[0]
-    return h.gather(1, turned.expand_as(h))  # type: ignore[no-any-return]
+    return torch.gather(h, 1, turned.expand_as(h))

@@ -1,8 +1,8 @@
 """Simulated swims as an array reports them: bearings with errors, gaps, outliers towards boats, and the truth.
 
 For training and judging what follows animals; no sound is made. Errors of a fix are drawn from Student's t with
-`ERROR_FREEDOM` degrees of freedom times its stated sd, which is how the errors of the steering layer are
-spread (`docs/experiments.md`).
+`ERROR_FREEDOM` degrees of freedom times its stated sd: a little harder than those of the steering layer, which lie between
+it and a Gaussian's (`docs/experiments.md`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from whalefinder.geometry import Floats, direction, tangents
 
 SECONDS = 300.0
 ERROR_FREEDOM = 4.0
-ARRAY_DEPTH_M = 2.0
+ARRAY_DEPTH_M, NEAREST_M = 2.0, 20.0  # of animals that pass beside the array
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _path(rng: np.random.Generator, kind: str) -> Floats:
     nearest = np.exp(rng.uniform(np.log(80), np.log(800)))
     depth = rng.uniform(2, 30) + 3 * _slow_noise(rng, seconds, 30.0)
     if kind == "approaching":
-        nearest = rng.uniform(20, 60)
+        nearest = rng.uniform(NEAREST_M, 60)
     if kind == "beneath":
         nearest, depth = rng.uniform(2, 15), rng.uniform(60, 150) + 3 * _slow_noise(rng, seconds, 30.0)
     if kind == "diving":

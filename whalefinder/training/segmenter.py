@@ -1,6 +1,6 @@
 """Recipe of the segmentation network: simulated mixtures, soft labels, one cycle of AdamW.
 
-    whalefinder train segmenter --out runs/segmenter --minutes 75
+    whalefinder train segmenter --out runs/segmenter
 
 Everything is drawn from the seed and the step number, so a run that was stopped continues exactly.
 """

@@ -24,7 +24,7 @@ from whalefinder.geometry import angles, tangents
 from whalefinder.losses import AzimuthLoss, ElevationLoss, azimuth_weight, elevation_label
 from whalefinder.networks import save_network
 from whalefinder.networks.tracker import Tracker
-from whalefinder.sea.swims import ARRAY_DEPTH_M, SECONDS, draw_training_swim
+from whalefinder.sea.swims import ARRAY_DEPTH_M, NEAREST_M, SECONDS, draw_training_swim
 from whalefinder.tables import writing
 from whalefinder.tracking import FEATURES, LEVEL_FEATURES, answer, reference
 from whalefinder.training.checkpoint import append_curve, restore_checkpoint, save_checkpoint
@@ -123,7 +123,7 @@ def loss_of(tracker: Tracker, pool: Pool) -> Tensor:
     label = elevation_label(torch.rad2deg(elevation)).clamp(0, 1)
     predicted = torch.atan2(found[:, :1], found[:, 1:2]) / (2 * math.pi)
     rising = torch.asin(found[:, 2:].clamp(-0.999999, 0.999999)) / math.pi + 0.5
-    highest = math.asin(min(1.0, ARRAY_DEPTH_M / 20.0)) / math.pi + 0.5
+    highest = math.asin(min(1.0, ARRAY_DEPTH_M / NEAREST_M)) / math.pi + 0.5
     angle_loss = AzimuthLoss()(predicted, (azimuth / (2 * math.pi)) % 1.0, azimuth_weight(label))
     # Labels of elevation are in half turns; π²/2 brings their squares to the azimuth loss's rad²/2.
     angle_loss = angle_loss + math.pi**2 / 2 * ElevationLoss(highest)(rising, label)
