@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import rivals
+from bench import grid_bayes, imm, rivals
 from whalefinder import tracking
 from whalefinder.association import animals
 from whalefinder.fixes import Fixes, Steps, merge
@@ -36,8 +36,8 @@ Association = Callable[[Fixes], NDArray[np.intp]]
 
 def deep_grid(steps: Steps, smoother: bool) -> Floats:
     """The Bayes filter on a grid for an array on the sea floor: animals are above it, no horizon bounds the grid."""
-    settings = rivals.GRID_SMOOTHER if smoother else rivals.GRID_CAUSAL
-    return rivals.grid_bayes(steps, replace(settings, ceiling_rad=np.pi / 2), smoother)
+    settings = grid_bayes.GRID_SMOOTHER if smoother else grid_bayes.GRID_CAUSAL
+    return grid_bayes.grid_bayes(steps, replace(settings, ceiling_rad=np.pi / 2), smoother)
 
 
 def _reference(steps: Steps, causal: bool) -> Floats:
@@ -58,8 +58,8 @@ def _tracker(name: str | None = None) -> Tracker:
 METHODS: Methods = {
     "raw fixes": (rivals.raw, rivals.raw_smoother),
     "Kalman, gated": (rivals.kalman_causal, rivals.kalman_smoother),
-    "IMM": (rivals.imm, lambda steps: rivals.imm(steps, smoother=True)),
-    "grid Bayes": (rivals.grid_bayes, lambda steps: rivals.grid_bayes(steps, smoother=True)),
+    "IMM": (imm.imm, lambda steps: imm.imm(steps, smoother=True)),
+    "grid Bayes": (grid_bayes.grid_bayes, lambda steps: grid_bayes.grid_bayes(steps, smoother=True)),
     "ours, no network": (partial(_reference, causal=True), partial(_reference, causal=False)),
     "ours, Elman cell": (partial(_network, name="elman"), None),
     "ours, LSTM": (partial(_network, name=None), partial(_network, name="lstm_smoother")),

@@ -1,6 +1,7 @@
 """`python -m bench.tune_tracks`: choose the rivals' settings on training swims, by random, then coordinate search.
 
-The benchmark's swims (seeds from 10^9) are not touched. Prints what is to be written into `bench/rivals.py`.
+The benchmark's swims (seeds from 10^9) are not touched.
+Prints what is to be written into `bench/rivals.py`, `bench/imm.py` and `bench/grid_bayes.py`.
 """
 
 from __future__ import annotations
@@ -10,18 +11,18 @@ import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from bench import rivals
+from bench import grid_bayes, imm, rivals
 from bench.tracks import rms_deg, steps_and_truth
 from whalefinder.filters import FilterSettings
 from whalefinder.fixes import Steps
 from whalefinder.geometry import Floats
 from whalefinder.sea.swims import draw_training_swim
 
-Settings = TypeVar("Settings", FilterSettings, rivals.ImmSettings, rivals.GridSettings)
+Settings = TypeVar("Settings", FilterSettings, imm.ImmSettings, grid_bayes.GridSettings)
 FIXED = {"points", "ceiling_rad"}
 """Settings that are known, or cost time alone."""
 SHARES = {"outlier", "tail"}
@@ -85,22 +86,22 @@ def main() -> None:
     options = parser.parse_args()
     swims = [draw_training_swim(np.random.default_rng(seed)) for seed in range(1, options.swims + 1)]
     steps, truth = steps_and_truth(swims)
-    for name, follow in FOLLOW.items():
+    for name, (follow, present) in FOLLOW.items():
         if options.only in name:
-            best, lowest = search(partial(_score, follow, steps, truth), getattr(rivals, name), options.draws)
+            best, lowest = search(partial(_score, follow, steps, truth), present, options.draws)
             sys.stdout.write(f"{name} = {best}  # {lowest:.3f}°\n")
             sys.stdout.flush()
 
 
-FOLLOW: dict[str, Callable[..., Floats]] = {
-    "KALMAN_CAUSAL": rivals.kalman_causal,
-    "KALMAN_SMOOTHER": rivals.kalman_smoother,
-    "IMM_CAUSAL": rivals.imm,
-    "IMM_SMOOTHER": partial(rivals.imm, smoother=True),
-    "GRID_CAUSAL": rivals.grid_bayes,
-    "GRID_SMOOTHER": partial(rivals.grid_bayes, smoother=True),
+FOLLOW: dict[str, tuple[Callable[..., Floats], Any]] = {
+    "KALMAN_CAUSAL": (rivals.kalman_causal, rivals.KALMAN_CAUSAL),
+    "KALMAN_SMOOTHER": (rivals.kalman_smoother, rivals.KALMAN_SMOOTHER),
+    "IMM_CAUSAL": (imm.imm, imm.IMM_CAUSAL),
+    "IMM_SMOOTHER": (partial(imm.imm, smoother=True), imm.IMM_SMOOTHER),
+    "GRID_CAUSAL": (grid_bayes.grid_bayes, grid_bayes.GRID_CAUSAL),
+    "GRID_SMOOTHER": (partial(grid_bayes.grid_bayes, smoother=True), grid_bayes.GRID_SMOOTHER),
 }
-"""Constant of `bench/rivals.py` → what it is the settings of."""
+"""Constant of `rivals`, `imm` and `grid_bayes` → what it is the settings of, and its present value."""
 
 
 def _score(follow: Callable[..., Floats], steps: Steps, truth: Floats, settings: object) -> float:

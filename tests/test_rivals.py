@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench import rivals, tracks
+from bench import grid_bayes, imm, rivals, tracks
 from whalefinder.filters import EYE
 from whalefinder.fixes import Fixes, merge
 from whalefinder.geometry import angles, direction, great_circle_rad
@@ -11,8 +11,8 @@ from whalefinder.sea.swims import SCENARIOS, draw_swim
 
 GATED = {
     "kalman": (rivals.kalman_causal, rivals.kalman_smoother),
-    "imm": (rivals.imm, lambda steps: rivals.imm(steps, smoother=True)),
-    "grid": (rivals.grid_bayes, lambda steps: rivals.grid_bayes(steps, smoother=True)),
+    "imm": (imm.imm, lambda steps: imm.imm(steps, smoother=True)),
+    "grid": (grid_bayes.grid_bayes, lambda steps: grid_bayes.grid_bayes(steps, smoother=True)),
 }
 
 
@@ -105,7 +105,7 @@ def test_padding_changes_nothing():
 def test_density_in_the_tangent_plane():
     u = np.array([0.0, 0.0, -1.0])
     covariance = np.diag([0.04, 0.09, 7.0])  # what is along u does not count
-    density = rivals.tangential_density(u, np.linalg.inv(covariance), np.array(0.0))
+    density = imm.tangential_density(u, np.linalg.inv(covariance), np.array(0.0))
     assert density == pytest.approx(1 / (2 * np.pi * 0.2 * 0.3))
 
 
@@ -115,22 +115,22 @@ def test_mixing_keeps_the_mean_and_adds_the_scatter():
     mean[0, 0, 3], mean[0, 1, 3] = 0.0, 0.2
     covariance = np.zeros((1, 2, 6, 6))
     # Where nothing is left of the past, both modes are the average: 0.1, variance 0.1².
-    mixed, spread, weight = rivals.mix(mean, covariance, np.full((1, 2), 0.5), np.zeros(1))
+    mixed, spread, weight = imm.mix(mean, covariance, np.full((1, 2), 0.5), np.zeros(1))
     assert np.allclose(mixed[0, :, 3], 0.1) and np.allclose(spread[0, :, 3, 3], 0.01) and np.allclose(weight, 0.5)
-    kept, spread, _ = rivals.mix(mean, covariance, np.full((1, 2), 0.5), np.ones(1))
+    kept, spread, _ = imm.mix(mean, covariance, np.full((1, 2), 0.5), np.ones(1))
     assert np.allclose(kept, mean) and np.allclose(spread, 0.0)
 
 
 def test_transport_along_the_horizon():
     north, axes = np.array([[0.0, 1.0, 0.0]]), np.array([[[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]])
-    there, carried = rivals.transported(north, axes, np.array([[np.pi / 2, 0.0]]))
+    there, carried = grid_bayes.transported(north, axes, np.array([[np.pi / 2, 0.0]]))
     assert np.allclose(there, [[1.0, 0.0, 0.0]])
     assert np.allclose(carried, [[[0.0, -1.0, 0.0], [0.0, 0.0, 1.0]]])
 
 
 def test_student_is_a_density():
     x = np.linspace(-200, 200, 400_001)
-    assert rivals.student(x, np.array(1.0), 4.0).sum() * 1e-3 == pytest.approx(1.0, abs=1e-4)
+    assert grid_bayes.student(x, np.array(1.0), 4.0).sum() * 1e-3 == pytest.approx(1.0, abs=1e-4)
 
 
 def test_identity_switches_by_hand():

@@ -55,6 +55,20 @@ class Filtered:
     started: NDArray[np.bool_]
     restarted: NDArray[np.bool_]
 
+    @classmethod
+    def empty(cls, batch: int, length: int) -> Filtered:
+        """Room for what a filter finds."""
+        means, covariances = (batch, length, 6), (batch, length, 6, 6)
+        return cls(
+            mean=np.zeros(means),
+            covariance=np.zeros(covariances),
+            predicted_mean=np.zeros(means),
+            predicted_covariance=np.zeros(covariances),
+            accepted=np.zeros((batch, length), bool),
+            started=np.zeros((batch, length), bool),
+            restarted=np.zeros((batch, length), bool),
+        )
+
     @property
     def u(self) -> Floats:
         """Unit vectors `[batch, step, 3]`."""
@@ -128,15 +142,7 @@ def kalman(steps: Steps, settings: FilterSettings) -> Filtered:
     )
     running = np.zeros(batch, bool)
     missed = np.zeros(batch, int)
-    out = Filtered(
-        mean=np.zeros((batch, length, 6)),
-        covariance=np.zeros((batch, length, 6, 6)),
-        predicted_mean=np.zeros((batch, length, 6)),
-        predicted_covariance=np.zeros((batch, length, 6, 6)),
-        accepted=np.zeros((batch, length), bool),
-        started=np.zeros((batch, length), bool),
-        restarted=np.zeros((batch, length), bool),
-    )
+    out = Filtered.empty(batch, length)
     for t in range(length):
         mean, covariance = predict(mean, covariance, steps.dt_s[:, t] * running, settings.acceleration)
         out.predicted_mean[:, t], out.predicted_covariance[:, t] = mean, covariance
@@ -147,8 +153,8 @@ def kalman(steps: Steps, settings: FilterSettings) -> Filtered:
         missed = np.where(believed, 0, missed + (present & running))
         anew = present & (~running | (missed >= settings.resets))
         first, wide = begin(steps.u[:, t], noise[:, t], settings.rate_sd)
-        mean = _choose(anew, first, _choose(believed, moved, mean))
-        covariance = _choose(anew, wide, _choose(believed, narrowed, covariance))
+        mean = choose(anew, first, choose(believed, moved, mean))
+        covariance = choose(anew, wide, choose(believed, narrowed, covariance))
         missed = np.where(anew, 0, missed)
         running |= present
         out.mean[:, t], out.covariance[:, t] = mean, covariance
@@ -156,7 +162,8 @@ def kalman(steps: Steps, settings: FilterSettings) -> Filtered:
     return out
 
 
-def _choose(which: NDArray[np.bool_], a: Floats, b: Floats) -> Floats:
+def choose(which: NDArray[np.bool_], a: Floats, b: Floats) -> Floats:
+    """Rows of `a` where `which` `[batch]`, else of `b`; both `[batch, ...]`."""
     return np.where(which.reshape(-1, *[1] * (a.ndim - 1)), a, b)
 
 
@@ -176,6 +183,6 @@ def smooth(steps: Steps, filtered: Filtered) -> tuple[Floats, Floats]:
         moved = on_sphere(filtered.mean[:, t] + (gain @ step[..., None])[..., 0])
         narrowed = filtered.covariance[:, t] + gain @ (covariance[:, t + 1] - before) @ np.swapaxes(gain, -1, -2)
         smoothable = filtered.started[:, t] & steps.valid[:, t + 1] & ~filtered.restarted[:, t + 1]
-        mean[:, t] = _choose(smoothable, moved, filtered.mean[:, t])
-        covariance[:, t] = _choose(smoothable, narrowed, filtered.covariance[:, t])
+        mean[:, t] = choose(smoothable, moved, filtered.mean[:, t])
+        covariance[:, t] = choose(smoothable, narrowed, filtered.covariance[:, t])
     return mean, covariance
