@@ -132,3 +132,11 @@ def test_a_large_array_is_thinned_to_its_most_spread_hydrophones():
     assert g.spread(line, 20).tolist() == list(range(9))
     few = g.HydrophoneArray("a", line, 1480.0).of([0, 4, 8])
     assert few.channels == (0, 4, 8) and few.num_channels == 3
+
+
+def test_tangent_offset_is_as_long_as_the_arc():
+    u = g.direction(0.3, -0.2)
+    axes = np.stack(g.tangents(u))
+    for arc in (0.01, 1.0, 2.5):
+        other = np.cos(arc) * u + np.sin(arc) * (0.6 * axes[0] + 0.8 * axes[1])
+        assert np.allclose(g.tangent_offset(axes, u, other), arc * np.array([0.6, 0.8]))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from whalefinder.filters import FilterSettings, begin, kalman, on_sphere, predict, smooth
 from whalefinder.fixes import Fixes, Steps, measurement_covariance, merge
-from whalefinder.geometry import Floats, tangents
+from whalefinder.geometry import Floats, tangent_offset, tangents
 
 HYPOTHESES = 12
 FREEDOM = 4.0
@@ -197,11 +197,7 @@ def _believe(mean: Floats, covariance: Floats, u: Floats, noise: Floats) -> tupl
     """
     level, up = tangents(mean[..., :3])
     axes = np.stack([level, up], axis=-2)  # [..., 2, 3]
-    sideways = (axes @ u[..., None])[..., 0]
-    sine = np.linalg.norm(sideways, axis=-1, keepdims=True)
-    # Far away a chord says less than the angle: stretch it to the length of the arc.
-    angle = np.arctan2(sine, (u * mean[..., :3]).sum(-1, keepdims=True))
-    innovation = sideways * angle / np.maximum(sine, 1e-12)
+    innovation = tangent_offset(axes, mean[..., :3], u)
     mixed = np.swapaxes(covariance[..., :, :3] @ np.swapaxes(axes, -1, -2), -1, -2)  # [..., 2, 6]
     own = mixed[..., :3] @ np.swapaxes(axes, -1, -2)
     error = axes @ noise @ np.swapaxes(axes, -1, -2)
@@ -338,7 +334,7 @@ def _dealt_again(fixes: Fixes, label: NDArray[np.intp], prior: Prior) -> NDArray
     noise = measurement_covariance(steps.u, prior.sd_scale * steps.sd_rad)
     across = np.swapaxes(axes, -1, -2)
     spread, error = axes @ covariance[..., :3, :3] @ across, axes @ noise @ across
-    innovation = (axes @ (steps.u - mean[..., :3])[..., None])[..., 0]
+    innovation = tangent_offset(axes, mean[..., :3], steps.u)
     # Without the fix itself the residual is R (R - P)⁻¹ e and its covariance R (R - P)⁻¹ R.
     leave = error @ np.linalg.inv(error - np.minimum(spread, 0.99 * error) + 1e-12 * np.eye(2))
     innovation = np.where(own[..., None], (leave @ innovation[..., None])[..., 0], innovation)

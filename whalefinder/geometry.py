@@ -188,6 +188,19 @@ def tangents(u: ArrayLike) -> tuple[Floats, Floats]:
     return east, up
 
 
+def tangent_offset(axes: ArrayLike, u: ArrayLike, other: ArrayLike) -> Floats:
+    """Where `other` lies from `u`, along the axes of its tangent plane; as long as the arc, where a chord would be shorter.
+
+    Shape:
+        axes `[..., 2, 3]` (as `tangents`, stacked), unit vectors `[..., 3]` twice → `[..., 2]` radians.
+    """
+    axes, u, other = (np.asarray(each, float) for each in (axes, u, other))
+    offset = (axes @ other[..., None])[..., 0]
+    sine = np.linalg.norm(offset, axis=-1, keepdims=True)
+    angle = np.arctan2(sine, (u * other).sum(-1, keepdims=True))
+    return np.asarray(offset * angle / np.maximum(sine, 1e-12))
+
+
 def plane_wave_delays(positions_m: ArrayLike, directions: ArrayLike, sound_speed_m_s: float) -> Floats:
     """tau_m = -r_m · u / c. `[channel, 3]` m and `[..., 3]` → `[..., channel]` s, positive = later.
 

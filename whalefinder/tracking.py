@@ -17,7 +17,7 @@ import torch
 from whalefinder.association import FREEDOM, Hypotheses, Prior, follow_hypotheses
 from whalefinder.filters import Filtered, FilterSettings, kalman, smooth
 from whalefinder.fixes import Steps
-from whalefinder.geometry import Floats, tangents
+from whalefinder.geometry import Floats, tangent_offset, tangents
 from whalefinder.networks.tracker import Tracker
 
 REFERENCE = 4e-4  # acceleration of the smoother's reference, rad / s^1.5
@@ -87,7 +87,7 @@ def _reweighted(steps: Steps) -> Steps:
     for _ in range(REWEIGHTINGS):
         mean, _ = smooth(weighted, _plain(weighted, REFERENCE))
         axes = np.stack(tangents(mean[..., :3]), axis=-2)
-        distance = (_sideways(axes, mean[..., :3], steps.u) / steps.sd_rad) ** 2
+        distance = (tangent_offset(axes, mean[..., :3], steps.u) / steps.sd_rad) ** 2
         factor = np.sqrt((FREEDOM + distance.sum(-1, keepdims=True)) / (FREEDOM + 2))
         weighted = replace(steps, sd_rad=steps.sd_rad * factor)
     return weighted
@@ -112,9 +112,9 @@ def _seen(
     variance = np.einsum("...ki,...ij,...kj->...k", axes, covariance[..., :3, :3], axes)
     sd = np.sqrt(np.maximum(variance, SD_FLOOR_RAD**2))
     present = steps.present[..., None]
-    residual = np.where(present, _sideways(axes, u, steps.u), 0.0)
+    residual = np.where(present, tangent_offset(axes, u, steps.u), 0.0)
     before = np.concatenate([u[:, :1], u[:, :-1]], axis=1)
-    jump = _sideways(axes, u, before)
+    jump = tangent_offset(axes, u, before)
     quiet = _time_since(steps.dt_s, believed)
     columns = [
         present,
@@ -127,21 +127,13 @@ def _seen(
         np.log(np.degrees(sd) + 1e-3),
         np.arcsinh(5 * np.degrees((axes @ rate[..., None])[..., 0])),
         np.arcsinh(np.degrees(jump)),
-        np.arcsinh(_sideways(axes, u, hypotheses.other) / sd),
+        np.arcsinh(tangent_offset(axes, u, hypotheses.other) / sd),
         np.log(hypotheses.share + 1e-3)[..., None],
         u[..., 2:],
-        *(np.arcsinh(_sideways(axes, u, other) / sd) for other in bank),
+        *(np.arcsinh(tangent_offset(axes, u, other) / sd) for other in bank),
     ]
     features = np.concatenate(columns, axis=-1).clip(-10, 10) * steps.valid[..., None]
     return Reference(u, sd, hypotheses.began & steps.valid, torch.from_numpy(features).float())
-
-
-def _sideways(axes: Floats, u: Floats, other: Floats) -> Floats:
-    """Where `other` lies from `u` in its tangent plane (level, up), as arcs. `[..., 2]` rad."""
-    offset = (axes @ other[..., None])[..., 0]
-    sine = np.linalg.norm(offset, axis=-1, keepdims=True)
-    angle = np.arctan2(sine, (u * other).sum(-1, keepdims=True))
-    return np.asarray(offset * angle / np.maximum(sine, 1e-12))
 
 
 def _time_since(dt_s: Floats, event: np.ndarray) -> Floats:

@@ -8,23 +8,19 @@ Everything is drawn from the seed and the step number, so a run that was stopped
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from whalefinder.errors import ArrayError
 from whalefinder.geometry import Floats, HydrophoneArray, direction, great_circle_rad, tangents
 from whalefinder.losses import AzimuthLoss, ElevationLoss, azimuth_deg, azimuth_weight, elevation_deg
-from whalefinder.networks import save_network
 from whalefinder.networks.regressor import REACH, Regressor
-from whalefinder.tables import writing
 from whalefinder.training import directions, mixtures
-from whalefinder.training.checkpoint import append_curve, restore_checkpoint, save_checkpoint
+from whalefinder.training.loop import Report, Run, descend, silent
 
 STEPS_PER_MINUTE = 200  # of one core of 2026; minutes become steps by this figure, so that a run can be repeated
 ELEVATION_WEIGHT = math.pi**2 / 2
@@ -79,13 +75,8 @@ def with_array(settings: Settings, array: HydrophoneArray) -> Settings:
 def train_step(
     network: Regressor, optimiser: torch.optim.Optimizer, planes: Tensor, lessons: directions.Lessons, highest: float
 ) -> float:
-    """Forward, loss, zero the gradients, backward, step: in any other order it does not learn."""
-    loss = loss_of(network(planes), lessons, highest)
-    optimiser.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-    optimiser.step()
-    return float(loss.detach())
+    """Forward, loss, zero the gradients, backward, step."""
+    return descend(network, optimiser, loss_of(network(planes), lessons, highest))
 
 
 def loss_of(nodes: tuple[Tensor, Tensor], lessons: directions.Lessons, highest: float) -> Tensor:
@@ -136,60 +127,38 @@ def validate(
 
 
 def train(
-    out: Path,
-    array: HydrophoneArray,
-    settings: Settings,
-    *,
-    resume: bool = False,
-    report: Callable[[int, float, dict[str, float] | None], None] = lambda step, loss, scores: None,
+    out: Path, array: HydrophoneArray, settings: Settings, *, resume: bool = False, report: Report = silent
 ) -> Path:
-    """Train a regressor for `array` into the folder `out`. Returns the path of the best weights.
-
-    Args:
-        report: called after every step with (step, loss, validation scores or None).
-        resume: go on from `out/last.pt`.
+    """Train a regressor for `array` into the folder `out`. Returns the path of the best weights; see `loop.Run`.
 
     Raises:
         ArrayError: an array that leaves two directions open.
-
-    Ctrl-C, like the end, leaves `last.pt`, the best weights and `curve.csv` behind.
     """
     settings = with_array(settings, array)
-    torch.set_num_threads(settings.threads)
-    torch.manual_seed(settings.seed)
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-    network = Regressor(array.num_channels, REACH * array.aperture_m, settings.num_paths, settings.hidden)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.peak_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.peak_rate, settings.steps, pct_start=0.1)
-    state: dict[str, float] = {"step": 0, "best": math.inf, "stale": 0}
-    if resume:
-        state = restore_checkpoint(out / "last.pt", settings, network, optimiser, schedule)
-    else:
-        (out / "curve.csv").unlink(missing_ok=True)
-    highest = ElevationLoss.of(array).highest
+    run = Run(out, "regressor", settings, lambda: _network(array, settings), resume=resume, warm_up=0.1)
+    network, highest = run.network, ElevationLoss.of(array).highest
     held_out = _held_out(network, array, settings)
     sources = directions.powers_of(mixtures.build_pool(settings.seed, settings.pool_calls, settings.pool_boats))
-    began = time.monotonic()
-    try:
-        while state["step"] < settings.steps and state["stale"] < settings.patience:
-            step = int(state["step"])
-            lessons = directions.draw(sources, array, (settings.seed, 3, step), settings.batch)
-            planes = network.features(lessons.bins, settings.batch, array.sound_speed_m_s)
-            loss = train_step(network, optimiser, planes, lessons, highest)
-            schedule.step()
-            state["step"] = step + 1
-            scores = None
-            if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
-                scores, sd_deg = validate(network, held_out, highest)
-                _keep_best(network, scores, sd_deg, state, out, settings, time.monotonic() - began)
-                append_curve(out / "curve.csv", step + 1, loss, scores)
-                save_checkpoint(out / "last.pt", settings, network, optimiser, schedule, state)
-            report(step + 1, loss, scores)
-    except KeyboardInterrupt:
-        save_checkpoint(out / "last.pt", settings, network, optimiser, schedule, state)
-        raise
-    return out / "regressor.safetensors"
+    sd_deg: list[float] = []
+
+    def take_step(step: int) -> float:
+        lessons = directions.draw(sources, array, (settings.seed, 3, step), settings.batch)
+        planes = network.features(lessons.bins, settings.batch, array.sound_speed_m_s)
+        return train_step(network, run.optimiser, planes, lessons, highest)
+
+    def scores() -> dict[str, float]:
+        found, sd_deg[:] = validate(network, held_out, highest)
+        return found
+
+    def card() -> dict[str, object]:
+        settings_alone = {name: value for name, value in asdict(settings).items() if name != "array"}
+        return {"array": settings.array, "sd_deg": list(sd_deg), "settings": settings_alone, **CARD}
+
+    return run.train(take_step, scores, card, report)
+
+
+def _network(array: HydrophoneArray, settings: Settings) -> Regressor:
+    return Regressor(array.num_channels, REACH * array.aperture_m, settings.num_paths, settings.hidden)
 
 
 def _held_out(
@@ -204,29 +173,8 @@ def _held_out(
     return batches
 
 
-def _keep_best(
-    network: Regressor,
-    scores: dict[str, float],
-    sd_deg: list[float],
-    state: dict[str, float],
-    out: Path,
-    settings: Settings,
-    seconds: float,
-) -> None:
-    if scores["loss"] >= state["best"]:
-        state["stale"] += 1
-        return
-    state["best"], state["stale"] = scores["loss"], 0
-    card = {
-        "array": settings.array,
-        "sd_deg": sd_deg,
-        "settings": {k: v for k, v in asdict(settings).items() if k != "array"},
-        "step": state["step"],
-        "minutes": round(seconds / 60, 1),
-        "validation": scores,
-        "data": "simulated directions, boats, ambient noise and masks; simulated calls; manifest rows with split=train and "
-        "use=train (Ford call catalogue, Open Government Licence - Canada 2.0; Orcasound and spectrace clips, MIT or CC0)",
-        "chosen_on": "the same from manifest rows with split=dev (calls S04 and S09, dev ships)",
-        "licence": "BSD-3-Clause",
-    }
-    save_network(network, out / "regressor.safetensors", card)
+CARD = {
+    "data": "simulated directions, boats, ambient noise and masks; simulated calls; manifest rows with split=train and "
+    "use=train (Ford call catalogue, Open Government Licence - Canada 2.0; Orcasound and spectrace clips, MIT or CC0)",
+    "chosen_on": "the same from manifest rows with split=dev (calls S04 and S09, dev ships)",
+}

@@ -7,21 +7,16 @@ Everything is drawn from the seed and the step number, so a run that was stopped
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from whalefinder import spectrogram
-from whalefinder.networks import save_network
 from whalefinder.networks.segmentation import CLASSES, SegmentationNetwork
-from whalefinder.tables import writing
 from whalefinder.training import mixtures
-from whalefinder.training.checkpoint import append_curve, restore_checkpoint, save_checkpoint
+from whalefinder.training.loop import Report, Run, descend, silent
 
 CALL = CLASSES.index("call")
 BOAT_WEIGHT = 0.15  # of telling boat from ambient, against telling call from both
@@ -72,12 +67,7 @@ def train_step(
 ) -> float:
     """Forward, loss, zero the gradients, backward, step: in any other order it does not learn."""
     call, boat = divergence(network(_contiguous(planes)), mixture.shares, mixture.valid)
-    loss = call + BOAT_WEIGHT * boat
-    optimiser.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-    optimiser.step()
-    return float(loss.detach())
+    return descend(network, optimiser, call + BOAT_WEIGHT * boat)
 
 
 @torch.no_grad()
@@ -93,85 +83,34 @@ def validate(network: nn.Module, batches: list[mixtures.Mixture]) -> dict[str, f
     return {"call": call, "boat": boat}
 
 
-def train(
-    out: Path,
-    settings: Settings,
-    *,
-    resume: bool = False,
-    report: Callable[[int, float, dict[str, float] | None], None] = lambda step, loss, scores: None,
-) -> Path:
-    """Train a segmenter into the folder `out`. Returns the path of the best weights.
-
-    Args:
-        report: called after every step with (step, loss, validation scores or None).
-        resume: go on from `out/last.pt`.
-
-    Ctrl-C, like the end, leaves `last.pt`, the best weights and `curve.csv` behind.
-    """
-    torch.set_num_threads(settings.threads)
-    torch.manual_seed(settings.seed)
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-    network = SegmentationNetwork(
-        len(spectrogram.FEATURES), settings.hidden_channels, len(CLASSES), normalise=settings.normalise
-    )
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.peak_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.peak_rate, settings.steps, pct_start=0.15)
-    state: dict[str, float] = {"step": 0, "best": math.inf, "stale": 0}
-    if resume:
-        state = restore_checkpoint(out / "last.pt", settings, network, optimiser, schedule)
-    else:
-        (out / "curve.csv").unlink(missing_ok=True)
+def train(out: Path, settings: Settings, *, resume: bool = False, report: Report = silent) -> Path:
+    """Train a segmenter into the folder `out`. Returns the path of the best weights; see `loop.Run`."""
+    run = Run(out, "segmenter", settings, lambda: _network(settings), resume=resume)
     pool = mixtures.build_pool(settings.seed, settings.pool_calls, settings.pool_boats)
     judge = mixtures.build_pool(settings.seed + 1_000_000, 60, 20, real_split="dev")
     held_out = [mixtures.draw(judge, (settings.seed, 2, k), settings.batch) for k in range(settings.validation_batches)]
-    began = time.monotonic()
-    try:
-        while state["step"] < settings.steps and state["stale"] < settings.patience:
-            step = int(state["step"])
-            mixture = mixtures.draw(pool, (settings.seed, 3, step), settings.batch)
-            planes = spectrogram.features(mixture.spectra, mixture.valid)
-            loss = train_step(network, optimiser, planes, mixture)
-            schedule.step()
-            state["step"] = step + 1
-            scores = None
-            if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
-                scores = validate(network, held_out)
-                _keep_best(network, scores, state, out, settings, time.monotonic() - began)
-                append_curve(out / "curve.csv", step + 1, loss, scores)
-                save_checkpoint(out / "last.pt", settings, network, optimiser, schedule, state)
-            report(step + 1, loss, scores)
-    except KeyboardInterrupt:
-        save_checkpoint(out / "last.pt", settings, network, optimiser, schedule, state)
-        raise
-    return out / "segmenter.safetensors"
+
+    def take_step(step: int) -> float:
+        mixture = mixtures.draw(pool, (settings.seed, 3, step), settings.batch)
+        planes = spectrogram.features(mixture.spectra, mixture.valid)
+        return train_step(run.network, run.optimiser, planes, mixture)
+
+    return run.train(take_step, lambda: validate(run.network, held_out), lambda: CARD, report)
+
+
+def _network(settings: Settings) -> SegmentationNetwork:
+    network = SegmentationNetwork(
+        len(spectrogram.FEATURES), settings.hidden_channels, len(CLASSES), normalise=settings.normalise
+    )
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def _contiguous(planes: Tensor) -> Tensor:
     return planes.contiguous(memory_format=torch.channels_last)
 
 
-def _keep_best(
-    network: SegmentationNetwork,
-    scores: dict[str, float],
-    state: dict[str, float],
-    out: Path,
-    settings: Settings,
-    seconds: float,
-) -> None:
-    if scores["call"] < state["best"]:
-        state["best"], state["stale"] = scores["call"], 0
-        card = {
-            "settings": asdict(settings),
-            "step": state["step"],
-            "minutes": round(seconds / 60, 1),
-            "validation": scores,
-            "data": "simulated boats; simulated calls; manifest rows with split=train and use=train "
-            "(Ford call catalogue, Open Government Licence - Canada 2.0; Orcasound and spectrace clips, MIT or CC0)",
-            "chosen_on": "manifest rows with split=dev (calls S04 and S09, dev ships)",
-            "licence": "BSD-3-Clause",
-        }
-        save_network(network, out / "segmenter.safetensors", card)
-    else:
-        state["stale"] += 1
+CARD = {
+    "data": "simulated boats; simulated calls; manifest rows with split=train and use=train "
+    "(Ford call catalogue, Open Government Licence - Canada 2.0; Orcasound and spectrace clips, MIT or CC0)",
+    "chosen_on": "manifest rows with split=dev (calls S04 and S09, dev ships)",
+}

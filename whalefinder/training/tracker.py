@@ -8,10 +8,8 @@ The Kalman references of all swims are computed once; the network then learns wh
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -22,12 +20,10 @@ from torch import Tensor
 from whalefinder.fixes import merge
 from whalefinder.geometry import angles, tangents
 from whalefinder.losses import AzimuthLoss, ElevationLoss, azimuth_weight, elevation_label
-from whalefinder.networks import save_network
 from whalefinder.networks.tracker import Tracker
 from whalefinder.sea.swims import ARRAY_DEPTH_M, NEAREST_M, SECONDS, draw_training_swim
-from whalefinder.tables import writing
 from whalefinder.tracking import FEATURES, LEVEL_FEATURES, answer, reference
-from whalefinder.training.checkpoint import append_curve, restore_checkpoint, save_checkpoint
+from whalefinder.training.loop import Report, Run, descend, silent
 
 CHUNK = 250  # swims whose references are computed at once
 FREEDOM = 4.0
@@ -138,59 +134,28 @@ def _error(found: Tensor, truth: Tensor) -> Tensor:
     return torch.stack([(truth * level).sum(-1), (truth * up).sum(-1)], dim=-1)
 
 
-def train(
-    out: Path,
-    settings: Settings,
-    *,
-    resume: bool = False,
-    report: Callable[[int, float, dict[str, float] | None], None] = lambda step, loss, scores: None,
-) -> Path:
-    """Train a tracker into the folder `out`. Returns the path of the best weights; arguments as in `training.segmenter.train`."""
-    torch.set_num_threads(settings.threads)
-    torch.manual_seed(settings.seed)
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-    tracker = Tracker(FEATURES, settings.hidden, smoother=settings.smoother, cell=settings.cell)
-    optimiser = torch.optim.AdamW(tracker.parameters(), lr=settings.peak_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.peak_rate, settings.steps, pct_start=0.15)
-    state: dict[str, float] = {"step": 0, "best": math.inf, "stale": 0}
-    if resume:
-        state = restore_checkpoint(out / "last.pt", settings, tracker, optimiser, schedule)
-    else:
-        (out / "curve.csv").unlink(missing_ok=True)
-    causal = not settings.smoother
+def train(out: Path, settings: Settings, *, resume: bool = False, report: Report = silent) -> Path:
+    """Train a tracker into the folder `out`. Returns the path of the best weights; see `loop.Run`."""
+    run = Run(out, "tracker", settings, lambda: _network(settings), resume=resume)
+    tracker, causal = run.network, not settings.smoother
     pool = build_pool(settings.seed, settings.swims, causal=causal, workers=settings.workers)
     judge = build_pool(settings.seed + 1_000_000, settings.held_out, causal=causal, workers=settings.workers)
-    began = time.monotonic()
-    try:
-        while state["step"] < settings.steps and state["stale"] < settings.patience:
-            step = int(state["step"])
-            rng = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-            batch = pool.of(torch.randint(len(pool.features), (settings.batch,), generator=rng))
-            loss = train_step(tracker, optimiser, mirrored(batch) if step % 2 else batch)
-            schedule.step()
-            state["step"] = step + 1
-            scores = None
-            if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
-                scores = validate(tracker, judge)
-                _keep_best(tracker, judge, scores, state, out, settings, time.monotonic() - began)
-                append_curve(out / "curve.csv", step + 1, loss, scores)
-                save_checkpoint(out / "last.pt", settings, tracker, optimiser, schedule, state)
-            report(step + 1, loss, scores)
-    except KeyboardInterrupt:
-        save_checkpoint(out / "last.pt", settings, tracker, optimiser, schedule, state)
-        raise
-    return out / "tracker.safetensors"
+
+    def take_step(step: int) -> float:
+        tracker.sd_factor.fill_(1.0)  # what it is in the weights that were kept is no part of training
+        rng = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
+        batch = pool.of(torch.randint(len(pool.features), (settings.batch,), generator=rng))
+        return descend(tracker, run.optimiser, loss_of(tracker, mirrored(batch) if step % 2 else batch))
+
+    def card() -> dict[str, str]:
+        tracker.sd_factor.fill_(sd_factor(tracker, judge))
+        return {"data": f"simulated swims of {SECONDS:.0f} s (whalefinder.sea.swims), no recordings"}
+
+    return run.train(take_step, lambda: validate(tracker, judge), card, report)
 
 
-def train_step(tracker: Tracker, optimiser: torch.optim.Optimizer, batch: Pool) -> float:
-    """Forward, loss, zero the gradients, backward, step (specification §4)."""
-    loss = loss_of(tracker, batch)
-    optimiser.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(tracker.parameters(), 1.0)
-    optimiser.step()
-    return float(loss.detach())
+def _network(settings: Settings) -> Tracker:
+    return Tracker(FEATURES, settings.hidden, smoother=settings.smoother, cell=settings.cell)
 
 
 @torch.inference_mode()
@@ -217,30 +182,3 @@ def sd_factor(tracker: Tracker, pool: Pool) -> float:
     # A round Gaussian holds p within √(-2 ln(1 - p)) standard deviations.
     ratios = [np.quantile(distance, p) / math.sqrt(-2 * math.log(1 - p)) for p in (0.5, 0.9)]
     return float(np.sqrt(ratios[0] * ratios[1]))
-
-
-def _keep_best(
-    tracker: Tracker,
-    judge: Pool,
-    scores: dict[str, float],
-    state: dict[str, float],
-    out: Path,
-    settings: Settings,
-    seconds: float,
-) -> None:
-    if scores["loss"] >= state["best"]:
-        state["stale"] += 1
-        return
-    state["best"], state["stale"] = scores["loss"], 0
-    factor = sd_factor(tracker, judge)
-    tracker.sd_factor.mul_(factor)
-    card = {
-        "settings": asdict(settings),
-        "step": state["step"],
-        "minutes": round(seconds / 60, 1),
-        "validation": scores,
-        "data": f"simulated swims of {SECONDS:.0f} s (whalefinder.sea.swims), no recordings",
-        "licence": "BSD-3-Clause",
-    }
-    save_network(tracker, out / "tracker.safetensors", card)
-    tracker.sd_factor.div_(factor)
