@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 import whalefinder
-from whalefinder.cli import app, train_app
+from whalefinder.cli import app
+from whalefinder.cli.train import train_app
 
 ROOT = Path(__file__).parent.parent
 

@@ -1,56 +1,14 @@
-"""The command line: thin. Each command parses, calls the library, prints."""
+"""Commands on recordings and arrays: locate, check, import-array, simulate, demo."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from whalefinder.errors import OptionError, WhalefinderError
-
-app = typer.Typer(
-    name="whalefinder",
-    help="Finds a whale by ear: when it called, in which direction, how sure, even while boats are louder.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-)
-train_app = typer.Typer(help="Train the networks that ship with whalefinder.", no_args_is_help=True)
-app.add_typer(train_app, name="train")
-console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
-
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if it is not there.")]
-
-
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """What whalefinder can name is said in one line, exit code 1; Ctrl-C is 130."""
-    try:
-        yield
-    except WhalefinderError as reason:
-        errors.print(f"[red]error:[/] {_escaped(str(reason))}", soft_wrap=True)
-        raise typer.Exit(1) from reason
-    except KeyboardInterrupt as reason:
-        errors.print("stopped; everything found so far is written")
-        raise typer.Exit(130) from reason
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")
-
-
-def _progress(quiet: bool = False) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(), TimeRemainingColumn(), console=errors, disable=quiet,
-    )  # fmt: skip
+from whalefinder.cli.common import Out, app, console, errors, escaped, one_line_errors, progress_bar
 
 
 @app.command()
@@ -97,14 +55,14 @@ def locate(
 
     options = RunOptions(formats, weights, time_format, min_probability, all_events, pictures, method, regressor)
     with one_line_errors():
-        with _progress(quiet) as progress:
+        with progress_bar(quiet) as progress:
             task = progress.add_task("locate", total=None, note="")
 
             def report(done_s: float, total_s: float, note: str) -> None:
-                progress.update(task, completed=done_s, total=total_s, note=_escaped(note))
+                progress.update(task, completed=done_s, total=total_s, note=escaped(note))
 
             summary = run_locate(
-                recordings, array, out, options, report, lambda text: errors.print(_escaped(text), soft_wrap=True)
+                recordings, array, out, options, report, lambda text: errors.print(escaped(text), soft_wrap=True)
             )
         if not quiet:
             console.print(
@@ -133,7 +91,7 @@ def check(
         loaded = load_array(array)
         table = Table(title=f"array {loaded.name}", show_header=False, title_justify="left")
         for what, value in describe(loaded):
-            table.add_row(what, _escaped(value))
+            table.add_row(what, escaped(value))
         console.print(table)
         target = picture or array.with_suffix(".png")
         draw_array(loaded, target)
@@ -252,120 +210,3 @@ def demo(out: Out = Path("whalefinder-demo")) -> None:
             table.add_row(*row, *found_angles, f"{error:.2f}°")
         console.print(table)
         console.print(f"table and pictures → {out}/")
-
-
-@train_app.command("segmenter")
-def train_segmenter(
-    out: Out = Path("runs/segmenter"),
-    steps: Annotated[int, typer.Option(min=1, help="Batches of 8 examples of 4 s.")] = 3800,
-    hidden_channels: Annotated[int, typer.Option(min=4, help="Width of the first layer; 96 is the paper's.")] = 16,
-    seed: Annotated[int, typer.Option(min=0, max=999_999, help="Benchmark seeds start at 10^9.")] = 1,
-    normalise: Annotated[
-        bool, typer.Option(help="Batch normalisation; without it: the specification to the letter.")
-    ] = True,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from OUT/last.pt.")] = False,
-) -> None:
-    """Train the segmenter from simulation and, where the data folder is there, real calls of the train split.
-
-    About an hour on two cores. Ctrl-C keeps a checkpoint.
-
-    Example:
-      whalefinder train segmenter --out runs/segmenter
-    """
-    from whalefinder.plots import draw_curve
-    from whalefinder.training.segmenter import Settings, train
-
-    settings = Settings(steps=steps, hidden_channels=hidden_channels, normalise=normalise, seed=seed)
-    with one_line_errors():
-        with _progress() as progress:
-            task = progress.add_task("train", total=steps, note="drawing calls and boats …")
-            train(out, settings, resume=resume, report=_training_report(progress, task))
-        draw_curve(out / "curve.csv", out / "curve.png")
-        console.print(f"weights → {out}/segmenter.safetensors, curve → {out}/curve.png")
-
-
-@train_app.command("regressor")
-def train_regressor(
-    array: Annotated[Path, typer.Option("--array", "-a", help="Array file (TOML); the weights answer for it alone.")],
-    out: Out = Path("runs/regressor"),
-    minutes: Annotated[
-        float, typer.Option(min=0.01, help="Nominal: 200 batches of 64 calls each, one core's work.")
-    ] = 40,
-    seed: Annotated[int, typer.Option(min=0, max=999_999, help="Benchmark seeds start at 10^9.")] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from OUT/last.pt.")] = False,
-) -> None:
-    """Train the network that answers with a direction at once, for one array, from simulation.
-
-    About forty minutes on one core. Ctrl-C keeps a checkpoint. The array must be a volume or a level plane.
-
-    Examples:
-      whalefinder train regressor --array array.toml --out runs/regressor
-
-      whalefinder locate night.wav -a array.toml --method network --regressor runs/regressor/regressor.safetensors
-    """
-    from whalefinder.arrays import load_array
-    from whalefinder.plots import draw_curve
-    from whalefinder.training.regressor import STEPS_PER_MINUTE, Settings, train
-
-    settings = Settings(steps=max(1, round(minutes * STEPS_PER_MINUTE)), seed=seed)
-    with one_line_errors():
-        loaded = load_array(array)
-        with _progress() as progress:
-            task = progress.add_task("train", total=settings.steps, note="drawing calls and boats …")
-            train(out, loaded, settings, resume=resume, report=_training_report(progress, task))
-        draw_curve(out / "curve.csv", out / "curve.png", "loss, median error (°), share beyond 10°")
-        console.print(f"weights → {out}/regressor.safetensors, curve → {out}/curve.png")
-
-
-@train_app.command("tracker")
-def train_tracker(
-    out: Out = Path("runs/tracker"),
-    smoother: Annotated[bool, typer.Option("--smoother", help="Uses what comes later too; else causal.")] = False,
-    cell: Annotated[str, typer.Option(help="lstm, or elman for comparison.")] = "lstm",
-    swims: Annotated[int, typer.Option(min=10, help="Simulated swims of 5 minutes.")] = 8000,
-    steps: Annotated[int, typer.Option(min=1, help="Batches of 64 swims.")] = 1100,
-    seed: Annotated[int, typer.Option(min=0, max=999_999, help="Benchmark seeds start at 10^9.")] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from OUT/last.pt.")] = False,
-) -> None:
-    """Train the network that follows animals, from simulated swims alone.
-
-    A quarter of an hour on two cores. Ctrl-C keeps a checkpoint.
-
-    Examples:
-      whalefinder train tracker --out runs/tracker
-
-      whalefinder train tracker --smoother --out runs/smoother
-    """
-    from whalefinder.networks.tracker import CELLS
-    from whalefinder.plots import draw_curve
-    from whalefinder.training.tracker import Settings, train
-
-    with one_line_errors():
-        if cell not in CELLS:
-            raise OptionError(f"--cell {cell!r} is unknown; choose from {', '.join(CELLS)}")
-        settings = Settings(smoother=smoother, cell=cell, swims=swims, steps=steps, seed=seed)
-        with _progress() as progress:
-            task = progress.add_task("train", total=steps, note="drawing swims …")
-            train(out, settings, resume=resume, report=_training_report(progress, task))
-        draw_curve(out / "curve.csv", out / "curve.png", "loss (nats), median error (°)")
-        console.print(f"weights → {out}/tracker.safetensors, curve → {out}/curve.png")
-
-
-def _training_report(progress: Progress, task: Any) -> Callable[[int, float, dict[str, float] | None], None]:
-    best = {"note": ""}
-
-    def report(step: int, loss: float, scores: dict[str, float] | None) -> None:
-        if scores:
-            best["note"] = f"validation {next(iter(scores.values())):.4f}"
-        progress.update(task, completed=step, note=f"loss {loss:.3f} {best['note']}")
-
-    return report
-
-
-def main() -> None:
-    """Entry point of the `whalefinder` command."""
-    app()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,16 @@
+"""The command line: thin. Each command parses, calls the library, prints.
+
+One module a group of commands; importing it adds them to `app`, in the order of `--help`.
+"""
+
+from __future__ import annotations
+
+from whalefinder.cli import recordings, train
+from whalefinder.cli.common import app
+
+__all__ = ["app", "main", "recordings", "train"]
+
+
+def main() -> None:
+    """Entry point of the `whalefinder` command."""
+    app()

@@ -1,0 +1,5 @@
+"""`python -m whalefinder.cli`."""
+
+from whalefinder.cli import main
+
+main()

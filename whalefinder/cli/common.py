@@ -1,0 +1,52 @@
+"""What all commands share: the app, consoles, progress, and errors of one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from whalefinder.errors import WhalefinderError
+
+app = typer.Typer(
+    name="whalefinder",
+    help="Finds a whale by ear: when it called, in which direction, how sure, even while boats are louder.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if it is not there.")]
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """What whalefinder can name is said in one line, exit code 1; Ctrl-C is 130."""
+    try:
+        yield
+    except WhalefinderError as reason:
+        errors.print(f"[red]error:[/] {escaped(str(reason))}", soft_wrap=True)
+        raise typer.Exit(1) from reason
+    except KeyboardInterrupt as reason:
+        errors.print("stopped; everything found so far is written")
+        raise typer.Exit(130) from reason
+
+
+def escaped(text: str) -> str:
+    """Text whose brackets are no markup."""
+    return text.replace("[", r"\[")
+
+
+def progress_bar(quiet: bool = False) -> Progress:
+    """A bar with a note, time taken and time left, on the error stream."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(), TimeRemainingColumn(), console=errors, disable=quiet,
+    )  # fmt: skip
