@@ -74,3 +74,9 @@ def test_folded_is_the_same_function():
     x = torch.randn(1, 4, 30, 41)
     assert torch.allclose(network.eval()(x), network.folded()(x), atol=1e-5)
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.folded().modules())
+
+
+def test_folding_leaves_the_network_in_training():
+    network = SegmentationNetwork(4, 8)
+    network.folded()
+    assert all(module.training for module in network.modules())

@@ -25,6 +25,7 @@ from whalefinder.events import Event, EventSettings
 from whalefinder.geometry import HydrophoneArray, spread
 from whalefinder.masks import CALL, MARGIN_CELLS, Masks, masks_of
 from whalefinder.networks import load_network
+from whalefinder.networks.quantised import for_inference
 from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.regression import Regression, load_regressor
 from whalefinder.scores import call_probability
@@ -114,7 +115,7 @@ class Locator:
     ) -> None:
         self.array = array
         self.regression = _regression(array, method, regressor)
-        self.network = (network or load_network()).folded().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = for_inference(network or load_network())
         self.settings = settings or EventSettings()
         self.all_events = all_events
 

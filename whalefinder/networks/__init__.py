@@ -30,7 +30,9 @@ def save_network(network: nn.Module, path: Path, card: dict[str, Any]) -> None:
 
 def load_network(path: Path | str | None = None) -> SegmentationNetwork:
     """The segmenter in `path`, or the shipped one; ready for inference."""
-    return _load(SegmentationNetwork, path, SHIPPED)
+    network = _load(SegmentationNetwork, path, SHIPPED)
+    network.largest = read_card(Path(path) if path else shipped_weights(SHIPPED)).get("largest", {})
+    return network
 
 
 def load_tracker(path: Path | str | None = None) -> Tracker:

@@ -45,6 +45,7 @@ class SegmentationNetwork(nn.Module):
             "num_classes": num_classes,
             "normalise": normalise,
         }
+        self.largest: dict[str, float] = {}  # inputs of layers, where known: for `quantised`
         self.convA = nn.Conv2d(input_channels, hidden_channels, 3, stride=2, padding=1)
         self.convB = nn.Conv2d(hidden_channels, middle, 3, stride=2, padding=1)
         self.convC = nn.Conv2d(middle, wide, 5, padding=2)
@@ -72,9 +73,9 @@ class SegmentationNetwork(nn.Module):
     def folded(self) -> SegmentationNetwork:
         """The same function without batch normalisation: its scales go into the convolutions. For inference."""
         copy = deepcopy(self).eval()
-        for name, norm in zip("ABCDE", self.norms, strict=True):
+        for name, norm in zip("ABCDE", copy.norms, strict=True):
             if isinstance(norm, nn.BatchNorm2d):
-                setattr(copy, f"conv{name}", fuse_conv_bn_eval(getattr(copy, f"conv{name}"), norm.eval()))
+                setattr(copy, f"conv{name}", fuse_conv_bn_eval(getattr(copy, f"conv{name}"), norm))
         copy.norms = nn.ModuleList([nn.Identity() for _ in self.norms])
         copy.config = {**self.config, "normalise": False}
         return copy

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from whalefinder import spectrogram
+from whalefinder.networks.quantised import largest_inputs
 from whalefinder.networks.segmentation import CLASSES, SegmentationNetwork
 from whalefinder.training import mixtures
 from whalefinder.training.loop import Report, Run, descend, silent
@@ -95,7 +96,11 @@ def train(out: Path, settings: Settings, *, resume: bool = False, report: Report
         planes = spectrogram.features(mixture.spectra, mixture.valid)
         return train_step(run.network, run.optimiser, planes, mixture)
 
-    return run.train(take_step, lambda: validate(run.network, held_out), lambda: CARD, report)
+    def card() -> dict[str, object]:
+        planes = (spectrogram.features(mixture.spectra, mixture.valid) for mixture in held_out)
+        return {**CARD, "largest": largest_inputs(run.network, planes)}
+
+    return run.train(take_step, lambda: validate(run.network, held_out), card, report)
 
 
 def _network(settings: Settings) -> SegmentationNetwork:
