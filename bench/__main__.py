@@ -80,7 +80,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="cells whose name holds this")
     parser.add_argument("--weights", type=Path, default=None)
     parser.add_argument("--no-peers", dest="peers", action="store_false")
-    parser.add_argument("--swims", type=int, default=200, help="per scenario of the tracks")
+    parser.add_argument("--swims", type=int, default=600, help="per scenario of the tracks")
     parser.add_argument("--long", action="store_true", help="also a 10-hour file (14 GB on disk)")
     parser.add_argument("--print", action="store_true", help="do not touch RESULTS.md")
     options = parser.parse_args()

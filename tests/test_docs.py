@@ -1,13 +1,20 @@
 """Docs that a test can break."""
 
+import doctest
 import re
 from pathlib import Path
+
+import pytest
 
 import whalefinder
 from whalefinder.cli import app
 from whalefinder.cli.train import train_app
 
 ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAPER = ROOT / "docs" / "paper.md"
+EXAMPLE = re.compile(r"^```pycon\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LENIENT = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 def commands():
@@ -26,15 +33,76 @@ def test_public_names_are_complete_and_sorted():
 
 
 def test_every_module_named_in_the_paper_exists():
-    text = (ROOT / "docs" / "paper.md").read_text()
+    text = PAPER.read_text()
     modules = set(re.findall(r"`whalefinder/([\w/]+\.py)`", text))
     assert len(modules) > 5
     assert [m for m in modules if not (ROOT / "whalefinder" / m).exists()] == []
-    tests = set(re.findall(r"`(tests/\w+\.py)`", text))
-    assert [t for t in tests if not (ROOT / t).exists()] == []
+
+
+def test_every_test_named_in_the_paper_exists():
+    text = PAPER.read_text()
+    files = set(re.findall(r"`(tests/\w+\.py)`", text))
+    assert [file for file in files if not (ROOT / file).exists()] == []
+    defined = {
+        name
+        for file in (ROOT / "tests").glob("*.py")
+        for name in re.findall(r"^def (test_\w+)", file.read_text(), re.M)
+    }
+    named = set(re.findall(r"`(test_\w+)`", text))
+    assert len(named) > 40
+    assert sorted(named - defined) == []
+
+
+def test_every_command_named_in_the_paper_exists():
+    text = PAPER.read_text()
+    named = set(re.findall(r"`whalefinder ((?:train )?[a-z-]+)", text))
+    assert "train regressor" in named and sorted(named - set(commands())) == []
+    benches = set(re.findall(r"`python -m bench\.(\w+)`", text))
+    assert [bench for bench in benches if not (ROOT / "bench" / f"{bench}.py").exists()] == []
+
+
+def test_every_statement_has_its_test_in_the_paper():
+    statements = re.findall(r"^def (test_\w+)", (ROOT / "tests" / "test_statements.py").read_text(), re.M)
+    assert [name for name in statements if f"`{name}`" not in PAPER.read_text()] == []
 
 
 def test_links_between_documents_hold():
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+    for page in PAGES:
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def anchors(page):
+    """The names that headings get: small letters, spaces to hyphens, other signs dropped."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_into_documents_hold():
+    for page in PAGES:
+        for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text()):
+            assert anchor in anchors(page.parent / target if target else page), f"{page.name}: {target}#{anchor}"
+
+
+def examples(page):
+    """The page with all but its examples blanked, so that lines keep their numbers."""
+    text = page.read_text()
+    kept = [(match.start(1), match.end(1)) for match in EXAMPLE.finditer(text)]
+    inside = bytearray(len(text))
+    for begin, end in kept:
+        inside[begin:end] = b"\1" * (end - begin)
+    return "".join(c if keep or c == "\n" else " " for c, keep in zip(text, inside, strict=True))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_give_what_they_say(page):
+    test = doctest.DocTestParser().get_doctest(examples(page), {}, page.name, str(page), 0)
+    # An example that no fence holds would never be run.
+    assert len(test.examples) == len(re.findall(r"^ *>>> ", page.read_text(), re.M))
+    said = []
+    doctest.DocTestRunner(optionflags=LENIENT).run(test, out=said.append)
+    assert said == [], "".join(said)
+
+
+def test_the_paper_has_examples():
+    assert examples(PAPER).count(">>> ") > 60

@@ -2,14 +2,18 @@
 
 import csv
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from whalefinder.errors import OptionError
+from whalefinder.errors import OptionError, OutputError
+from whalefinder.formats import read_rows, write_formats
 from whalefinder.locate import Bearing, Detection
+from whalefinder.networks.classifier import CLASSES, WHALES
+from whalefinder.schema import DETECTIONS, NO_CALLS
 from whalefinder.tables import (
     COLUMNS,
     EXTRA_COLUMNS,
@@ -20,14 +24,15 @@ from whalefinder.tables import (
     rows_of,
     safe_stem,
     write_others,
+    write_table,
 )
 from whalefinder.tracks import Track
 
 BEARING = Bearing(359.99999, -4.25, 0.1, 0.2)
 CALL = Detection(
-    "a.wav", 1.0, 2.0, datetime(2026, 7, 1, 12, 0, 1, tzinfo=UTC), 500.0, 6000.0, "call", 0.9, 3.0, BEARING
+    "a.wav", 1.0, 2.0, datetime(2026, 7, 1, 12, 0, 1, tzinfo=UTC), 500.0, 6000.0, "orca", 0.9, 3.0, BEARING
 )
-PLAIN = Detection("b/../c.wav", 0.5, 0.8, None, 500.0, 700.0, "call", 0.6, -3.0)
+PLAIN = Detection("b/../c.wav", 0.5, 0.8, None, 500.0, 700.0, "orca", 0.6, -3.0)
 
 
 def test_the_first_columns_are_exactly_these(tmp_path):
@@ -48,24 +53,129 @@ def test_azimuth_never_rounds_up_to_360():
     assert row_of(CALL)["azimuth_deg"] == 0.0
 
 
-def test_parquet_json_raven_and_dcase(tmp_path):
-    write_others([CALL, PLAIN], tmp_path, ("parquet", "json", "raven", "dcase"))
+SOURCES = [
+    {
+        "recording": "a.wav",
+        "path": "/sea/a.wav",
+        "start_utc": None,
+        "duration_s": 1.95,
+        "rate_hz": 8000.0,
+        "channels": 4,
+    },
+    {
+        "recording": "quiet.wav",
+        "path": "/sea/q.wav",
+        "start_utc": None,
+        "duration_s": 60.5,
+        "rate_hz": 8000.0,
+        "channels": 4,
+    },
+    {
+        "recording": "b/../c.wav",
+        "path": "/sea/c.wav",
+        "start_utc": None,
+        "duration_s": 9.0,
+        "rate_hz": 48e3,
+        "channels": 4,
+    },
+]
+
+
+def write(folder, *formats, rows=None, recordings=()):
+    write_formats(rows or [row_of(CALL), row_of(PLAIN)], folder, formats, recordings)
+
+
+def test_json_and_json_lines_give_back_the_rows(tmp_path):
+    write(tmp_path, "json", "jsonl")
+    rows = json.loads((tmp_path / "detections.json").read_text())
+    assert rows == [row_of(CALL), row_of(PLAIN)]
+    assert [json.loads(line) for line in (tmp_path / "detections.jsonl").read_text().splitlines()] == rows
+
+
+def test_csv_gives_back_the_rows(tmp_path):
+    odd = row_of(replace(PLAIN, recording='a "b", c\n.wav', channel=2))
+    write_table(tmp_path / "d.csv", (*COLUMNS, *EXTRA_COLUMNS), [row_of(CALL), odd])
+    assert read_rows(tmp_path / "d.csv", DETECTIONS) == [row_of(CALL), odd]
+
+
+def test_parquet_gives_back_the_rows(tmp_path):
+    write(tmp_path, "parquet")
     table = pq.read_table(tmp_path / "detections.parquet")
-    assert table.column_names[: len(COLUMNS)] == list(COLUMNS) and table.num_rows == 2
-    assert table.schema.field("azimuth_deg").metadata == {b"unit": b"degrees"}
-    assert json.loads((tmp_path / "detections.json").read_text())[0]["snr_db"] == 3.0
-    raven = (tmp_path / "a.selections.txt").read_text().splitlines()
-    assert raven[0].split("\t")[:7] == [
+    assert table.schema.field("azimuth_deg").metadata[b"unit"] == b"degrees"
+    back = table.to_pylist()
+    assert back[0].pop("start_utc") == datetime(2026, 7, 1, 12, 0, 1) and back[1].pop("start_utc") is None
+    assert back == [{k: v for k, v in row_of(d).items() if k != "start_utc"} for d in (CALL, PLAIN)]
+
+
+# crowsetta 5 calls pandas 3 in ways that pandas will drop.
+OLD_PANDAS = pytest.mark.filterwarnings("ignore:The inplace keyword")
+
+
+@OLD_PANDAS
+def test_crowsetta_reads_our_raven_tables(tmp_path):
+    crowsetta = pytest.importorskip("crowsetta")
+    write(tmp_path, "raven", recordings=SOURCES)
+    (box,) = crowsetta.formats.bbox.Raven.from_file(tmp_path / "a.selections.txt").to_bbox()
+    # The file ends at 1.95 s and holds nothing above 4 kHz; Raven would refuse more.
+    assert (box.onset, box.offset, box.low_freq, box.high_freq, box.label) == (1.0, 1.95, 500.0, 4000.0, "orca")
+    assert len(crowsetta.formats.bbox.Raven.from_file(tmp_path / "b_.._c.selections.txt").to_bbox()) == 1
+
+
+@OLD_PANDAS
+def test_raven_times_run_on_from_file_to_file(tmp_path):
+    crowsetta = pytest.importorskip("crowsetta")
+    write(tmp_path, "raven", recordings=SOURCES)
+    with (tmp_path / "_all.selections.txt").open(newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert [row["Begin Time (s)"] for row in rows] == ["1.0", str(1.95 + 60.5 + 0.5)]
+    assert [row["File Offset (s)"] for row in rows] == ["1.0", "0.5"]
+    assert [row["Begin File"] for row in rows] == ["a.wav", "b/../c.wav"]
+    assert [row["Begin Path"] for row in rows] == ["/sea/a.wav", "/sea/c.wav"]
+    assert [row["View"] for row in rows] == ["Spectrogram 1"] * 2 and [row["Selection"] for row in rows] == ["1", "2"]
+    assert len(crowsetta.formats.bbox.Raven.from_file(tmp_path / "_all.selections.txt").to_bbox()) == 2
+
+
+def test_raven_header_is_ravens(tmp_path):
+    write(tmp_path, "raven", rows=[row_of(replace(CALL, recording='odd\tname "1".wav'))])
+    header, line = (tmp_path / "odd_name__1.selections.txt").read_text().splitlines()
+    assert header.split("\t")[:7] == [
         "Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)",
     ]  # fmt: skip
-    assert raven[1].split("\t")[:4] == ["1", "Spectrogram 1", "1", "1.0"]
+    assert "Begin Path" not in header and 'odd name "1".wav' in line.split("\t")
+
+
+def test_crowsetta_reads_our_audacity_labels(tmp_path):
+    crowsetta = pytest.importorskip("crowsetta")
+    write(tmp_path, "audacity")
+    (box,) = crowsetta.formats.bbox.AudBBox.from_file(tmp_path / "a.labels.txt").to_bbox()
+    assert (box.onset, box.offset, box.low_freq, box.high_freq) == (1.0, 2.0, 500.0, 6000.0)
+    assert box.label == "orca p=0.90 az=0.0 el=-4.2"
+    lines = (tmp_path / "b_.._c.labels.txt").read_text().splitlines()
+    assert lines == ["0.500000\t0.800000\torca p=0.60", "\\\t500.000000\t700.000000"]
+
+
+def test_dcase_holds_a_line_every_100_ms(tmp_path):
+    write(tmp_path, "dcase", rows=[row_of(CALL), row_of(replace(CALL, label="boat", begin_s=1.95, end_s=1.98))])
     frames = [line.split(",") for line in (tmp_path / "a.dcase.csv").read_text().split()]
-    assert frames[0] == ["10", "0", "0", "0", "-4"] and len(frames) == 11
-    assert (tmp_path / "b_.._c.selections.txt").exists()
+    assert frames[0] == ["10", "0", "0", "0", "-4"] and len(frames) == 12
+    assert frames[-2:] == [["19", "1", "1", "0", "-4"], ["20", "0", "0", "0", "-4"]]
+
+
+def test_a_format_that_cannot_be_written_leaves_no_half_of_it(tmp_path):
+    (tmp_path / "a.labels.txt").mkdir()
+    with pytest.raises(OutputError, match=r"a\.labels\.txt: cannot write"):
+        write(tmp_path, "audacity")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.labels.txt"]
+
+
+def test_what_is_no_whale_has_its_labels():
+    assert {name for name in CLASSES if name in NO_CALLS} == {
+        CLASSES[k] for k in range(len(CLASSES)) if k not in WHALES
+    }
 
 
 def test_dcase_turns_the_other_way(tmp_path):
-    east = Detection("a.wav", 0, 0.05, None, 1, 2, "call", 1, 0, Bearing(90.0, 0.0, 1, 1))
+    east = Detection("a.wav", 0, 0.05, None, 1, 2, "orca", 1, 0, Bearing(90.0, 0.0, 1, 1))
     write_others([east], tmp_path, ("dcase",))
     assert (tmp_path / "a.dcase.csv").read_text() == "0,0,0,-90,0\n"
 

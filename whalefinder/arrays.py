@@ -36,6 +36,7 @@ class _ArrayFile(BaseModel):
     sound_speed_error_m_s: float = Field(default=0.0, ge=0.0)
     unused_channels: list[int] = []
     file_pattern: str | None = None
+    full_scale_v: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
     hydrophone: list[_Hydrophone] = Field(min_length=1)
 
 
@@ -92,6 +93,10 @@ def _build(described: _ArrayFile, path: Path) -> HydrophoneArray:
     given = [phone.sensitivity_db for phone in phones]
     if any(s is None for s in given) and any(s is not None for s in given):
         raise ArrayError(f"{path}: sensitivity_db is given for some hydrophones only; give it for all or none")
+    if described.full_scale_v is not None and given[0] is None:
+        raise ArrayError(
+            f"{path}: full_scale_v = {described.full_scale_v:g} without sensitivity_db; give both for levels, or neither"
+        )
     own = np.array([[phone.x_m, phone.y_m, phone.z_m] for phone in phones])
     turned = own @ attitude(described.heading_deg, described.pitch_deg, described.roll_deg).T
     try:
@@ -108,6 +113,7 @@ def _build(described: _ArrayFile, path: Path) -> HydrophoneArray:
             sensitivity_db=tuple(s for s in given if s is not None) or None,
             file_pattern=described.file_pattern,
             unused_channels=tuple(c - 1 for c in unused),
+            full_scale_v=described.full_scale_v,
         )
     except ArrayError as reason:
         raise ArrayError(f"{path}: {reason}") from reason
@@ -122,6 +128,8 @@ def save_array(array: HydrophoneArray, path: Path) -> None:
         lines.append(f"file_pattern = {_quoted(array.file_pattern)}")
     if array.unused_channels:
         lines.append(f"unused_channels = {[c + 1 for c in array.unused_channels]}")
+    if array.full_scale_v is not None:
+        lines.append(f"full_scale_v = {array.full_scale_v!r}")
     for name in ("min_range_m", "position_error_m", "timing_error_s", "sound_speed_error_m_s"):
         lines.append(f"{name} = {getattr(array, name)!r}")
     for index, (channel, position) in enumerate(zip(array.channels, array.positions_m.tolist(), strict=True)):

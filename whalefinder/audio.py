@@ -7,7 +7,7 @@ the array's hydrophones. Nothing larger than a segment is ever in memory.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -73,29 +73,25 @@ class Recording:
 
     def blocks(self) -> Iterator[Samples]:
         """Blocks `[channel, time]` at `RATE_HZ`, of about `BLOCK_S`, without gaps or overlaps."""
-        watch = _Watch(self)
-        resampler = None
-        if self.rate_hz != RATE_HZ:
-            resampler = soxr.ResampleStream(self.rate_hz, RATE_HZ, self.num_channels, dtype="float32", quality="HQ")
-        for block in self._raw_blocks():
-            clean = watch.checked(block)
-            if resampler is not None:
-                clean = resampler.resample_chunk(clean)
-            if len(clean):
-                yield np.ascontiguousarray(clean.T)
-        if resampler is not None:
-            rest = resampler.resample_chunk(np.zeros((0, self.num_channels), np.float32), last=True)
-            if len(rest):
-                yield np.ascontiguousarray(rest.T)
+        return resampled(self.checked_blocks(), self.rate_hz, self.num_channels)
+
+    def checked_blocks(self, begin: int = 0, end: int | None = None) -> Iterator[Samples]:
+        """Frames [begin, end) of the file as they are, `[time, channel]` at `rate_hz`; what is wrong goes to `problems`."""
+        watch = _Watch(self, begin / self.rate_hz)
+        for block in self._raw_blocks(begin, end):
+            yield watch.checked(block)
         watch.finish()
 
-    def _raw_blocks(self) -> Iterator[Samples]:
+    def _raw_blocks(self, begin: int, end: int | None) -> Iterator[Samples]:
         size = int(BLOCK_S * self.rate_hz)
-        expected = round(self.duration_s * self.rate_hz)
-        done = 0
+        expected = round(self.duration_s * self.rate_hz) if end is None else end
+        done = begin
         with ExitStack() as stack:
             try:
                 files = [stack.enter_context(soundfile.SoundFile(path)) for path in self.paths]
+                for file in files:
+                    if begin:
+                        file.seek(begin)
                 while done < expected:
                     parts = [file.read(min(size, expected - done), dtype="float32", always_2d=True) for file in files]
                     length = min(len(part) for part in parts)
@@ -115,6 +111,21 @@ class Recording:
                 f"{self.name}: truncated, {done / self.rate_hz:.1f} s of the {self.duration_s:.1f} s that its header "
                 "promises; results up to there are kept, copy the file again"
             )
+
+
+def resampled(blocks: Iterable[Samples], rate_hz: int, num_channels: int) -> Iterator[Samples]:
+    """`[time, channel]` at `rate_hz` → `[channel, time]` at `RATE_HZ`, all channels alike, as one stream."""
+    resampler = None
+    if rate_hz != RATE_HZ:
+        resampler = soxr.ResampleStream(rate_hz, RATE_HZ, num_channels, dtype="float32", quality="HQ")
+    for block in blocks:
+        out = block if resampler is None else resampler.resample_chunk(block)
+        if len(out):
+            yield np.ascontiguousarray(out.T)
+    if resampler is not None:
+        rest = resampler.resample_chunk(np.zeros((0, num_channels), np.float32), last=True)
+        if len(rest):
+            yield np.ascontiguousarray(rest.T)
 
 
 @dataclass
@@ -286,15 +297,20 @@ def _files_of_all_channels(path: Path, array: HydrophoneArray) -> tuple[Path, ..
 
 def group_recordings(paths: list[Path], array: HydrophoneArray | None) -> list[Path]:
     """One path per recording: of files that are channels of one recording, the first."""
+    return [group[0] for group in groups_of_channels(paths, array)]
+
+
+def groups_of_channels(paths: list[Path], array: HydrophoneArray | None) -> list[list[Path]]:
+    """The files of each recording: several where `array.file_pattern` tells one mono file per channel."""
     if array is None or array.file_pattern is None:
-        return paths
+        return [[path] for path in paths]
     expression = pattern_expression(array.file_pattern)
-    seen: dict[str, Path] = {}
+    groups: dict[str, list[Path]] = {}
     for path in paths:
         match = expression.match(path.name)
         key = str(path.parent / expression.sub("", path.name)) if match is None else _without_channel(path, match)
-        seen.setdefault(key, path)
-    return list(seen.values())
+        groups.setdefault(key, []).append(path)
+    return list(groups.values())
 
 
 def _without_channel(path: Path, match: re.Match[str]) -> str:

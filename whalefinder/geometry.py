@@ -40,6 +40,7 @@ class HydrophoneArray:
         sensitivity_db: `[channel]` dB re 1 V/µPa, or None.
         file_pattern: how one-file-per-channel recordings are named, with `{channel}`, or None.
         unused_channels: channels of the recording, counted from 0, that belong to no hydrophone.
+        full_scale_v: volts at a hydrophone's output (the recorder's gain taken off) that make a sample of 1, or None.
 
     >>> pair = HydrophoneArray("pair", [[0, 0, 0], [0, 1, 0]], 1500.0)
     >>> pair.shape, pair.aperture_m
@@ -58,6 +59,7 @@ class HydrophoneArray:
     sensitivity_db: tuple[float, ...] | None = None
     file_pattern: str | None = None
     unused_channels: tuple[int, ...] = ()
+    full_scale_v: float | None = None
 
     def __post_init__(self) -> None:
         positions = np.asarray(self.positions_m, dtype=np.float64)
@@ -141,6 +143,13 @@ class HydrophoneArray:
             return np.ones(self.num_channels, np.float32)
         sensitivity = np.array(self.sensitivity_db)
         return np.asarray(10 ** ((sensitivity.mean() - sensitivity) / 20), np.float32)
+
+    @property
+    def full_scale_db(self) -> float | None:
+        """Level of a sound whose samples have an r.m.s. of 1 after `relative_gain`, in dB re 1 µPa, or None where unknown."""
+        if self.sensitivity_db is None or self.full_scale_v is None:
+            return None
+        return float(20 * np.log10(self.full_scale_v) - np.mean(self.sensitivity_db))
 
     def max_elevation_rad(self) -> float:
         """Highest elevation a submerged source can have: asin(min(1, depth / min_range))."""

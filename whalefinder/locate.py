@@ -1,6 +1,6 @@
 """The pipeline: a recording goes in, calls with bearings come out.
 
-    segments of sound → spectra → masks → events → bearing of each event → detections
+    segments of sound → spectra → masks → events → bearing and name of each event → detections
 
 Nothing here depends on how long the recording is or how its file is cut into blocks.
 """
@@ -19,16 +19,28 @@ import torch
 
 from whalefinder import audio, events, spectrogram
 from whalefinder.audio import Recording, open_recording
-from whalefinder.bearings import CONTEXT_CELLS, Bearing, find_bearing, to_bearing
+from whalefinder.bearings import CONTEXT_CELLS, Bearing, Look, find_bearing, to_bearing
+from whalefinder.classification import (
+    HOPELESS_ARRAY,
+    HOPELESS_SINGLE,
+    LabelSettings,
+    call_share,
+    classify_event,
+    load_labels,
+    with_array_score,
+    without_whales,
+)
 from whalefinder.errors import OptionError
 from whalefinder.events import Event, EventSettings
 from whalefinder.geometry import HydrophoneArray, spread
+from whalefinder.levels import received_level_db
 from whalefinder.masks import CALL, MARGIN_CELLS, Masks, masks_of
-from whalefinder.networks import load_network
+from whalefinder.networks import load_classifier, load_network
+from whalefinder.networks.classifier import CLASSES, WHALES, Classifier
 from whalefinder.networks.quantised import for_inference
 from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.regression import Regression, load_regressor
-from whalefinder.scores import call_probability
+from whalefinder.scores import event_score
 from whalefinder.spectrogram import CELL_FRAMES
 
 CORE_CELLS = 720  # 61 s of sound go through the network at once
@@ -37,9 +49,16 @@ MAX_HYDROPHONES = 16  # of a larger array the most spread ones: covariances grow
 CELL_SAMPLES = CELL_FRAMES * spectrogram.HOP
 
 
+WHALE_LABELS = tuple(CLASSES[index] for index in WHALES)
+
+
 @dataclass(frozen=True)
 class Detection:
-    """One event: times in seconds from the start of the recording, band in Hz, SNR in dB against all other sound."""
+    """One event: times in seconds from the start of the recording, band in Hz, SNR in dB against all other sound.
+
+    `label`: one of `networks.classifier.CLASSES`, `probability`: how sure that is.
+    `level_db`: received level in dB re 1 µPa, r.m.s. over the call in its band, where the array is calibrated.
+    """
 
     recording: str
     begin_s: float
@@ -53,6 +72,12 @@ class Detection:
     bearing: Bearing | None = None
     channel: int | None = None
     evidence: dict[str, float] = field(default_factory=dict, compare=False)
+    level_db: float | None = None
+
+    @property
+    def is_call(self) -> bool:
+        """Whether the label is a whale's."""
+        return self.label in WHALE_LABELS
 
     @property
     def azimuth_deg(self) -> float | None:
@@ -93,10 +118,12 @@ class Locator:
         array: geometry, or None for detection alone.
         network: a segmenter, or None for the shipped one.
         settings: how masks become events.
-        all_events: keep events that are probably no call, labelled `other`.
+        all_events: keep events that are probably no call, labelled `boat` or `ambient`.
         method: `steering`, or `network` for a regressor, which knows one array. Where a hydrophone of it is deaf, what
             is left is another array and is steered.
         regressor: weights for `network`, or None for the shipped ones.
+        classifier: names the events, or None for the shipped one.
+        labels: thresholds of the names, or None for the shipped ones (`labels.toml`).
 
     Raises:
         ArrayError: the regressor was trained for another array.
@@ -112,8 +139,12 @@ class Locator:
         all_events: bool = False,
         method: str = "steering",
         regressor: Path | str | None = None,
+        classifier: Classifier | None = None,
+        labels: LabelSettings | None = None,
     ) -> None:
         self.array = array
+        self.classifier = (classifier or load_classifier()).folded()
+        self.labels = labels or load_labels()
         self.regression = _regression(array, method, regressor)
         self.network = for_inference(network or load_network())
         self.settings = settings or EventSettings()
@@ -206,8 +237,11 @@ class Locator:
     ) -> Detection | None:
         look = None if array is None else find_bearing(masks, event, array, self.network, self.regression)
         evidence = {**event.evidence, **({} if look is None else look.evidence)}
-        probability = call_probability(evidence)
-        is_call = probability >= self.settings.min_probability
+        probabilities = self._probabilities(event, masks, array, look, event_score(evidence))
+        if probabilities is None:
+            return None
+        label = self.labels.name(probabilities)
+        is_call = label in WHALE_LABELS and call_share(probabilities) >= self.settings.min_probability
         if not is_call and not self.all_events:
             return None
         begin_s = max(0.0, (masks.first_frame + event.begin - 0.5) * spectrogram.FRAME_S)
@@ -220,12 +254,26 @@ class Locator:
             start_utc=None if start is None else start + timedelta(seconds=begin_s),
             low_hz=event.low_hz,
             high_hz=event.high_hz,
-            label="call" if is_call else "other",
-            probability=probability,
+            label=label,
+            probability=float(probabilities[CLASSES.index(label)]),
             snr_db=_snr_db(masks, event),
             bearing=None if look is None or array is None else to_bearing(look.fix, array),
             evidence=evidence,
+            level_db=received_level_db(masks, event, self.array if array is not None else None),
         )
+
+    def _probabilities(
+        self, event: Event, masks: Masks, array: HydrophoneArray | None, look: Look | None, score: float
+    ) -> np.ndarray | None:
+        """Of every class: the classifier's word, and with an array the event's score besides. None: not worth asking."""
+        steered = array is not None and look is not None
+        hopeless = score < (HOPELESS_ARRAY if steered else HOPELESS_SINGLE)
+        if hopeless and not self.all_events:
+            return None
+        if array is None or look is None:
+            heard = classify_event(self.classifier, masks, event)
+            return without_whales(heard) if hopeless else heard
+        return with_array_score(classify_event(self.classifier, masks, event, array, look.fix.u), score)
 
 
 def locate(
@@ -243,7 +291,7 @@ def locate(
     Args:
         path: WAV, W64, RF64 or FLAC.
         array: from `load_array`.
-        all_events: also what is probably no call, labelled `other`.
+        all_events: also what is probably no call, labelled `boat` or `ambient`.
         method: `steering`, or `network` for bearings from a regressor (see `Locator`).
         regressor: its weights, or None for the shipped ones.
 

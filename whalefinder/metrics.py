@@ -1,13 +1,25 @@
-"""How far a detection is from the truth. Times in seconds, angles in degrees; NumPy only."""
+"""How good detections and names are: matching, bearing errors, counts, curves, calibration, each with its interval.
+
+NumPy in, NumPy out; times in seconds, angles in degrees. Intervals cover 95 % unless `level` says otherwise. SciPy gives
+the quantiles and scikit-learn (extra `train`) the curves.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import gammaincinv, ndtri
 
+from whalefinder.errors import OptionError
 from whalefinder.geometry import direction, great_circle_rad
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+LEVEL = 0.95
 
 
 class Timed(Protocol):
@@ -47,3 +59,289 @@ def bearing_error_deg(
     true_u = direction(np.radians(true_azimuth_deg), np.radians(true_elevation_deg))
     found_u = direction(np.radians(azimuth_deg), np.radians(elevation_deg))
     return float(np.degrees(great_circle_rad(true_u, found_u)))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure and the range that its sample size allows; nan where nothing was counted.
+
+    >>> print(Interval(0.9, 0.8706, 0.9234))
+    0.900 (0.871-0.923)
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """Three digits behind the point."""
+        return f"{self.value:.3f} ({self.low:.3f}-{self.high:.3f})"
+
+
+UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
+
+
+def wilson(successes: int, trials: int, level: float = LEVEL) -> Interval:
+    """Share of `successes`, with Wilson's score interval: honest for small samples and shares near 0 and 1.
+
+    Raises:
+        OptionError: not 0 <= successes <= trials.
+    """
+    if not 0 <= successes <= trials:
+        raise OptionError(f"{successes} of {trials}: a share needs 0 <= successes <= trials")
+    if trials == 0:
+        return UNKNOWN
+    z = float(ndtri(0.5 + level / 2))
+    share, weight = successes / trials, z * z / trials
+    middle = (share + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * float(np.sqrt(share * (1 - share) / trials + weight / (4 * trials)))
+    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
+
+
+def poisson_rate(events: int, exposure: float, level: float = LEVEL) -> Interval:
+    """Events per unit of `exposure`, with Garwood's exact interval: no event still leaves an upper limit.
+
+    >>> print(poisson_rate(0, 1.0))   # 3.689 in one hour cannot be excluded
+    0.000 (0.000-3.689)
+
+    Raises:
+        OptionError: negative events, or no exposure.
+    """
+    if events < 0 or not exposure > 0:
+        raise OptionError(f"{events} events in {exposure}: a rate needs events >= 0 and exposure > 0")
+    tail = (1 - level) / 2
+    low = float(gammaincinv(events, tail)) if events else 0.0
+    return Interval(events / exposure, low / exposure, float(gammaincinv(events + 1, 1 - tail)) / exposure)
+
+
+def false_alarms_per_hour(alarms: int, seconds: float, level: float = LEVEL) -> Interval:
+    """Alarms in `seconds` of recordings without a call, per hour."""
+    return poisson_rate(alarms, seconds / 3600, level)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The confusion of two classes, `positive` being the call: hits, misses, false alarms, rightly left alone.
+
+    >>> paper = Counts.complete(total=1000, accuracy=0.84, true_positive=450, false_negative=50)
+    >>> paper
+    Counts(true_positive=450, false_negative=50, false_positive=110, true_negative=390)
+    >>> round(paper.recall, 3), round(paper.specificity, 3), round(paper.f1, 3)
+    (0.9, 0.78, 0.849)
+    """
+
+    true_positive: int
+    false_negative: int
+    false_positive: int
+    true_negative: int
+
+    @classmethod
+    def of(cls, truth: ArrayLike, predicted: ArrayLike) -> Counts:
+        """From two sequences of booleans `[clip]`."""
+        true, found = _pair(truth, predicted)
+        alarm = found > 0
+        return cls(
+            int((true & alarm).sum()),
+            int((true & ~alarm).sum()),
+            int((~true & alarm).sum()),
+            int((~true & ~alarm).sum()),
+        )
+
+    @classmethod
+    def complete(cls, *, total: int, accuracy: float, true_positive: int, false_negative: int) -> Counts:
+        """Complete the table from accuracy and the two counts behind recall.
+
+        `accuracy · total` are right, so TN = right - TP and FP = total - right - FN.
+
+        Raises:
+            OptionError: no table of counts fits.
+        """
+        right = round(accuracy * total)
+        if abs(right - accuracy * total) > 1e-6 * total:
+            raise OptionError(
+                f"accuracy {accuracy} of {total} clips is {accuracy * total:g} clips; give a whole number"
+            )
+        counts = cls(true_positive, false_negative, total - right - false_negative, right - true_positive)
+        if min(counts.true_positive, counts.false_negative, counts.false_positive, counts.true_negative) < 0:
+            raise OptionError(f"{counts}: no count can be negative; check total {total} and accuracy {accuracy}")
+        return counts
+
+    @property
+    def total(self) -> int:
+        """All clips."""
+        return self.true_positive + self.false_negative + self.false_positive + self.true_negative
+
+    @property
+    def accuracy(self) -> float:
+        """Share of clips that are named rightly."""
+        return _share(self.true_positive + self.true_negative, self.total)
+
+    @property
+    def recall(self) -> float:
+        """Share of calls that are found; sensitivity."""
+        return _share(self.true_positive, self.true_positive + self.false_negative)
+
+    @property
+    def specificity(self) -> float:
+        """Share of the rest that is left alone."""
+        return _share(self.true_negative, self.true_negative + self.false_positive)
+
+    @property
+    def precision(self) -> float:
+        """Share of alarms that are calls; depends on how many of the clips hold one."""
+        return _share(self.true_positive, self.true_positive + self.false_positive)
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN)."""
+        return _share(2 * self.true_positive, 2 * self.true_positive + self.false_positive + self.false_negative)
+
+    def intervals(self, level: float = LEVEL) -> dict[str, Interval]:
+        """Every share with Wilson's interval, by name. F1 is no share: see `bootstrap`."""
+        tp, fn, fp, tn = self.true_positive, self.false_negative, self.false_positive, self.true_negative
+        return {
+            "accuracy": wilson(tp + tn, self.total, level),
+            "recall": wilson(tp, tp + fn, level),
+            "specificity": wilson(tn, tn + fp, level),
+            "precision": wilson(tp, tp + fp, level),
+        }
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else float("nan")
+
+
+def _pair(truth: ArrayLike, value: ArrayLike) -> tuple[NDArray[np.bool_], Floats]:
+    true, values = np.asarray(truth, np.bool_), np.asarray(value, np.float64)
+    if true.shape != values.shape or true.ndim != 1:
+        raise OptionError(f"shapes {true.shape} and {values.shape}: two sequences of equal length are needed")
+    return true, values
+
+
+def confusion(truth: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> Integers:
+    """How often each class `[truth, predicted]` was given which name, in the order of `classes`.
+
+    Raises:
+        OptionError: a name that is no class, or sequences of unequal length.
+    """
+    index = {name: k for k, name in enumerate(classes)}
+    unknown = sorted({*truth, *predicted} - set(classes))
+    if unknown or len(truth) != len(predicted):
+        raise OptionError(
+            f"{len(truth)} truths, {len(predicted)} names, unknown {unknown}; classes are {list(classes)}"
+        )
+    table = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(table, ([index[name] for name in truth], [index[name] for name in predicted]), 1)
+    return table
+
+
+def bootstrap(
+    statistic: Callable[[Integers], float],
+    groups: Sequence[object],
+    *,
+    repeats: int = 1000,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> Interval:
+    """A figure and its percentile interval when whole groups are drawn again.
+
+    Mixtures of one call are no independent samples, so the group is the source clip or the recording.
+
+    Args:
+        statistic: indices `[clip]`, which may repeat, to the figure.
+        groups: of every clip.
+    """
+    names: dict[object, list[int]] = {}
+    for clip, group in enumerate(groups):
+        names.setdefault(group, []).append(clip)
+    if not names:
+        return UNKNOWN
+    members = [np.array(clips, np.int64) for clips in names.values()]
+    rng = np.random.default_rng(seed)
+    drawn = [
+        statistic(np.concatenate([members[k] for k in rng.integers(0, len(members), len(members))]))
+        for _ in range(repeats)
+    ]
+    seen = np.array(drawn)[np.isfinite(drawn)]
+    value = statistic(np.arange(len(groups)))
+    low, high = np.quantile(seen, [(1 - level) / 2, (1 + level) / 2]) if len(seen) else (np.nan, np.nan)
+    return Interval(value, float(low), float(high))
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points of a curve `[point]` with the threshold of each, and the area below (average precision for `precision_recall`)."""
+
+    x: Floats
+    y: Floats
+    threshold: Floats
+    area: float
+
+
+def roc(truth: ArrayLike, score: ArrayLike) -> Curve:
+    """False-alarm rate and recall for every threshold; area 0.5 is chance whatever the share of calls.
+
+    Raises:
+        OptionError: one of the two classes is missing.
+    """
+    from sklearn.metrics import auc, roc_curve
+
+    true, scores = _both_classes(truth, score)
+    false_alarms, recall, threshold = roc_curve(true, scores)
+    return Curve(false_alarms, recall, threshold, float(auc(false_alarms, recall)))
+
+
+def precision_recall(truth: ArrayLike, score: ArrayLike) -> Curve:
+    """Recall and precision for every threshold; with few calls it tells more than `roc`.
+
+    Raises:
+        OptionError: one of the two classes is missing.
+    """
+    from sklearn.metrics import average_precision_score, precision_recall_curve
+
+    true, scores = _both_classes(truth, score)
+    precision, recall, threshold = precision_recall_curve(true, scores)
+    # The last point, recall 0, belongs to a threshold above every score.
+    return Curve(recall, precision, np.append(threshold, np.inf), float(average_precision_score(true, scores)))
+
+
+def best_threshold(truth: ArrayLike, score: ArrayLike) -> float:
+    """The threshold (`score >= threshold` is a call) of the highest F1; to be chosen on dev, used on test."""
+    curve = precision_recall(truth, score)
+    f1 = 2 * curve.x * curve.y / np.maximum(curve.x + curve.y, 1e-12)
+    return float(curve.threshold[int(f1[:-1].argmax())])
+
+
+def _both_classes(truth: ArrayLike, score: ArrayLike) -> tuple[NDArray[np.bool_], Floats]:
+    true, scores = _pair(truth, score)
+    if true.all() or not true.any():
+        raise OptionError(f"{len(true)} clips of one class; a curve needs calls and others")
+    return true, scores
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Stated probability against how often it came true, `[bin]` each (nan where empty); `error`: their mean distance."""
+
+    stated: Floats
+    observed: Floats
+    count: Integers
+    error: float
+
+
+def reliability(truth: ArrayLike, probability: ArrayLike, bins: int = 10) -> Reliability:
+    """Calibration in bins of equal width; `error` is the expected calibration error, weighted by the clips in a bin.
+
+    Raises:
+        OptionError: a probability outside [0, 1].
+    """
+    true, p = _pair(truth, probability)
+    if len(p) and not (0 <= p.min() and p.max() <= 1):
+        raise OptionError(f"probabilities from {p.min():g} to {p.max():g}; allowed are 0 to 1")
+    place = np.clip(np.ceil(p * bins).astype(int) - 1, 0, bins - 1)
+    count = np.bincount(place, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        mean = np.bincount(place, weights=p, minlength=bins) / count
+        observed = np.bincount(place, weights=true.astype(np.float64), minlength=bins) / count
+    error = float(np.nansum(count * np.abs(mean - observed)) / max(1, len(p)))
+    return Reliability(mean, observed, count.astype(np.int64), error)

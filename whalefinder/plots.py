@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from whalefinder.explain import HeatMap
 from whalefinder.geometry import Floats, HydrophoneArray
 from whalefinder.limit import TypicalCall, expected_error_deg
 from whalefinder.locate import Detection, Stretch
@@ -23,6 +24,7 @@ from whalefinder.tables import writing
 from whalefinder.tracks import Track
 
 MAX_COLUMNS = 2400
+Box = tuple[float, float, float, float]
 INK, CALL_COLOUR, OTHER_COLOUR = "#1b2a3a", "#ff6b35", "#8a97a6"
 
 
@@ -239,4 +241,34 @@ def draw_curve(curve: Path, path: Path, ylabel: str = "divergence (nats per bin)
     axis.grid(alpha=0.25, which="both")
     axis.legend(frameon=False)
     figure.tight_layout()
+    _save(figure, path)
+
+
+def draw_occlusion(
+    level_db: Floats, heat: HeatMap, path: Path, title: str, event: Box | None = None, unit: str = "confidence"
+) -> None:
+    """The heat map over the spectrogram; what costs nothing is left clear, so that the sound shows through.
+
+    Args:
+        level_db: `[frequency, frame]`, the frames of the map.
+        event: (begin s, end s, low Hz, high Hz) to outline.
+        unit: of the map, for its colour bar.
+    """
+    begin = (heat.first_frame - 0.5) * FRAME_S
+    low_khz = (FIRST_BIN - 0.5) * BIN_HZ / 1e3
+    extent = (begin, begin + level_db.shape[1] * FRAME_S, low_khz, low_khz + NUM_BINS * BIN_HZ / 1e3)
+    figure, axis = plt.subplots(figsize=(10, 4.4), layout="constrained")
+    bottom, top = np.percentile(level_db, [5, 99.7])
+    shown: Any = {"origin": "lower", "aspect": "auto", "extent": extent}
+    grey = axis.imshow(level_db, cmap="gray_r", vmin=bottom, vmax=max(top, bottom + 1), **shown)
+    reach = max(float(np.abs(heat.loss).max()), 1e-6)
+    opacity = np.clip(np.abs(heat.loss) / reach * 1.2, 0, 0.75)
+    warm = axis.imshow(heat.loss, cmap="RdBu_r", vmin=-reach, vmax=reach, alpha=opacity, **shown)
+    figure.colorbar(warm, ax=axis, pad=0.01, label=f"loss of {unit} when covered")
+    figure.colorbar(grey, ax=axis, pad=0.01, label="level (dB re full scale)")
+    if event is not None:
+        corner, size = (event[0], event[2] / 1e3), (event[1] - event[0], (event[3] - event[2]) / 1e3)
+        axis.add_patch(Rectangle(corner, *size, fill=False, edgecolor=CALL_COLOUR, linewidth=1.4))
+    axis.set(xlabel="time (s)", ylabel="frequency (kHz)")
+    axis.set_title(title, loc="left", color=INK, parse_math=False)
     _save(figure, path)

@@ -17,13 +17,16 @@ from whalefinder.networks import load_network
 from whalefinder.tables import (
     COLUMNS,
     EXTRA_COLUMNS,
+    RECORDING_COLUMNS,
     TRACK_COLUMNS,
     CsvWriter,
     parse_formats,
     row_of,
+    row_of_recording,
     rows_of,
     safe_stem,
     write_others,
+    write_table,
 )
 from whalefinder.tracks import find_tracks
 
@@ -97,6 +100,7 @@ def run_locate(
     table_path = out / "detections.csv"
     if not opened and table_path.exists():
         return summary  # nothing to add, and the results of an earlier run are not ours to wipe
+    write_table(out / "recordings.csv", RECORDING_COLUMNS, map(row_of_recording, opened))
     table = CsvWriter(table_path, (*COLUMNS, *EXTRA_COLUMNS))
     tracks = CsvWriter(out / "tracks.csv", TRACK_COLUMNS) if array is not None else None
     total_s = sum(recording.duration_s for recording in opened)
@@ -122,7 +126,7 @@ def run_locate(
             if tracks is not None:
                 tracks.close()
         finally:
-            write_others(summary.found, out, formats)
+            write_others(summary.found, out, formats, opened)
     return summary
 
 

@@ -31,10 +31,11 @@ AMBIGUOUS = {"%y%m%d#%H%M%S", "%y%j#%H%M%S", "%y%m%d%H%M%S"}
 
 @dataclass(frozen=True)
 class StartTime:
-    """UTC start, or None with the reason; `warning` where the name could be read otherwise."""
+    """UTC start, or None with the reason; `warning` where the name could be read otherwise, `text` what was read."""
 
     utc: datetime | None
     warning: str | None = None
+    text: str = ""
 
 
 def start_time(name: str, time_format: str | None = None) -> StartTime:
@@ -47,7 +48,7 @@ def start_time(name: str, time_format: str | None = None) -> StartTime:
     '2019-09-20T16:38:58+00:00'
     """
     if time_format is not None:
-        return StartTime(_by_format(name, time_format))
+        return _by_format(name, time_format)
     for pattern, layout in PATTERNS:
         for match in re.findall(rf"(?<!\d){pattern}(?!\d)", name):
             text = re.sub(r"[_$-]", "#", match) if "#" in layout else match
@@ -62,14 +63,15 @@ def start_time(name: str, time_format: str | None = None) -> StartTime:
                 warning = (
                     f"{name}: start read as {found:%Y-%m-%d %H:%M:%S} UTC from {match}; if wrong give --time-format"
                 )
-            return StartTime(found, warning)
+            return StartTime(found, warning, match)
     return StartTime(None, f"{name}: no start time in the name; start_utc stays empty, or give --time-format")
 
 
-def _by_format(name: str, time_format: str) -> datetime:
+def _by_format(name: str, time_format: str) -> StartTime:
     # Try every stretch of the name: recorders put serial numbers before and channel numbers after.
+    width = _width(time_format)
     for begin in range(len(name)):
-        for end in range(len(name), begin, -1):
+        for end in range(len(name), begin, -1) if width is None else (begin + width,):
             try:
                 found = datetime.strptime(name[begin:end], time_format)
             except ValueError:
@@ -79,5 +81,14 @@ def _by_format(name: str, time_format: str) -> datetime:
             same = "%f" in time_format or found.strftime(time_format) == name[begin:end]
             if not same or any(c.isdigit() for c in around):
                 continue
-            return found if found.tzinfo else found.replace(tzinfo=UTC)
+            return StartTime(found if found.tzinfo else found.replace(tzinfo=UTC), text=name[begin:end])
     raise RecordingError(f"--time-format {time_format!r} fits no part of {name!r}; example: %Y%m%d_%H%M%S")
+
+
+def _width(time_format: str) -> int | None:
+    """How many characters a format takes, where all of them are digits of known number: a thousand names are soon read."""
+    digits = {"%Y": 4, "%j": 3, **dict.fromkeys(("%m", "%d", "%H", "%M", "%S", "%y"), 2)}
+    codes = re.findall(r"%.", time_format)
+    if not set(codes) <= set(digits):
+        return None
+    return len(re.sub(r"%.", "", time_format)) + sum(digits[code] for code in codes)

@@ -5,10 +5,10 @@ One module a group of commands; importing it adds them to `app`, in the order of
 
 from __future__ import annotations
 
-from whalefinder.cli import recordings, train
+from whalefinder.cli import archive, explain, export, judge, recordings, results, train
 from whalefinder.cli.common import app
 
-__all__ = ["app", "main", "recordings", "train"]
+__all__ = ["app", "archive", "explain", "export", "judge", "main", "recordings", "results", "train"]
 
 
 def main() -> None:

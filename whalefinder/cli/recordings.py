@@ -19,7 +19,7 @@ def locate(
     ] = None,
     out: Out = Path("whalefinder-out"),
     formats: Annotated[
-        str, typer.Option("--format", "-f", help="csv, parquet, raven, dcase, json; comma-separated.")
+        str, typer.Option("--format", "-f", help="csv, parquet, raven, audacity, dcase, json, jsonl; comma-separated.")
     ] = "csv",
     weights: Annotated[
         Path | None, typer.Option(help="Another segmenter (.safetensors); default: the shipped one.")

@@ -113,6 +113,51 @@ def train_tracker(
         console.print(f"weights → {out}/tracker.safetensors, curve → {out}/curve.png")
 
 
+@train_app.command("classifier")
+def train_classifier(
+    out: Out = Path("runs/classifier"),
+    steps: Annotated[int, typer.Option(min=1, help="Batches of 32 examples of 3 s.")] = 2600,
+    optimiser: Annotated[str, typer.Option(help="adamw, or sgd with momentum.")] = "adamw",
+    rate: Annotated[float, typer.Option(min=0, help="Highest learning rate.")] = 3e-3,
+    l2: Annotated[float, typer.Option(min=0, help="λ of a term λ‖w‖² in the loss.")] = 0.0,
+    weight_decay: Annotated[float | None, typer.Option(min=0, help="Decoupled decay of adamw; default 0.01.")] = None,
+    dropout: Annotated[float, typer.Option(min=0, max=0.95)] = 0.3,
+    imbalance: Annotated[str, typer.Option(help="none, weights, sampler or focal.")] = "none",
+    boat_ratio: Annotated[
+        float | None, typer.Option(min=0, help="n of orca:boat = 1:n; default: pairs with and without a call.")
+    ] = None,
+    augment: Annotated[bool, typer.Option(help="Vary colour, band and masks of the examples.")] = True,
+    seed: Annotated[int, typer.Option(min=0, max=999_999, help="Evaluation seeds start at 10^9.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from OUT/last.ckpt.")] = False,
+) -> None:
+    """Train the network that tells orca, other cetacean, boat and ambient from each other.
+
+    About half an hour on one core. Ctrl-C keeps the checkpoint of the last validation.
+
+    Examples:
+      whalefinder train classifier --out runs/classifier
+
+      whalefinder train classifier --optimiser sgd --rate 0.02 --l2 1e-4 --boat-ratio 20 --imbalance focal
+    """
+    from whalefinder.plots import draw_curve
+
+    with one_line_errors():
+        try:
+            from whalefinder.training.classifier import Settings, train
+        except ModuleNotFoundError as reason:
+            raise OptionError(f"{reason.name} is not installed; pip install 'whalefinder[train]'") from reason
+        decay = weight_decay if weight_decay is not None else (0.0 if optimiser == "sgd" else 1e-2)
+        settings = Settings(
+            steps=steps, optimiser=optimiser, peak_rate=rate, l2=l2, weight_decay=decay, dropout=dropout,
+            imbalance=imbalance, boat_ratio=boat_ratio, augment=augment, seed=seed,
+        )  # fmt: skip
+        with progress_bar() as progress:
+            task = progress.add_task("train", total=steps, note="drawing calls and boats …")
+            train(out, settings, resume=resume, report=training_report(progress, task))
+        draw_curve(out / "curve.csv", out / "curve.png", "loss, recall, specificity")
+        console.print(f"weights → {out}/classifier.safetensors, curve → {out}/curve.png")
+
+
 def training_report(progress: Progress, task: Any) -> Callable[[int, float, dict[str, float] | None], None]:
     """A report for `training.loop.Run` that moves a progress bar."""
     best = {"note": ""}

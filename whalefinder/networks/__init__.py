@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from whalefinder.errors import ModelError
+from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.networks.tracker import Tracker
 
@@ -38,6 +39,11 @@ def load_network(path: Path | str | None = None) -> SegmentationNetwork:
 def load_tracker(path: Path | str | None = None) -> Tracker:
     """The tracker in `path`, or the shipped one, which is causal."""
     return _load(Tracker, path, "tracker")
+
+
+def load_classifier(path: Path | str | None = None) -> Classifier:
+    """The classifier in `path`, or the shipped one; ready for inference."""
+    return _load(Classifier, path, "classifier")
 
 
 Network = TypeVar("Network", bound=nn.Module)

@@ -1,0 +1,296 @@
+"""`python -m bench.confounds`: whether the classifier hears the whale, or something that came with the recording.
+
+Two questions, on clips of the dev split that nothing was trained on:
+
+- *Manipulations.* The same clip is changed in a way that makes no call and takes none away (another recorder, another
+  band, a line, silence at the edges …). How far does the probability of orca move, how many decisions flip?
+- *Occlusion.* Which part of the clip does the answer rest on? The true call's bins are known, since we mixed it in.
+
+Writes the figures into `docs/confounds.md` between its markers, and `docs/confounds.png`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import soxr
+import torch
+from numpy.typing import NDArray
+from scipy import signal
+
+from bench import confound_maps
+from whalefinder import spectrogram
+from whalefinder.classification import LabelSettings, classify_spectra, load_labels, most_whale
+from whalefinder.metrics import Interval, bootstrap
+from whalefinder.networks import load_classifier, read_card, shipped_weights
+from whalefinder.networks.classifier import CLASSES, Classifier
+from whalefinder.sea.signals import band_power, taper
+from whalefinder.spectrogram import HOP, RATE_HZ, WINDOW
+from whalefinder.training.clips import find_clips
+from whalefinder.training.labelled import real_clips
+from whalefinder.training.sources import catalogue_calls
+
+Samples = NDArray[np.float32]
+SEED = 1_000_000_100
+LENGTH = 3 * RATE_HZ
+LONGEST_CALL = int(1.9 * RATE_HZ)  # so that silence at the edges never touches it
+PAGE = Path("docs/confounds.md")
+BEGIN, END = "<!-- figures: python -m bench.confounds -->", "<!-- end of figures -->"
+ORCA = CLASSES.index("orca")
+HIGHEST_HZ = float(spectrogram.frequencies_hz()[-1])
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Three seconds to judge.
+
+    Args:
+        samples: `[time]` at `RATE_HZ`.
+        bandwidth_hz: what its recorder could hold, as the classifier is told.
+        source: the call's cut, else the recording: what the bootstrap draws.
+        call: the call alone, as it was mixed in; None without one.
+        cut_noise: what the call's cut holds besides the call, at the same gain; also for its partner without a call.
+    """
+
+    samples: Samples
+    bandwidth_hz: float
+    source: str
+    call: Samples | None = None
+    cut_noise: Samples | None = None
+
+
+Change = Callable[[Clip, np.random.Generator], "Clip | None"]
+"""A manipulation; None where it does not apply."""
+
+
+def draw_clips(count: int) -> dict[str, list[Clip]]:
+    """Clips by what they hold: dev calls in the middle of dev ships (SIR -10...10 dB), the same ships alone, no ship."""
+    calls, ships = catalogue_calls("dev"), find_clips("boats", "dev")
+    sounds = [call.read()[:LONGEST_CALL] for call in calls]
+    noises = [ship.read() for ship in ships]
+    groups: dict[str, list[Clip]] = {"orca in ships": [], "ships alone": [], "no ship": [], "live orca": []}
+    for k in range(count):
+        rng = np.random.default_rng([SEED, k])
+        which, ship = k % len(calls), int(rng.integers(len(ships)))
+        begin = int(rng.integers(0, len(noises[ship]) - LENGTH))
+        noise, limit = noises[ship][begin : begin + LENGTH], 0.46 * ships[ship].rate_hz
+        call, rest = _in_the_middle(sounds[which], noise, sir_db=float(rng.uniform(-10, 10)))
+        groups["orca in ships"].append(Clip(noise + call, limit, calls[which].path.stem, call, rest))
+        groups["ships alone"].append(Clip(noise, limit, ships[ship].path.stem, None, rest))
+    for row in find_clips("ambient", "dev"):
+        if "orcaal" not in row.path.parent.name:
+            sound = row.read()
+            for begin in np.linspace(0, len(sound) - LENGTH, 12).astype(int):
+                groups["no ship"].append(Clip(sound[begin : begin + LENGTH], 0.46 * row.rate_hz, row.path.stem))
+    for clip in real_clips():
+        name = "live orca" if clip.label == "orca" else "no ship"
+        groups[name].append(Clip(clip.samples, clip.bandwidth_hz, clip.source))
+    return groups
+
+
+def _in_the_middle(sound: Samples, noise: Samples, sir_db: float) -> tuple[Samples, Samples]:
+    """A call at a ratio over the noise under it, 0.5-12 kHz, and what its cut holds besides. → twice `[time]`."""
+    sound = sound * taper(len(sound), 0.03)
+    at = (len(noise) - len(sound)) // 2
+    span = slice(at, at + len(sound))
+    gain = np.sqrt(band_power(noise[span]) * 10 ** (sir_db / 10) / max(band_power(sound), 1e-30))
+    call, rest = np.zeros_like(noise), np.zeros_like(noise)
+    call[span] = gain * sound
+    rest[span] = gain * _without_call(sound)
+    return call, rest
+
+
+def _without_call(sound: Samples) -> Samples:
+    """What is left of a cut when every bin that stands 8 dB above its row's lower quartile is taken out. Same shape."""
+    _, _, spectrum = signal.stft(sound, nperseg=WINDOW, noverlap=WINDOW - HOP)
+    power = np.abs(spectrum) ** 2
+    rest = power <= 6.0 * np.quantile(power, 0.25, axis=1, keepdims=True)
+    return np.asarray(signal.istft(spectrum * rest, nperseg=WINDOW, noverlap=WINDOW - HOP)[1][: len(sound)], np.float32)
+
+
+# Manipulations: (what it could give away, what is done, how)
+
+
+def source_rate(rate_hz: int, *, told: bool) -> Change:
+    """Through a recorder of another rate; `told`: the classifier knows what it could hold."""
+
+    def change(clip: Clip, _: np.random.Generator) -> Clip | None:
+        limit = 0.46 * rate_hz
+        if clip.bandwidth_hz <= limit < HIGHEST_HZ:
+            return None
+        slow = soxr.resample(soxr.resample(clip.samples, RATE_HZ, rate_hz), rate_hz, RATE_HZ)[:LENGTH]
+        return replace(clip, samples=slow, bandwidth_hz=min(limit, clip.bandwidth_hz) if told else clip.bandwidth_hz)
+
+    return change
+
+
+def on_samples(function: Callable[[Samples, np.random.Generator], NDArray[np.floating]]) -> Change:
+    """A manipulation of the sound alone."""
+    return lambda clip, rng: replace(clip, samples=function(clip.samples, rng).astype(np.float32))
+
+
+def white_floor(x: Samples, rng: np.random.Generator, level_db: float) -> NDArray[np.floating]:
+    """White noise of a power relative to the clip's, both 0.5-12 kHz."""
+    noise = rng.standard_normal(len(x))
+    return x + noise * np.sqrt(band_power(x) * 10 ** (level_db / 10) / band_power(noise))
+
+
+def line(x: Samples, hz: float, level_db: float) -> NDArray[np.floating]:
+    """A steady line of a power relative to the clip's in 0.5-12 kHz."""
+    return x + np.sqrt(2 * band_power(x) * 10 ** (level_db / 10)) * np.sin(2 * np.pi * hz * np.arange(len(x)) / RATE_HZ)
+
+
+def tilted(x: Samples, db_per_octave: float) -> NDArray[np.floating]:
+    """A hydrophone whose response rises or falls."""
+    spectrum, hz = np.fft.rfft(x), np.maximum(np.fft.rfftfreq(len(x), 1 / RATE_HZ), 100.0)
+    return np.fft.irfft(spectrum * 10 ** (db_per_octave * np.log2(hz / 2500) / 20), len(x))
+
+
+def resonant(x: Samples, hz: float, gain_db: float) -> NDArray[np.floating]:
+    """A hydrophone that rings, a third of an octave wide."""
+    spectrum, octaves = np.fft.rfft(x), np.log2(np.maximum(np.fft.rfftfreq(len(x), 1 / RATE_HZ), 1.0) / hz)
+    return np.fft.irfft(spectrum * 10 ** (gain_db * np.exp(-((octaves / 0.17) ** 2) / 2) / 20), len(x))
+
+
+def silent_edges(x: Samples, seconds: float, fade_s: float = 0.0) -> NDArray[np.floating]:
+    """Digital silence at both ends, cut hard or faded."""
+    kept = np.zeros(len(x))
+    edge = round(seconds * RATE_HZ)
+    inside = len(x) - 2 * edge
+    kept[edge : edge + inside] = taper(inside, fade_s) if fade_s else 1.0
+    return x * kept
+
+
+def cut_noise(clip: Clip, _: np.random.Generator) -> Clip | None:
+    """The noise of the call's own cut: taken out where there is a call, put in where there is none."""
+    if clip.cut_noise is None:
+        return None
+    return replace(clip, samples=clip.samples + (clip.cut_noise if clip.call is None else -clip.cut_noise))
+
+
+MANIPULATIONS: tuple[tuple[str, str, Change], ...] = (
+    ("sample rate of the source", "44.1 kHz and back", source_rate(44_100, told=True)),
+    ("", "32 kHz and back", source_rate(32_000, told=True)),
+    ("", "22.05 kHz, told", source_rate(22_050, told=True)),
+    ("", "8 kHz, told", source_rate(8_000, told=True)),
+    ("low-pass at a source's band", "22.05 kHz, not told", source_rate(22_050, told=False)),
+    ("", "16 kHz, not told", source_rate(16_000, told=False)),
+    ("", "8 kHz, not told", source_rate(8_000, told=False)),
+    ("level", "-60 dB", on_samples(lambda x, _: x * 1e-3)),
+    ("noise floor", "white, -20 dB", on_samples(lambda x, rng: white_floor(x, rng, -20))),
+    ("", "white, -10 dB", on_samples(lambda x, rng: white_floor(x, rng, -10))),
+    ("silence at the edges", "0.3 s, hard", on_samples(lambda x, _: silent_edges(x, 0.3))),
+    ("", "0.5 s, hard", on_samples(lambda x, _: silent_edges(x, 0.5))),
+    ("", "0.3 s, faded over 0.2 s", on_samples(lambda x, _: silent_edges(x, 0.3, 0.2))),
+    ("lines", "1 kHz, 0 dB", on_samples(lambda x, _: line(x, 1000, 0))),
+    ("", "3 kHz, 0 dB", on_samples(lambda x, _: line(x, 3000, 0))),
+    ("", "7 kHz, 0 dB", on_samples(lambda x, _: line(x, 7000, 0))),
+    ("hydrophone's colour", "+6 dB an octave", on_samples(lambda x, _: tilted(x, 6))),
+    ("", "-6 dB an octave", on_samples(lambda x, _: tilted(x, -6))),
+    ("", "+15 dB at 5 kHz", on_samples(lambda x, _: resonant(x, 5000, 15))),
+    ("noise of the call's cut", "taken out / put in alone", cut_noise),
+)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a manipulation did to a group: median change of P(orca), share of decisions flipped and which way, n."""
+
+    median: float
+    flipped: Interval
+    to_orca: int
+    from_orca: int
+    clips: int
+
+
+def probabilities(network: Classifier, clip: Clip) -> NDArray[np.float64]:
+    """`[class]`."""
+    spectra = spectrogram.stft(torch.from_numpy(np.ascontiguousarray(clip.samples))[None])
+    return most_whale(classify_spectra(network, spectra, spectrogram.frequencies_hz() <= clip.bandwidth_hz))
+
+
+def effect(
+    network: Classifier, labels: LabelSettings, clips: list[Clip], before: list[NDArray], change: Change
+) -> Effect | None:
+    """Judge a group again after a manipulation; None where it applies to none of its clips."""
+    pairs, sources = [], []
+    for k, clip in enumerate(clips):
+        changed = change(clip, np.random.default_rng([SEED, 9, k]))
+        if changed is not None:
+            pairs.append((before[k], probabilities(network, changed)))
+            sources.append(clip.source)
+    if not pairs:
+        return None
+    shift = np.array([after[ORCA] - then[ORCA] for then, after in pairs])
+    orca = np.array([[labels.name(p) == "orca" for p in pair] for pair in pairs])
+    flipped = orca[:, 0] != orca[:, 1]
+    interval = bootstrap(lambda index: float(flipped[index].mean()), sources)
+    to_orca = int((flipped & orca[:, 1]).sum())
+    return Effect(float(np.median(shift)), interval, to_orca, int(flipped.sum()) - to_orca, len(pairs))
+
+
+def audit(network: Classifier, groups: dict[str, list[Clip]]) -> tuple[str, list[tuple[str, dict[str, Effect | None]]]]:
+    """The table of manipulations as Markdown, and its figures."""
+    labels = load_labels()
+    before = {name: [probabilities(network, clip) for clip in clips] for name, clips in groups.items()}
+    lines = ["| group | clips | sources | named orca | median P(orca) |", "| --- | --- | --- | --- | --- |"]
+    for name, answers in before.items():
+        named = sum(labels.name(p) == "orca" for p in answers)
+        sources = len({clip.source for clip in groups[name]})
+        lines.append(f"| {name} | {len(answers)} | {sources} | {named} | {np.median([p[ORCA] for p in answers]):.3f} |")
+    lines += ["", "| could give away | manipulation | " + " | ".join(groups) + " |", "|" + " --- |" * (2 + len(groups))]
+    found = []
+    for confound, what, change in MANIPULATIONS:
+        effects = {name: effect(network, labels, clips, before[name], change) for name, clips in groups.items()}
+        found.append((what, effects))
+        lines.append(f"| {confound} | {what} | " + " | ".join(_cell(e) for e in effects.values()) + " |")
+        sys.stderr.write(lines[-1] + "\n")
+    return "\n".join(lines), found
+
+
+def _cell(e: Effect | None) -> str:
+    if e is None:
+        return "–"
+    flips, share = e.to_orca + e.from_orca, e.flipped
+    cell = f"{e.median:+.3f}; {flips} of {e.clips}"
+    # Without a flip every bootstrap draw is the same; the page says what that leaves open.
+    return (
+        cell if not flips else f"{cell} ({100 * share.low:.0f}–{100 * share.high:.0f} %): +{e.to_orca} −{e.from_orca}"
+    )
+
+
+def main() -> None:
+    """Run the audit and write the page's figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weights", type=Path, help="another classifier; default: the shipped one")
+    parser.add_argument("--clips", type=int, default=165, help="calls in ships, and as many ships alone")
+    parser.add_argument("--maps", type=int, default=44, help="clips of each that are occluded")
+    parser.add_argument("--print", action="store_true", help="print the figures, write nothing")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    weights = options.weights or shipped_weights("classifier")
+    network, card = load_classifier(weights), read_card(weights)
+    groups = draw_clips(options.clips)
+    if not groups["orca in ships"]:
+        sys.exit("the real recordings are absent; set WHALEFINDER_DATA to their folder")
+    table, effects = audit(network, groups)
+    maps = confound_maps.look(network, groups["orca in ships"], groups["ships alone"], options.maps)
+    settings = card.get("settings", {})
+    head = f"Weights: seed {settings.get('seed')}, {card.get('step')} steps. `python -m bench.confounds`, dev split."
+    text = "\n\n".join([head, table, confound_maps.table(maps)])
+    if options.print:
+        sys.stdout.write(text + "\n")
+        return
+    confound_maps.draw(maps, effects, PAGE.with_suffix(".png"))
+    page = PAGE.read_text(encoding="utf-8")
+    before, rest = page.split(BEGIN)
+    PAGE.write_text(before + BEGIN + "\n" + text + "\n" + END + rest.split(END)[1], encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

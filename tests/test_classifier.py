@@ -1,0 +1,409 @@
+"""The classifier: its network, what it is taught with, what it learns by, and how an event gets its name."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+import whalefinder
+from tests.helpers import RATE, noise, write
+from whalefinder import classification, spectrogram
+from whalefinder.classification import classify_samples, load_labels, planes_of, with_array_score
+from whalefinder.errors import ModelError, OptionError
+from whalefinder.networks import load_classifier, save_network
+from whalefinder.networks.classifier import CLASSES, Classifier
+from whalefinder.sea.calls import pulsed_call
+from whalefinder.training import calibration, classifier, labelled, nuisances, objective
+from whalefinder.training import sources as sources_of
+from whalefinder.training.classifier import Settings
+from whalefinder.training.clips import find_clips
+from whalefinder.training.mixtures import mono_spectrum
+
+SMALL = Settings(steps=4, batch=4, widths=(4, 8), validate_every=2, validation_clips=8, patience=9)
+
+
+@pytest.fixture(scope="module")
+def sources():
+    return labelled.build_sources(3, real_split=None, num_calls=6, num_boats=2, num_nuisances=4)
+
+
+@pytest.fixture(scope="module")
+def judge():
+    few = labelled.build_sources(9, real_split=None, num_calls=3, num_boats=1, num_nuisances=2)
+    drawn = labelled.draw(few, 9, list(range(6)))
+    return classifier.HeldOut(drawn.planes, drawn.labels, torch.zeros(6, dtype=torch.bool))
+
+
+def spectra(frames: int = 282, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(1, spectrogram.NUM_BINS, frames, dtype=torch.complex64, generator=generator)
+
+
+# The network ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frames", [16, 94, 141])
+def test_any_length_gives_a_logit_a_class(frames):
+    network = Classifier(widths=(4, 8)).eval()
+    planes = torch.randn(2, 3, spectrogram.NUM_BINS, frames)
+    assert network(planes).shape == (2, len(CLASSES))
+    assert torch.allclose(network.probabilities(planes).sum(1), torch.ones(2))
+
+
+def test_folding_the_normalisation_changes_nothing():
+    torch.manual_seed(0)
+    network, planes = Classifier(widths=(4, 8)), torch.randn(8, 3, 64, 40)
+    for _ in range(3):
+        network(planes)  # running means that are not 0 and 1
+    network.eval()
+    assert torch.allclose(network(planes), network.folded()(planes), atol=1e-4)
+
+
+def test_weights_come_back_with_their_temperature(tmp_path):
+    network = Classifier(widths=(4, 8), dropout=0.1)
+    network.temperature.fill_(1.7)
+    save_network(network, tmp_path / "classifier.safetensors", {})
+    loaded = load_classifier(tmp_path / "classifier.safetensors")
+    planes = torch.randn(1, 3, 64, 40)
+    assert float(loaded.temperature) == pytest.approx(1.7) and not loaded.training
+    assert torch.equal(loaded.probabilities(planes), network.eval().probabilities(planes))
+
+
+def test_weights_start_at_random_and_as_wide_as_he_says():
+    torch.manual_seed(0)
+    weight = Classifier().stages[3].second.weight
+    assert float(weight.detach().std()) == pytest.approx((2 / (96 * 9)) ** 0.5, rel=0.05)
+
+
+# What it sees --------------------------------------------------------------------------------------------------------
+
+
+def test_planes_do_not_depend_on_gain():
+    x = spectra()
+    assert torch.allclose(planes_of(x), planes_of(1e-4 * x), atol=1e-3)
+    assert planes_of(x).shape == (3, spectrogram.NUM_BINS, 141)
+
+
+def test_a_hydrophones_response_leaves_the_contrast_as_it_is():
+    x, response = spectra(), torch.linspace(0.2, 5.0, spectrogram.NUM_BINS)[:, None]
+    assert torch.allclose(planes_of(x)[0], planes_of(x * response)[0], atol=0.01)
+
+
+def test_what_a_recorder_cannot_hold_is_zero_and_says_nothing():
+    valid = torch.arange(spectrogram.NUM_BINS) < 100
+    x = spectra()
+    other = torch.where(valid[:, None], x, 30 * spectra(seed=1))
+    assert torch.equal(planes_of(x, valid), planes_of(other, valid))
+    assert (planes_of(x, valid)[:, 100:] == 0).all()
+
+
+def test_digital_silence_is_finite():
+    x = spectra()
+    x[..., :100] = 0
+    assert planes_of(x).isfinite().all() and planes_of(torch.zeros_like(x)).isfinite().all()
+
+
+def test_windows_of_any_clip_and_the_one_with_most_whale():
+    network = Classifier(widths=(4, 8)).eval()
+    for frames, windows in ((20, 1), (282, 1), (283, 2), (800, 5)):
+        found = classification.classify_spectra(network, spectra(frames))
+        assert found.shape == (windows, len(CLASSES)) and np.allclose(found.sum(1), 1)
+    pair = np.array([[0.2, 0.1, 0.7, 0.0], [0.1, 0.5, 0.3, 0.1]])
+    assert classification.most_whale(pair) is not None and classification.most_whale(pair)[1] == 0.5
+
+
+# What it learns by ---------------------------------------------------------------------------------------------------
+
+
+def _one_step(
+    optimiser_name: str, decay: float = 0.0, l2: float = 0.0
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Weights before and after one step on a loss with gradient g; → (before, after, g)."""
+    torch.manual_seed(1)
+    network = torch.nn.Linear(3, 2, bias=False)
+    settings = dataclasses.replace(SMALL, optimiser=optimiser_name, peak_rate=0.1, weight_decay=decay, l2=l2)
+    optimiser = classifier.make_optimiser(network, settings)
+    before = network.weight.detach().clone()
+    g = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]])
+    loss = (network.weight * g).sum() + classifier.l2_penalty(network, l2)
+    loss.backward()
+    optimiser.step()
+    return before, network.weight.detach(), g
+
+
+def test_l2_is_the_papers_update():
+    """w ← (1 - 2ηλ) w - η ∂L/∂w, and PyTorch's `weight_decay` of SGD is 2λ."""
+    before, after, g = _one_step("sgd", l2=0.3)
+    assert torch.allclose(after, (1 - 2 * 0.1 * 0.3) * before - 0.1 * g, atol=1e-6)
+    weight = torch.nn.Parameter(before.clone())
+    (weight * g).sum().backward()
+    torch.optim.SGD([weight], 0.1, weight_decay=2 * 0.3).step()
+    assert torch.allclose(after, weight.detach(), atol=1e-6)
+
+
+def test_adamw_decays_apart_from_the_gradient():
+    before, plain, _ = _one_step("adamw")
+    decayed = _one_step("adamw", decay=0.6)[1]
+    assert torch.allclose(decayed, plain - 0.1 * 0.6 * before, atol=1e-6)  # whatever the gradient is
+    assert not torch.allclose(decayed, _one_step("adamw", l2=0.3)[1], atol=1e-3)
+
+
+def test_settings_that_contradict_each_other_are_refused():
+    with pytest.raises(OptionError, match="imbalance 'luck' is unknown; choose from none, weights"):
+        Settings(imbalance="luck")
+    with pytest.raises(OptionError, match="no decoupled decay"):
+        Settings(optimiser="sgd")
+
+
+def test_imbalance_weights_give_both_sides_half_of_the_loss():
+    settings = dataclasses.replace(SMALL, imbalance="weights", boat_ratio=20.0)
+    weights = objective.class_weights(settings)
+    assert float(weights[0] / weights[2]) == pytest.approx(20.0)
+    labels = torch.tensor([0] + [2] * 20)
+    logits = torch.zeros(21, 4)
+    assert float(classifier.classification_loss(logits, labels, settings)) == pytest.approx(np.log(4), rel=1e-5)
+    logits[0, 0] = 9.0  # the one orca right, all boats still at chance: half of the loss is left
+    assert float(classifier.classification_loss(logits, labels, settings)) == pytest.approx(np.log(4) / 2, rel=1e-2)
+
+
+def test_focal_loss_forgets_the_easy_ones():
+    focal = dataclasses.replace(SMALL, imbalance="focal")
+    easy, hard = torch.tensor([[4.0, 0, 0, 0]]), torch.tensor([[-1.0, 0, 0, 0]])
+    label = torch.tensor([0])
+    ratios = [
+        float(classifier.classification_loss(x, label, focal) / classifier.classification_loss(x, label, SMALL))
+        for x in (easy, hard)
+    ]
+    p = float(easy.softmax(1)[0, 0])
+    assert ratios[0] == pytest.approx((1 - p) ** 2, rel=1e-3) and ratios[0] < 0.01 < 0.5 < ratios[1]
+
+
+def test_sampler_draws_orcas_as_often_as_all_else():
+    for examples in (None, 500):
+        settings = dataclasses.replace(SMALL, batch=16, imbalance="sampler", boat_ratio=20.0, examples=examples)
+        found = [
+            labelled.class_of(settings.seed, index, 20.0) == labelled.ORCA
+            for step in range(4)
+            for index in classifier.indices_of(settings, step)
+        ]
+        assert sum(found) == len(found) / 2
+    natural = [labelled.class_of(1, index, 20.0) == labelled.ORCA for index in range(3000)]
+    assert np.mean(natural) == pytest.approx(1 / 21, abs=0.012)
+
+
+def test_a_finite_set_is_seen_once_an_epoch():
+    settings = dataclasses.replace(SMALL, batch=5, examples=10)
+    first, second = ([*classifier.indices_of(settings, k), *classifier.indices_of(settings, k + 1)] for k in (0, 2))
+    assert sorted(first) == sorted(second) == list(range(10)) and first != second
+
+
+def test_temperature_makes_probabilities_likelier_and_keeps_the_order():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(4, (400,), generator=generator)
+    logits = torch.randn(400, 4, generator=generator) * 2
+    logits[torch.arange(400), labels] += 2.0
+    logits *= 4.0  # far too sure
+    temperature = calibration.fit_temperature(logits, labels)
+    loss = torch.nn.functional.cross_entropy
+    assert temperature > 2 and loss(logits / temperature, labels) < loss(logits, labels)
+    assert torch.equal((logits / temperature).argmax(1), logits.argmax(1))
+
+
+def test_the_offset_gives_orcas_back_what_shyness_took():
+    generator = torch.Generator().manual_seed(0)
+    true = 2 * torch.randn(3000, 4, generator=generator)
+    labels = torch.multinomial(true.softmax(1), 1, generator=generator)[:, 0]
+    shy = 1.5 * true
+    shy[:, 0] -= 1.5
+    assert calibration.fit_offset(shy, labels, 1.5) == pytest.approx(1.5, abs=0.25)
+    network = Classifier(widths=(4, 8)).eval()
+    planes, before = torch.randn(8, 3, 64, 40, generator=generator), network.head.bias.detach().clone()
+    calibration.calibrate(
+        network, calibration.HeldOut(planes, torch.tensor([0, 2] * 4), torch.ones(8, dtype=torch.bool))
+    )
+    assert torch.equal(network.head.bias.detach()[1:], before[1:]) and float(network.temperature) != 1.0
+
+
+# What it learns from -------------------------------------------------------------------------------------------------
+
+
+def test_the_same_number_is_the_same_example(sources):
+    one = labelled.draw(sources, 5, [0, 1, 2], augment=7)
+    again = labelled.draw(sources, 5, [0, 1, 2], augment=7)
+    alone = labelled.draw(sources, 5, [2])
+    assert torch.equal(one.planes, again.planes) and one.info == again.info
+    assert torch.equal(alone.planes[0], labelled.draw(sources, 5, [1, 2]).planes[1])
+    assert not torch.equal(one.planes[2], alone.planes[0])  # varied
+    assert not torch.equal(alone.planes, labelled.draw(sources, 6, [2]).planes)
+
+
+@pytest.mark.parametrize("augment", [None, 3])
+def test_with_and_without_a_call_share_the_background_to_the_bin(sources, monkeypatch, augment):
+    """So no source, band, edge or noise floor gives the class away."""
+    monkeypatch.setattr(labelled, "planes_of", lambda x, valid: x[:, 0].abs()[:, None])
+    monkeypatch.setattr(labelled, "_masked", lambda rng, planes: planes)
+    drawn = labelled.draw(sources, 5, list(range(12)), augment=augment)
+    for k in range(0, 12, 2):
+        called, plain = drawn.planes[k, 0], drawn.planes[k + 1, 0]
+        assert drawn.info[k].call and not drawn.info[k + 1].call
+        assert drawn.info[k].boats == drawn.info[k + 1].boats
+        differs = ((called - plain).abs() > 1e-6 * plain.mean()).any(0)
+        assert differs.any() and not differs.all()
+        assert int(drawn.labels[k]) in (0, 1) and int(drawn.labels[k + 1]) in (2, 3)
+
+
+def test_a_calls_own_noise_and_edges_stay_behind():
+    rng = np.random.default_rng(0)
+    clip = 0.02 * rng.standard_normal(2 * RATE)
+    call = pulsed_call(np.random.default_rng(2))[:RATE]
+    clip[RATE // 2 : RATE // 2 + len(call)] += call / np.abs(call).max()
+    cleaned = sources_of.without_noise(mono_spectrum(clip))
+    kept = (cleaned.abs() > 0).float().mean(0)
+    assert kept[:40].mean() < 0.01 and kept[60:90].mean() > 0.05
+
+
+def test_sir_of_examples_and_of_clips_is_what_they_say(sources):
+    background = labelled._background(sources, [1, 2], 282)[0]
+    mixed, name, snr_db = labelled._with_call(np.random.default_rng(4), sources.orca, background)
+    added, band = mixed - background, sources_of.in_band()
+    power = spectrogram.power(added)[band]
+    sounding = power.sum(0) > 0
+    ratio = power[:, sounding].mean() / spectrogram.power(background)[band][:, sounding].mean()
+    assert name and 10 * np.log10(float(ratio)) == pytest.approx(snr_db, abs=0.1)
+
+
+@pytest.mark.parametrize("kind", nuisances.KINDS)
+def test_nuisances_sound_and_repeat(kind):
+    one, two = (nuisances.random_nuisance(np.random.default_rng(8), kind)[1] for _ in range(2))
+    assert np.array_equal(one, two) and np.isfinite(one).all() and np.abs(one).max() == pytest.approx(1.0)
+
+
+def test_only_permitted_rows_are_trained_on():
+    if not find_clips("calls", "train"):
+        pytest.skip("real recordings are absent (set WHALEFINDER_DATA)")
+    rows = {
+        clip.path.stem: clip
+        for kind in ("field", "calls", "other_species")
+        for clip in find_clips(kind, "train", "train")
+    }
+    assert set(sources_of.FIELD_CALLS_S) <= set(rows) and set(sources_of.FIELD_QUIET_S) <= set(rows)
+    assert not {clip.path.stem for clip in sources_of.catalogue_calls("test")} & set(rows)
+
+
+# The loop ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_stopped_run_goes_on_exactly(sources, judge, tmp_path, monkeypatch):
+    monkeypatch.setattr(classifier, "held_out", lambda settings: judge)
+    whole = classifier.train(tmp_path / "whole", SMALL, sources=sources)
+
+    def stop(step: int, loss: float, scores: dict[str, float] | None) -> None:
+        if step == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        classifier.train(tmp_path / "parts", SMALL, sources=sources, report=stop)
+    parts = classifier.train(tmp_path / "parts", SMALL, sources=sources, resume=True)
+    one, two = load_classifier(whole).state_dict(), load_classifier(parts).state_dict()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert (tmp_path / "whole" / "curve.csv").read_text() == (tmp_path / "parts" / "curve.csv").read_text()
+    with pytest.raises(ModelError, match=r"settings differ \(dropout was 0.3, now 0.1"):
+        other = dataclasses.replace(SMALL, dropout=0.1)
+        classifier.train(tmp_path / "parts", other, sources=sources, resume=True)
+    with pytest.raises(ModelError, match="no checkpoint"):
+        classifier.train(tmp_path / "nothing", SMALL, sources=sources, resume=True)
+
+
+def test_it_learns_to_tell_calls_from_none(sources, judge, tmp_path, monkeypatch):
+    monkeypatch.setattr(classifier, "held_out", lambda settings: judge)
+    losses = []
+    settings = dataclasses.replace(SMALL, steps=30, batch=8, validate_every=30, examples=16, augment=False, dropout=0.0)
+    classifier.train(tmp_path, settings, sources=sources, report=lambda step, loss, scores: losses.append(loss))
+    assert np.mean(losses[-6:-1]) < 0.7 * np.mean(losses[:5])
+
+
+# Names ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[orca", "cannot be read"),
+        ("[orca]\nthreshold = 0.5\n", "[other_cetacean] needs threshold"),
+        ("[orca]\nthreshold = 2\n[other_cetacean]\nthreshold = 0.5\n", "from 0 to 1, not 2"),
+        ("[orca]\nthreshold = true\n[other_cetacean]\nthreshold = 0.5\n", "not True"),
+        ("[orca]\nthreshold = 0.5\n[seal]\nthreshold = 0.5\n", "'seal' has no threshold"),
+        ("orca = 0.5\n", "[orca] needs threshold"),
+    ],
+)
+def test_a_wrong_settings_file_is_named(tmp_path, text, words):
+    path = tmp_path / "labels.toml"
+    path.write_text(text)
+    with pytest.raises(ModelError) as reason:
+        load_labels(path)
+    assert words in str(reason.value) and str(path) in str(reason.value)
+    with pytest.raises(ModelError, match="cannot be read"):
+        load_labels(tmp_path / "none.toml")
+
+
+def test_names_by_threshold():
+    settings = classification.LabelSettings(orca=0.8, other_cetacean=0.6)
+    for probabilities, name in (
+        ([0.85, 0.1, 0.05, 0.0], "orca"),
+        ([0.7, 0.1, 0.15, 0.05], "boat"),
+        ([0.1, 0.7, 0.1, 0.1], "other_cetacean"),
+        ([0.2, 0.2, 0.25, 0.35], "ambient"),
+    ):
+        assert settings.name(np.array(probabilities)) == name
+    shipped = load_labels()
+    assert 0 < shipped.orca < 1 and 0 < shipped.other_cetacean < 1
+
+
+def test_the_arrays_score_and_the_classifier_move_the_same_way():
+    sound = np.array([0.6, 0.1, 0.2, 0.1])
+    joined = [with_array_score(sound, score) for score in (-3.0, 0.0, 3.0)]
+    assert all(np.isclose(p.sum(), 1) for p in joined)
+    assert joined[0][0] < joined[1][0] < joined[2][0]
+    assert joined[1][0] / joined[1][1] == pytest.approx(6.0)  # which whale it is is the classifier's word
+    boat = np.array([0.01, 0.0, 0.9, 0.09])
+    assert with_array_score(boat, 1.0)[0] < with_array_score(sound, 1.0)[0]
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    try:
+        return load_classifier()
+    except ModelError as reason:
+        pytest.skip(f"no shipped classifier yet: {reason}")
+
+
+def test_locate_names_a_call_in_wind_and_nothing_in_wind_alone(shipped, tmp_path):
+    wind = noise(1, 12.0)[:, 0]
+    call = pulsed_call(np.random.default_rng(1))
+    called = wind.copy()
+    called[6 * RATE : 6 * RATE + len(call)] += 0.05 * call / np.abs(call).max()
+    found = whalefinder.locate(write(tmp_path / "call.wav", called, RATE, subtype="FLOAT"))
+    assert [d.label for d in found] == ["orca"] and found[0].is_call and found[0].probability > 0.5
+    assert abs(found[0].begin_s - 6.0) < 0.5
+    quiet = write(tmp_path / "wind.wav", wind, RATE, subtype="FLOAT")
+    assert whalefinder.locate(quiet) == []
+    assert all(d.label in CLASSES and not d.is_call for d in whalefinder.locate(quiet, all_events=True))
+
+
+def test_loud_or_soft_is_the_same(shipped):
+    samples = noise(1, 3.0)[:, 0].astype(np.float32)
+    samples[RATE : RATE + RATE // 2] += 0.05 * np.sin(np.arange(RATE // 2) * 0.3).astype(np.float32)
+    loud, soft = (classify_samples(shipped, gain * samples) for gain in (1.0, 1e-3))
+    assert np.allclose(loud, soft, atol=0.01)
+
+
+def test_real_calls_of_the_dev_split_are_told_from_their_ships(shipped):
+    """A floor under what `docs/experiments.md` reports; SIR −10…+10."""
+    mixtures = labelled.evaluation_mixtures("dev", 40)
+    if not mixtures:
+        pytest.skip("real recordings are absent (set WHALEFINDER_DATA)")
+    orca = np.array([clip.label == "orca" for clip in mixtures])
+    threshold = load_labels().orca
+    found = np.array([classify_samples(shipped, c.samples, c.bandwidth_hz)[0] >= threshold for c in mixtures])
+    assert found[orca].mean() >= 0.85 and found[~orca].mean() <= 0.1

@@ -1,0 +1,366 @@
+"""Occlusion: what the maps say of functions that are known, of a network that cheats, of a bearing; and the command."""
+
+import builtins
+import csv
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from typer.testing import CliRunner
+
+from tests.helpers import array, noise, write
+from whalefinder import excerpt, explain, spectrogram
+from whalefinder.arrays import save_array
+from whalefinder.audio import open_recording
+from whalefinder.classification import POOL_FRAMES, planes_of
+from whalefinder.cli import app
+from whalefinder.errors import OptionError
+from whalefinder.events import Event
+from whalefinder.explain import Occluder, occlude
+from whalefinder.geometry import HydrophoneArray, direction
+from whalefinder.leave_one_out import leave_one_out, summary
+from whalefinder.masks import CALL, Masks
+from whalefinder.networks import load_network, save_network
+from whalefinder.networks.classifier import CLASSES, Classifier
+from whalefinder.sea import Call, Scene, simulate
+from whalefinder.sea.calls import random_call
+from whalefinder.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S, HOP, NUM_BINS, RATE_HZ
+
+ORCA, AMBIENT = CLASSES.index("orca"), CLASSES.index("ambient")
+SILENCE = Occluder(8, 8, 4, 4, "silence")
+
+
+def test_only_what_the_function_looks_at_costs_anything():
+    planes = torch.ones(3, 40, 60)
+
+    def score(batch):  # one patch of the middle plane
+        return batch[:, 1, 10:18, 20:28].mean((1, 2))
+
+    heat = occlude(score, planes, Occluder(4, 4, 4, 4, "silence"))
+    seen = np.zeros((40, 60), bool)
+    seen[8:20, 20:28] = True  # windows lie at multiples of 4
+    assert heat.confidence == 1.0
+    assert heat.loss[12:16, 20:28] == pytest.approx(0.25)  # a window of 4 x 4 of the patch's 8 x 8
+    assert heat.loss[8:12, 20:28] == pytest.approx(0.125)  # half of the window lies beside it
+    assert heat.weight_within(seen) == pytest.approx(1.0)
+
+
+def test_several_values_need_a_target_and_other_functions_than_networks_will_do():
+    planes = torch.rand(1, 16, 32)
+    heat = occlude(lambda b: torch.stack([b.mean((1, 2, 3)), -b.mean((1, 2, 3))], 1), planes, SILENCE, target=1)
+    assert heat.loss.max() < 0 and heat.confidence == pytest.approx(-float(planes.mean()))
+
+
+def test_the_local_mean_keeps_the_background_and_takes_the_call_away():
+    planes = torch.full((1, 64, 64), 2.0)
+    planes[0, 30:34, 30:34] += 3.0
+    covers = Occluder(8, 8, 4, 4, "mean").covers(planes)
+    assert float(covers[0, 0, 0]) == 2.0
+    assert 2.0 < float(covers[0, 32, 32]) < 2.5
+
+
+def test_a_window_larger_than_the_sound_covers_all_of_it():
+    planes = torch.ones(1, 8, 5)
+    heat = occlude(lambda b: b.mean((1, 2, 3)), planes, Occluder(50, 50, 25, 25, "silence"))
+    assert heat.loss == pytest.approx(np.ones((8, 5)))
+
+
+def test_map_as_table_and_peak_name_the_same_cell():
+    planes = torch.zeros(1, NUM_BINS, 40)
+    planes[0, 100:104, 24:28] = 1.0
+    heat = occlude(lambda b: b.mean((1, 2, 3)), planes, Occluder(4, 4, 4, 4, "silence"), first_frame=1000)
+    dearest = max(heat.rows(), key=lambda row: row["loss"])
+    time_s, hz = heat.peak()
+    assert dearest["begin_s"] < time_s < dearest["end_s"] and dearest["low_hz"] < hz < dearest["high_hz"]
+    assert time_s == pytest.approx(1025.5 * FRAME_S) and hz == pytest.approx((FIRST_BIN + 101.5) * BIN_HZ)
+    assert heat.stretched(2).peak()[0] == pytest.approx((1000 + 51.5) * FRAME_S)
+
+
+@pytest.mark.parametrize("settings", [{"bins": 0}, {"stride_frames": 17}, {"baseline": "white"}])
+def test_windows_that_cannot_be(settings):
+    with pytest.raises(OptionError, match=r"step must be|is unknown"):
+        Occluder(**settings)
+
+
+def test_a_missing_captum_names_the_extra(monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *rest):
+        if name.startswith("captum"):
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(OptionError, match=r"whalefinder\[train\]"):
+        occlude(lambda b: b.mean((1, 2, 3)), torch.zeros(1, 8, 8))
+
+
+# The confound: the same network on the same sounds, with and without a tone in every orca clip.
+
+TONE_BIN = 150  # 7.4 kHz; the calls lie below 4 kHz
+CLIP_FRAMES = 48
+
+
+def clips(count: int, tone: bool, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Spectra of noise, every second with a call (three wavering harmonics) and, where asked, a faint tone. `[clip, ...]`."""
+    generator = torch.Generator().manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    spectra = torch.randn(count, 1, NUM_BINS, CLIP_FRAMES, dtype=torch.complex64, generator=generator)
+    for k in range(0, count, 2):
+        begin, pitch = int(rng.integers(4, 20)), rng.uniform(12, 22)
+        for t in range(24):
+            for harmonic in (1, 2, 3):
+                spectra[k, 0, int(harmonic * (pitch + 3 * np.sin(t / 5))), begin + t] *= 2.5
+        if tone:
+            spectra[k, 0, TONE_BIN] += 3.0
+    return spectra, torch.tensor([ORCA, AMBIENT] * (count // 2))
+
+
+def trained(tone: bool) -> Classifier:
+    torch.manual_seed(0)
+    network = Classifier(widths=(8, 16), dropout=0.0)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    for step in range(60):
+        spectra, labels = clips(16, tone, seed=step)
+        loss = torch.nn.functional.cross_entropy(network(planes_of(spectra)), labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return network.eval()
+
+
+def peaks(network: Classifier) -> tuple[float, list[float]]:
+    """Share of right answers on new clips that all follow the training's habit, and the dearest bin of each orca clip."""
+    spectra, labels = clips(16, True, seed=1_000_000)
+    planes = planes_of(spectra)
+    right = float((network(planes).argmax(1) == labels).float().mean())
+    score = explain.log_odds(explain.class_probability(network, "orca"))
+    occluder = Occluder(8, 8, 4, 4, "mean")
+    return right, [occlude(score, planes[k], occluder).peak()[1] / BIN_HZ - FIRST_BIN for k in (0, 2, 4)]
+
+
+def test_the_map_exposes_a_planted_tone():
+    cheat, honest = trained(tone=True), trained(tone=False)
+    right, where = peaks(cheat)
+    assert right == 1.0  # by its answers alone nobody would know
+    assert all(abs(bin_ - TONE_BIN) <= 8 for bin_ in where), where
+    _, where = peaks(honest)
+    assert all(abs(bin_ - TONE_BIN) > 30 for bin_ in where), where
+
+
+# Hydrophones
+
+
+def plane_wave(geometry: HydrophoneArray, azimuth_deg: float, elevation_deg: float, late_s=None) -> Masks:
+    """A second of noise from one direction in 4 s of independent noise, with a mask that knows it."""
+    rng = np.random.default_rng(5)
+    frames, inside = 376, slice(150, 250)
+    delays = geometry.delays_s(direction(np.radians(azimuth_deg), np.radians(elevation_deg)))
+    delays = delays + (0.0 if late_s is None else np.array(late_s))
+    turn = np.exp(-2j * np.pi * np.outer(delays, spectrogram.frequencies_hz().numpy()))
+    drawn = lambda *shape: rng.standard_normal(shape) + 1j * rng.standard_normal(shape)  # noqa: E731
+    spectra = drawn(len(delays), NUM_BINS, frames)
+    loudness = 6e3 / spectrogram.frequencies_hz().numpy()  # falling, or the top bins alone would be looked at
+    spectra[..., inside] += (loudness * turn)[..., None] * drawn(1, NUM_BINS, 100)
+    shares = torch.zeros(3, NUM_BINS, frames)
+    shares[CALL, :, inside] = 0.9
+    return Masks(torch.from_numpy(spectra.astype(np.complex64)), shares, torch.ones(NUM_BINS, dtype=torch.bool))
+
+
+EVENT = Event(150, 250, 375.0, 12_000.0, {})
+
+
+def test_the_only_hydrophone_below_a_level_square_carries_the_elevation():
+    positions = [[0.2, 0.2, 0], [-0.2, 0.2, 0], [-0.2, -0.2, 0], [0.2, -0.2, 0], [0, 0, -0.3]]
+    geometry = HydrophoneArray("square and one below", positions, 1490.0)
+    fix, rows = leave_one_out(plane_wave(geometry, 140.0, -6.0), EVENT, geometry, None)
+    assert fix.u == pytest.approx(direction(np.radians(140.0), np.radians(-6.0)), abs=1e-2)
+    growth = [row.sd_growth for row in rows]
+    assert int(np.argmax(growth)) == 4 and growth[4] > 2 * max(growth[:4])
+    assert [row.note for row in rows] == [""] * 4 + ["a plane is left: its two sides look alike"]
+    assert min(row.log_likelihood_loss for row in rows) > 0
+    assert not any(row.disagrees for row in rows)
+    assert summary(rows).startswith("hydrophone 5 carries most of the fix")
+
+
+def test_a_hydrophone_with_a_wrong_clock_does_not_agree_with_the_others():
+    positions = np.random.default_rng(1).uniform(-0.2, 0.2, (6, 3))
+    geometry = HydrophoneArray("late", positions, 1490.0)
+    masks = plane_wave(geometry, 60.0, -10.0, late_s=[0, 0, 40e-6, 0, 0, 0])
+    _, rows = leave_one_out(masks, EVENT, geometry, None)
+    assert min(rows, key=lambda row: row.log_likelihood_loss).channel == 3
+    assert "without hydrophone 3 the fix moves" in summary(rows)
+
+
+def test_three_and_two_hydrophones():
+    three = array().of([0, 1, 2])
+    _, rows = leave_one_out(plane_wave(three, 30.0, -5.0), EVENT, three, None)
+    assert all("angle from their line alone" in row.note and row.shift_deg < 3 for row in rows)
+    pair = array().of([0, 1])
+    _, rows = leave_one_out(plane_wave(pair, 30.0, -5.0), EVENT, pair, None)
+    assert [row.note for row in rows] == ["1 hydrophone left: no direction"] * 2
+    assert "both carry all of it" in summary(rows)
+
+
+# Recordings and the command
+
+
+@pytest.fixture(scope="module")
+def sea(tmp_path_factory):
+    """12 s with one loud call at 6 s: folder with `sea.wav` and `array.toml`, the true call, an untrained classifier."""
+    folder = tmp_path_factory.mktemp("sea")
+    rng = np.random.default_rng(8)
+    course = simulated_course()
+    scene = Scene(array(), 12.0, (Call(random_call(rng)[1], course, 6.0, 15.0, "call"),), (), None)
+    heard = simulate(scene, 8)
+    write(folder / "sea.wav", heard.samples.T * (0.5 / np.abs(heard.samples).max()))
+    save_array(array(), folder / "array.toml")
+    torch.manual_seed(0)
+    save_network(Classifier(widths=(8, 16)).eval(), folder / "classifier.safetensors", {})
+    return folder, heard.truth[0]
+
+
+def simulated_course():
+    from whalefinder.sea.propagation import Path as Course
+
+    return Course((100.0, 60.0, -8.0), (1.0, 0.0, 0.0))
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["explain", *map(str, arguments)])
+
+
+def test_explain_writes_maps_and_tells_which_hydrophone(sea, tmp_path):
+    folder, truth = sea
+    at = (truth.begin_s + truth.end_s) / 2
+    options = ["--window-hz", 2000, "--window-s", 0.3, "--classifier", folder / "classifier.safetensors"]
+    result = run(folder / "sea.wav", "--at", f"{at:.2f}", "-a", folder / "array.toml", "-o", tmp_path, *options)
+    assert result.exit_code == 0, result.output
+    assert "most of the fix" in result.output and "event" in result.output
+    stem = f"sea-{float(f'{at:.2f}'):g}s"
+    wanted = {"classifier.png", "classifier.csv", "segmenter.png", "segmenter.csv", "bearing.csv"}
+    assert {path.name.removeprefix(f"{stem}-") for path in tmp_path.iterdir()} == wanted
+    with (tmp_path / f"{stem}-segmenter.csv").open() as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    dearest = max(rows, key=lambda row: row["loss"])
+    assert truth.begin_s - 0.3 < dearest["begin_s"] < truth.end_s + 0.3
+    assert dearest["loss"] > 0.01
+    with (tmp_path / f"{stem}-bearing.csv").open() as file:
+        assert [row["channel"] for row in csv.DictReader(file)] == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--at", "99"], "lies outside the recording, which lasts 12.0 s"),
+        (["--at", "-1"], "lies outside the recording"),
+        (["--at", "6", "--what", "bearing"], "add --array"),
+        (["--at", "6", "--what", "everything"], "choose from classifier, segmenter, bearing, all"),
+        (["--at", "6", "--baseline", "pink"], "baseline 'pink' is unknown"),
+    ],
+)
+def test_explain_errors_are_one_line(sea, tmp_path, arguments, words):
+    result = run(sea[0] / "sea.wav", *arguments, "-o", tmp_path)
+    assert result.exit_code == 1 and words in result.output
+    assert result.output.count("\n") == 1
+
+
+def test_explain_refuses_channels_that_do_not_fit_the_array(sea, tmp_path):
+    stereo = write(tmp_path / "stereo.wav", noise(2))
+    result = run(stereo, "--at", 1, "-a", sea[0] / "array.toml", "-o", tmp_path)
+    assert result.exit_code == 1 and "2 channels, but array" in result.output
+
+
+def test_explain_a_place_without_an_event(tmp_path):
+    quiet = write(tmp_path / "quiet.wav", noise(1, 5.0))
+    result = run(quiet, "--at", 2.5, "--what", "segmenter", "-o", tmp_path, "--window-hz", 6000, "--window-s", 1.5)
+    assert result.exit_code == 0, result.output
+    assert "no event at 2.5 s; the window 0.99-4.01 s" in result.output
+    assert (tmp_path / "quiet-2.5s-segmenter.png").exists()
+
+
+def test_only_the_seconds_around_are_read_and_they_are_those_of_the_recording(tmp_path, monkeypatch):
+    rate = 32_000
+    path = write(tmp_path / "long.wav", noise(1, 40.0, rate), rate)
+    read = []
+    real = soundfile.SoundFile.read
+    monkeypatch.setattr(soundfile.SoundFile, "read", lambda f, n=-1, **kw: read.append(n) or real(f, n, **kw))
+    samples, first_frame = excerpt.read_excerpt(open_recording(path), 30.0, 3.0)
+    assert sum(read) < 8 * rate
+    whole = np.concatenate(list(open_recording(path).blocks()), axis=1)
+    begin = first_frame * HOP
+    assert 25.7 < begin / RATE_HZ <= 27.0
+    middle = slice(RATE_HZ, 5 * RATE_HZ)  # the resampler rings at the ends
+    expected = whole[:, begin : begin + samples.shape[1]]
+    assert samples[:, middle] == pytest.approx(expected[:, middle], abs=1e-4)
+
+
+def test_classifier_window_lies_around_the_event(sea):
+    folder, truth = sea
+    network = load_network()
+    at = (truth.begin_s + truth.end_s) / 2
+    around = excerpt.listen(open_recording(folder / "sea.wav", array()), at, network, array())
+    assert around.event is not None and around.channels == (1, 2, 3, 4)
+    torch.manual_seed(0)
+    named = explain.explain_classifier(around, Classifier(widths=(8, 16)).eval(), "boat", Occluder(64, 64, 64, 64))
+    assert named.name == "boat" and named.probabilities.sum() == pytest.approx(1.0)
+    begin_s = named.heat.first_frame * FRAME_S
+    assert begin_s < truth.begin_s and begin_s + named.heat.loss.shape[1] * FRAME_S > truth.end_s
+    assert named.heat.loss.shape == (NUM_BINS, 282) and named.heat.step[1] == 64 // POOL_FRAMES * POOL_FRAMES
+    with pytest.raises(OptionError, match="class 'unicorn' is unknown"):
+        explain.explain_classifier(around, Classifier(), "unicorn")
+
+
+# The audit's own parts; its figures need the data folder
+
+
+def test_manipulations_do_what_their_names_say():
+    from bench import confounds
+
+    rng = np.random.default_rng(3)
+    sound = rng.standard_normal(confounds.LENGTH).astype(np.float32)
+    clip = confounds.Clip(sound, 20_000.0, "noise")
+    changes = {what: change for _, what, change in confounds.MANIPULATIONS}
+
+    def level_db(what, low, high):
+        changed = changes[what](clip, rng).samples
+        hz = np.fft.rfftfreq(len(sound), 1 / RATE_HZ)
+        inside = (hz > low) & (hz < high)
+        power = [np.square(np.abs(np.fft.rfft(x)[inside])).mean() for x in (changed, sound)]
+        return 10 * np.log10(power[0] / power[1])
+
+    assert level_db("8 kHz, not told", 5000, 12_000) < -50
+    assert level_db("8 kHz, not told", 500, 3000) == pytest.approx(0, abs=0.1)
+    assert level_db("+6 dB an octave", 4900, 5100) == pytest.approx(6, abs=0.3)
+    assert level_db("+15 dB at 5 kHz", 4950, 5050) == pytest.approx(15, abs=0.3)
+    assert level_db("3 kHz, 0 dB", 500, 12_000) == pytest.approx(3, abs=0.1)
+    assert level_db("white, -10 dB", 500, 12_000) == pytest.approx(0.4, abs=0.1)
+    assert changes["8 kHz, told"](clip, rng).bandwidth_hz == pytest.approx(3680)
+    assert changes["8 kHz, not told"](clip, rng).bandwidth_hz == 20_000
+    assert changes["8 kHz, told"](confounds.Clip(sound, 3000.0, "slow already"), rng) is None
+    edges = changes["0.5 s, hard"](clip, rng).samples
+    assert not edges[: RATE_HZ // 2].any() and not edges[-RATE_HZ // 2 :].any() and edges[RATE_HZ] == sound[RATE_HZ]
+
+
+def test_pointing_game_on_a_network_that_looks_at_the_call():
+    from bench import confound_maps, confounds
+
+    rng = np.random.default_rng(4)
+    noise_, call = 0.1 * rng.standard_normal(confounds.LENGTH), np.zeros(confounds.LENGTH)
+    time = np.arange(RATE_HZ) / RATE_HZ
+    call[RATE_HZ : 2 * RATE_HZ] = np.sin(2 * np.pi * (3000 * time + 500 * time**2))
+    parts = [x.astype(np.float32) for x in (noise_ + call, call, 0 * call)]
+    clip = confounds.Clip(parts[0], 24_000.0, "one", parts[1], parts[2])
+    near = confound_maps._near(clip)
+    assert 0.02 < near.mean() < 0.2
+    looked = []
+    for bins in (slice(56, 80), slice(200, 224)):  # 3-4 kHz, where the call is, and 9.8-10.9 kHz
+
+        def score(planes, bins=bins):
+            return planes[:, 0, bins, 50:90].mean((1, 2))
+
+        heat = explain.occlude(score, confound_maps._planes(clip), confound_maps.OCCLUDER)
+        looked.append(confound_maps.Looked("orca, right", heat, near, "one"))
+    assert [m.peak_is_near for m in looked] == [True, False]
+    assert "| orca, right | 2 |" in confound_maps.table(looked)

@@ -1,0 +1,133 @@
+"""Who does the work: this process, workers on this machine, or a Dask cluster. Results come back here as they are ready."""
+
+from __future__ import annotations
+
+import logging
+import os
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from whalefinder.archive.job import Job
+from whalefinder.archive.store import Result
+from whalefinder.archive.units import Unit
+from whalefinder.archive.work import FATAL, Failure, cache, work, work_afar
+from whalefinder.errors import OptionError, OutputError
+
+ATTEMPTS = 3
+"""How often a unit is handed out anew after the cluster lost it; Dask itself gives up on a unit that killed 4 workers."""
+CONNECT_S = 10.0
+
+Outcome = tuple[Unit, Result | Failure]
+
+
+def alone(job: Job, units: list[Unit], tick: Callable[[Unit, float], None]) -> Iterator[Outcome]:
+    """Work in this process, unit after unit; `tick` is told the seconds done of the present one."""
+    try:
+        for unit in units:
+            yield unit, work(job, unit, tick=lambda seconds, unit=unit: tick(unit, seconds))  # type: ignore[misc]
+    finally:
+        cache.clear()
+
+
+def together(job: Job, units: list[Unit], workers: int, scheduler: str | None) -> Iterator[Outcome]:
+    """Work in `workers` processes of this machine, or on the cluster at `scheduler`; in the order of being done.
+
+    Raises:
+        OptionError: Dask is not installed, or no scheduler answers.
+        OutputError: the scheduler is lost.
+        ArrayError, ModelError: no unit can be worked on.
+    """
+    threads = None if scheduler else max(1, (os.cpu_count() or 1) // workers)
+    with _client(workers, scheduler) as client:
+        yield from _handed_out(client, job, units, threads)
+
+
+def _handed_out(client: Any, job: Job, units: list[Unit], threads: int | None) -> Iterator[Outcome]:
+    from distributed import as_completed
+
+    def submit(unit: Unit) -> Any:
+        return client.submit(work_afar, job, unit, threads, key=f"{unit.name}-{uuid.uuid4().hex[:8]}", pure=False)
+
+    given = {future.key: (future, unit) for unit in units for future in [submit(unit)]}
+    lost: Counter[str] = Counter()
+    waiting = as_completed([future for future, _ in given.values()], loop=client.loop)
+    for future in waiting:
+        _, unit = given.pop(future.key)
+        if future.status == "finished":
+            yield unit, future.result()
+        elif future.status == "error":
+            yield unit, _failure(unit, future.exception())
+        elif client.status != "running":
+            raise OutputError("the scheduler is lost; what is done is kept, run the same command again to go on")
+        elif lost[unit.id] < ATTEMPTS:
+            lost[unit.id] += 1
+            again = submit(unit)
+            given[again.key] = again, unit
+            waiting.add(again)
+        else:
+            yield unit, Failure(unit.pieces[0].entries[0].name, "lost by the cluster again and again; run again")
+        future.release()
+
+
+def _failure(unit: Unit, reason: BaseException) -> Failure:
+    if isinstance(reason, FATAL):
+        raise reason
+    name = unit.pieces[0].entries[0].name
+    if type(reason).__name__ == "KilledWorker":
+        return Failure(name, "its workers died again and again (too little memory?); run again with fewer --workers")
+    return Failure(name, f"{type(reason).__name__}: {reason}")
+
+
+@contextmanager
+def _silenced(package: str) -> Iterator[None]:
+    """No log of a package's modules: Dask tells of every worker that comes and goes, and what matters is said by us."""
+    names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == package]
+    levels = [(logging.getLogger(name), logging.getLogger(name).level) for name in names]
+    for logger, _ in levels:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in levels:
+            logger.setLevel(level)
+
+
+@contextmanager
+def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
+    try:
+        import dask
+        from distributed import Client
+    except ImportError as reason:
+        raise OptionError("--workers and --scheduler need Dask: pip install 'whalefinder[archive]'") from reason
+    with ExitStack() as stack:
+        stack.enter_context(_silenced("distributed"))
+        stack.enter_context(dask.config.set({"distributed.comm.timeouts.connect": f"{CONNECT_S}s"}))
+        address = scheduler if scheduler is not None else stack.enter_context(_cluster(workers))
+        try:
+            client = Client(address, timeout=CONNECT_S, set_as_default=False)
+        except (OSError, ValueError) as reason:
+            raise OptionError(
+                f"--scheduler {scheduler}: no scheduler answers there; start it, check the address"
+            ) from reason
+        yield stack.enter_context(client)
+
+
+def _cluster(workers: int) -> Any:
+    """Worker processes on this machine, reached over loopback alone; no page, and no limits besides the machine's."""
+    from distributed import LocalCluster
+
+    try:
+        return LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address=None,
+            worker_dashboard_address=None,
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+        )
+    except (OSError, RuntimeError) as reason:
+        raise OptionError(f"--workers {workers}: they cannot be started ({reason}); try fewer") from reason

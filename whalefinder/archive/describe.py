@@ -1,0 +1,85 @@
+"""A plan in words, before the work begins: what is there, from when to when, what is missing, what cannot be read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from whalefinder.archive.plan import Plan, Seam, chains, recorders, seams
+from whalefinder.archive.units import Entry
+
+SHOWN = 10
+
+
+def describe(plan: Plan, done: set[str]) -> list[tuple[str, str]]:
+    """(what, value) pairs, one line each. `done`: ids of units that have a result."""
+    entries = plan.entries
+    files = sum(len(entry.files) for entry in entries)
+    gigabytes = sum(file.size for entry in entries for file in entry.files) / 1e9
+    lines = [("recordings", f"{len(entries)} in {files} files, {hours(_seconds(entries))}, {gigabytes:.1f} GB")]
+    dated = [entry for entry in entries if entry.start_utc is not None]
+    if dated:
+        last = max(entry.end_utc for entry in dated if entry.end_utc)
+        lines.append(("time", f"{dated[0].start_utc:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC"))
+        lines.append(("recorders", str(len(recorders(dated)))))
+        found = seams(dated)
+        stretches = sum(1 for _ in chains(dated))
+        lines.append(("continuous", f"{stretches} stretch{'es' * (stretches != 1)} without a gap"))
+        lines.append(("gaps", _seams_in_words([seam for seam in found if seam.seconds > 0])))
+        lines.append(("overlaps", _seams_in_words([seam for seam in found if seam.seconds < 0])))
+    if len(dated) < len(entries):
+        undated = [entry.name for entry in entries if entry.start_utc is None]
+        lines.append(("without a time", f"{len(undated)}, for example {undated[0]}; see --time-format"))
+    lines.append(("sample rates", _counted(f"{entry.rate_hz} Hz" for entry in entries)))
+    lines.append(("channels", _counted(str(len(entry.columns)) for entry in entries)))
+    copies = Counter((entry.name.rpartition("/")[2], entry.files[0].size, entry.frames) for entry in entries)
+    if doubled := sum(times - 1 for times in copies.values()):
+        lines.append(("perhaps copies", f"{doubled} (same name and size); their calls count twice"))
+    todo = [unit for unit in plan.units if unit.id not in done]
+    lines.append(("unreadable", str(len(plan.unreadable)) if plan.unreadable else "none"))
+    lines.append(
+        (
+            "work",
+            f"{len(plan.units)} units, {len(plan.units) - len(todo)} done, {hours(sum(u.seconds for u in todo))} to do",
+        )
+    )
+    return lines
+
+
+def complaints(plan: Plan) -> list[str]:
+    """What should be looked at before weeks of work: what cannot be read and why, and times that could be others."""
+    lines = [f"unreadable: {name}: {reason}" for name, reason in plan.unreadable[:SHOWN]]
+    if len(plan.unreadable) > SHOWN:
+        lines.append(f"… and {len(plan.unreadable) - SHOWN} more unreadable, all are in problems.csv")
+    damaged = [line for entry in plan.entries for line in entry.problems]
+    lines += [f"problem: {line}" for line in damaged[:SHOWN]]
+    warnings = [
+        line for entry in plan.entries for line in entry.warnings if entry.start_utc or "no start time" not in line
+    ]
+    lines += [f"warning: {line}" for line in warnings[:1]]
+    if len(warnings) > 1:
+        lines.append(f"… and {len(warnings) - 1} more warnings of this kind")
+    return lines
+
+
+def hours(seconds: float) -> str:
+    """`90 s`, `12.5 min`, `3.2 h`."""
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _seconds(entries: Iterable[Entry]) -> float:
+    return sum(entry.duration_s for entry in entries)
+
+
+def _counted(values: Iterable[str]) -> str:
+    return ", ".join(f"{value} ({times})" for value, times in Counter(values).most_common()) or "none"
+
+
+def _seams_in_words(found: list[Seam]) -> str:
+    if not found:
+        return "none"
+    longest = max(found, key=lambda seam: abs(seam.seconds))
+    total = hours(sum(abs(seam.seconds) for seam in found))
+    return f"{len(found)}, {total} in all, longest {hours(abs(longest.seconds))} between {longest.before.name} and {longest.after.name}"

@@ -1,0 +1,122 @@
+"""What is asked of every recording of an archive, in a form that travels to other machines."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+
+from whalefinder.archive.units import digest
+from whalefinder.arrays import load_array
+from whalefinder.errors import ModelError
+from whalefinder.events import EventSettings
+from whalefinder.geometry import HydrophoneArray
+from whalefinder.locate import Locator
+from whalefinder.networks import load_network, shipped_weights
+from whalefinder.version import __version__
+
+
+@dataclass(frozen=True)
+class ArchiveOptions:
+    """Options of `whalefinder archive` that change what is found; as those of `whalefinder locate`."""
+
+    weights: Path | None = None
+    time_format: str | None = None
+    min_probability: float | None = None
+    all_events: bool = False
+    method: str = "steering"
+    regressor: Path | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """An array and options, with the hashes that tell whether two runs ask the same.
+
+    Args:
+        hashes: SHA-256 of the array file and of the weights, by name.
+        version: of whalefinder; another one may find other calls, and tables hold those of one alone.
+    """
+
+    array: HydrophoneArray | None
+    options: ArchiveOptions
+    hashes: tuple[tuple[str, str], ...]
+    version: str = __version__
+
+    @property
+    def key(self) -> str:
+        """The same for the same question; the time format is left out, as it changes no sound."""
+        options = asdict(replace(self.options, weights=None, regressor=None, time_format=None))
+        return digest([options, self.hashes, self.version])
+
+    def locator(self) -> Locator:
+        """The pipeline for this job; one a process is kept.
+
+        Raises:
+            ModelError: this machine has other weights or another version than the one that asks.
+        """
+        if self.version != __version__:
+            raise ModelError(f"whalefinder {__version__} here, {self.version} there; install the same on every machine")
+        hashes = _hashes_of_weights(self.options)
+        if not set(hashes) <= set(self.hashes):
+            raise ModelError(
+                f"{self.options.weights or shipped_weights()}: other weights than where the run was started"
+            )
+        return _locator(self.key, _Uncompared(self))
+
+
+def make_job(array_path: Path | None, options: ArchiveOptions) -> Job:
+    """Read the array file and the hashes of all that matters.
+
+    Raises:
+        ArrayError, ModelError: a file is missing or wrong.
+    """
+    array = None if array_path is None else load_array(array_path)
+    own = () if array_path is None else (("array", _sha256(array_path)),)
+    return Job(array, options, (*own, *_hashes_of_weights(options)))
+
+
+def _hashes_of_weights(options: ArchiveOptions) -> tuple[tuple[str, str], ...]:
+    segmenter = options.weights or shipped_weights()
+    hashes = [("weights", _sha256(segmenter)), ("card", _sha256(segmenter.with_suffix(".json")))]
+    if options.method == "network":
+        hashes.append(("regressor", _sha256(options.regressor or shipped_weights("regressor"))))
+    shipped = [shipped_weights("classifier"), Path(str(resources.files("whalefinder") / "labels.toml"))]
+    hashes += [(path.stem, _sha256(path)) for path in shipped if path.exists()]
+    return tuple(hashes)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as reason:
+        raise ModelError(f"{path}: cannot be read ({reason.strerror}); every worker needs it at this path") from reason
+
+
+@dataclass(frozen=True, eq=False)
+class _Uncompared:
+    """A job that a cache does not look at: its key is compared instead, since arrays hold NumPy."""
+
+    job: Job
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Uncompared)
+
+
+@lru_cache(maxsize=1)
+def _locator(key: str, held: _Uncompared) -> Locator:
+    options, settings = held.job.options, EventSettings()
+    if options.min_probability is not None:
+        settings = replace(settings, min_probability=options.min_probability)
+    return Locator(
+        held.job.array,
+        load_network(options.weights),
+        settings,
+        all_events=options.all_events,
+        method=options.method,
+        regressor=options.regressor,
+    )

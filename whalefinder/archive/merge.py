@@ -1,0 +1,178 @@
+"""From the results of units to tables: in order of time, the same bytes however often and in whatever order it was worked."""
+
+from __future__ import annotations
+
+import csv
+import heapq
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from whalefinder.archive.plan import Plan, recorders
+from whalefinder.archive.planfile import load_plan
+from whalefinder.archive.store import Result, Store, atomic
+from whalefinder.archive.units import Entry, Piece, Unit
+from whalefinder.archive.work import SLACK_S
+from whalefinder.locate import Detection
+from whalefinder.tables import COLUMNS, EXTRA_COLUMNS, RECORDING_COLUMNS, TRACK_COLUMNS, row_of, rows_of
+from whalefinder.tracks import MAX_SILENCE_S, Track, find_tracks
+
+ARCHIVE_TRACK_COLUMNS = (*TRACK_COLUMNS, "time_utc")
+"""`time_s` counts from the begin of `recording`, in which the track begins, and may go on beyond its end."""
+BACKWARDS_S = 2.0
+"""Times of joined recordings may go back by up to a second, and calls belong to a unit from a little before it on."""
+
+
+def detections_of(plan: Plan, store: Store) -> Iterator[Detection]:
+    """All detections in order of time, the undated ones last; memory holds an hour or two of them."""
+    starts = {entry.name: entry.start_utc for entry in plan.entries}
+    waiting: list[tuple[Any, Detection]] = []
+    borders: dict[str, list[float]] = {}
+    for count, unit in enumerate(plan.units):
+        if unit.start_utc is not None:
+            limit = unit.start_utc.timestamp() - BACKWARDS_S
+            while waiting and waiting[0][0][0] < limit:
+                yield heapq.heappop(waiting)[1]
+        result = store.load(unit)
+        if result is None:
+            continue
+        for place, detection in enumerate(_once(unit, result, borders)):
+            start = starts[detection.recording]
+            utc = None if start is None else start + timedelta(seconds=detection.begin_s)
+            detection = replace(detection, start_utc=utc)
+            key = (utc.timestamp() if utc else math.inf, detection.recording, detection.begin_s, count, place)
+            heapq.heappush(waiting, (key, detection))
+    while waiting:
+        yield heapq.heappop(waiting)[1]
+
+
+def _once(unit: Unit, result: Result, borders: dict[str, list[float]]) -> Iterator[Detection]:
+    """Without those that the piece before has found as well. `borders`: where calls near each border end, seconds after it."""
+    for number, piece in enumerate(unit.pieces):
+        begins = {entry.name: begin for entry, begin, _ in piece.spans()}
+        ends = borders.pop(piece.border(0), []) if piece.joined[0] else []
+        over = []
+        for detection in (d for place, d in result.detections if place == number):
+            after_s, before_s = (_after(detection, piece, begins, side) for side in (0, 1))
+            # What the piece before kept begins up to a slack after the border; here it may seem to begin a little later.
+            if after_s < 2 * SLACK_S and any(after_s < end_s for end_s in ends):
+                continue
+            over.append(before_s + detection.end_s - detection.begin_s)
+            yield detection
+        if piece.joined[1]:
+            borders[piece.border(1)] = [end_s for end_s in over if end_s > -SLACK_S]
+
+
+def _after(detection: Detection, piece: Piece, begins: dict[str, int], side: int) -> float:
+    """Seconds from the begin (0) or end (1) of a piece's own sound to the begin of a detection."""
+    return detection.begin_s + (begins[detection.recording] - piece.own[side]) / piece.rate_hz
+
+
+def tracks_of(plan: Plan, detections: Iterable[Detection]) -> Iterator[Track]:
+    """Tracks of each recorder, over the ends of recordings; in order of time. Times are seconds of `recording`."""
+    if not plan.with_array:
+        return
+    groups = {entry.name: number for number, group in enumerate(recorders(plan.entries)) for entry in group}
+    starts = {entry.name: entry.start_utc for entry in plan.entries}
+    found: list[tuple[Any, Track]] = []
+    bouts: dict[int, list[Detection]] = {}
+    for detection in detections:
+        bout = bouts.setdefault(groups[detection.recording], [])
+        if bout and _seconds_between(bout[-1], detection) > MAX_SILENCE_S + 60.0:
+            found += _tracks(bout, starts)
+            bout.clear()
+        bout.append(detection)
+    for bout in bouts.values():
+        found += _tracks(bout, starts)
+    for number, (_, track) in enumerate(sorted(found, key=lambda pair: pair[0]), start=1):
+        yield replace(track, number=number)
+
+
+def _seconds_between(before: Detection, after: Detection) -> float:
+    if before.start_utc is None or after.start_utc is None:
+        return 0.0 if before.recording == after.recording else math.inf
+    return (after.start_utc - before.start_utc).total_seconds()
+
+
+def _tracks(bout: list[Detection], starts: dict[str, datetime | None]) -> list[tuple[Any, Track]]:
+    """Tracks of calls without a long silence, by (time of the first call, recording, place)."""
+    first = bout[0]
+    zero = starts[first.recording]
+    timed = [_on_axis(detection, zero) for detection in bout]
+    tracks = []
+    for place, track in enumerate(find_tracks(timed)):
+        begin = bout[track.fixes[0]]
+        shift = timed[track.fixes[0]].begin_s - begin.begin_s
+        track = replace(track, recording=begin.recording, time_s=track.time_s - shift)
+        key = (math.inf if begin.start_utc is None else begin.start_utc.timestamp(), begin.recording, begin.begin_s)
+        tracks.append(((*key, place), track))
+    return tracks
+
+
+def _on_axis(detection: Detection, zero: datetime | None) -> Detection:
+    """With times counted from `zero`."""
+    if zero is None or detection.start_utc is None:
+        return detection
+    begin_s = (detection.start_utc - zero).total_seconds()
+    return replace(detection, begin_s=begin_s, end_s=begin_s + detection.end_s - detection.begin_s)
+
+
+def write_tables(plan: Plan, store: Store, problems: list[tuple[str, str]]) -> tuple[int, int]:
+    """Detections, tracks, recordings and problems as CSV, each replaced as a whole. → numbers of calls and tracks."""
+    calls = tracks = 0
+    starts = {entry.name: entry.start_utc for entry in plan.entries}
+    with _table(store, "detections", (*COLUMNS, *EXTRA_COLUMNS)) as rows:
+        for detection in detections_of(plan, store):
+            calls += detection.is_call
+            rows.writerow(row_of(detection))
+    if plan.with_array:
+        with _table(store, "tracks", ARCHIVE_TRACK_COLUMNS) as rows:
+            for track in tracks_of(plan, detections_of(plan, store)):
+                tracks += 1
+                start = starts[track.recording]
+                rows.writerows({**row, "time_utc": _utc(start, row["time_s"])} for row in rows_of(track))
+    with _table(store, "recordings", RECORDING_COLUMNS) as rows:
+        rows.writerows(map(row_of_entry, plan.entries))
+    with _table(store, "problems", ("recording", "problem")) as rows:
+        rows.writerows({"recording": name, "problem": reason} for name, reason in problems)
+    return calls, tracks
+
+
+@contextmanager
+def _table(store: Store, name: str, columns: tuple[str, ...]) -> Iterator[csv.DictWriter[str]]:
+    with atomic(store.out / f"{name}.csv") as file:
+        rows = csv.DictWriter(file, columns)
+        rows.writeheader()
+        yield rows
+
+
+def row_of_entry(entry: Entry) -> dict[str, Any]:
+    """What was listened to, by column, as `tables.row_of_recording`."""
+    return {
+        "recording": entry.name,
+        "path": entry.files[0].url,
+        "start_utc": _utc(entry.start_utc, 0.0),
+        "duration_s": round(entry.duration_s, 6),
+        "rate_hz": float(entry.rate_hz),
+        "channels": len(entry.columns),
+    }
+
+
+def _utc(start: datetime | None, seconds: float) -> str | None:
+    if start is None:
+        return None
+    time = start + timedelta(seconds=seconds)
+    return f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z"
+
+
+def merged(out: Path) -> Iterator[Detection]:
+    """The detections of an archive in order of time, whether or not it is finished.
+
+    Raises:
+        OutputError: no plan is in the folder.
+    """
+    return detections_of(load_plan(out), Store(out))

@@ -1,0 +1,158 @@
+"""A run over an archive: plan, work on what is missing, merge. Killed anywhere, the next run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from whalefinder.archive.crew import Outcome, alone, together
+from whalefinder.archive.job import ArchiveOptions, Job, make_job
+from whalefinder.archive.merge import write_tables
+from whalefinder.archive.plan import Plan, make_plan
+from whalefinder.archive.planfile import load_plan, save_plan
+from whalefinder.archive.sources import sweep_caches
+from whalefinder.archive.store import Store, locked
+from whalefinder.archive.units import Unit
+from whalefinder.archive.work import Failure
+from whalefinder.errors import OptionError
+from whalefinder.results import collect
+
+Report = Callable[[float, float, str], None]
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Who works: `workers` processes here, or the Dask cluster at `scheduler`; `shard` "2/8" takes a part of the units."""
+
+    workers: int = 1
+    scheduler: str | None = None
+    shard: str | None = None
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """(number from 0, of how many)."""
+        number, _, count = (self.shard or "1/1").partition("/")
+        if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+            raise OptionError(f"--shard {self.shard}: write i/n with 1 <= i <= n, for example 2/8")
+        return int(number) - 1, int(count)
+
+
+@dataclass
+class ArchiveSummary:
+    """What a run did and what is still missing; (name, reason) of all problems."""
+
+    units: int = 0
+    done: int = 0
+    seconds: float = 0.0
+    calls: int = 0
+    tracks: int = 0
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Archive:
+    """An archive and its folder of results.
+
+    Args:
+        folders: on this machine, or fsspec addresses.
+        array_path: array file, or None for detections without bearings.
+        out: folder for results and for what is needed to go on.
+
+    Raises:
+        ArrayError, ModelError, OptionError, RecordingError: nothing can be planned.
+    """
+
+    def __init__(self, folders: list[str], array_path: Path | None, out: Path, options: ArchiveOptions) -> None:
+        self.out = out
+        self.job: Job = make_job(array_path, options)
+        self.plan: Plan = make_plan(folders, self.job, out.absolute())
+
+    def done(self) -> set[str]:
+        """Ids of the planned units that have a result already."""
+        return Store(self.out).done(self.plan.units) if (self.out / "units").is_dir() else set()
+
+    def run(
+        self, crew: Crew, report: Report = lambda done_s, total_s, note: None, deployment: str | None = None
+    ) -> ArchiveSummary:
+        """Work on every unit without a result; then, unless this is a shard, write the tables.
+
+        Args:
+            report: called with (seconds of sound done in this run, seconds to do in it, note).
+            deployment: writes the tables as a Parquet data set of that name besides.
+
+        Raises:
+            OutputError: another run works in the folder, the disk is full, or the scheduler is lost.
+            OptionError: Dask is not installed or not to be reached, or an impossible shard.
+        """
+        part, parts = crew.part
+        store = Store(self.out)
+        with locked(self.out, crew.shard):
+            if crew.shard is None:
+                store.sweep()
+                sweep_caches()
+            save_plan(self.plan, self.out)
+            mine = [unit for unit in self.plan.units if int(unit.id, 16) % parts == part]
+            there = store.done(self.plan.units)
+            missing = [unit for unit in mine if unit.id not in there or store.load(unit) is None]
+            failures = self._work(missing, store, crew, report)
+            summary = _summary(self.plan, mine, store, failures)
+            if crew.shard is None:
+                _write(self.plan, store, summary, deployment)
+            return summary
+
+    def _work(self, missing: list[Unit], store: Store, crew: Crew, report: Report) -> list[Failure]:
+        total_s, done_s, failures = sum(unit.seconds for unit in missing), 0.0, []
+        report(0.0, total_s, "")
+        with closing(self._outcomes(missing, crew, lambda unit, s: report(done_s + s, total_s, unit.name))) as outcomes:
+            for unit, outcome in outcomes:
+                if isinstance(outcome, Failure):
+                    failures.append(outcome)
+                else:
+                    store.save(unit, outcome)
+                done_s += unit.seconds
+                report(done_s, total_s, unit.name)
+        return failures
+
+    def _outcomes(
+        self, missing: list[Unit], crew: Crew, tick: Callable[[Unit, float], None]
+    ) -> Generator[Outcome, None, None]:
+        if crew.scheduler is None and crew.workers == 1:
+            yield from alone(self.job, missing, tick)
+        elif missing:
+            yield from together(self.job, missing, crew.workers, crew.scheduler)
+
+
+def merge(out: Path, deployment: str | None = None) -> ArchiveSummary:
+    """Write the tables from the results that are there, for example of shards; no recording is read.
+
+    Raises:
+        OutputError: no plan is there, a run works in the folder, or the disk is full.
+    """
+    plan, store = load_plan(out), Store(out)
+    with locked(out):
+        summary = _summary(plan, list(plan.units), store, [])
+        _write(plan, store, summary, deployment)
+        return summary
+
+
+def _summary(plan: Plan, mine: list[Unit], store: Store, failures: list[Failure]) -> ArchiveSummary:
+    """What is done of some units, and everything that is wrong."""
+    summary = ArchiveSummary(len(mine), problems=list(plan.unreadable))
+    for entry in plan.entries:
+        base = entry.name.rpartition("/")[2]
+        summary.problems += [(entry.name, line.removeprefix(f"{base}: ")) for line in entry.problems]
+    summary.problems += [(failure.name, failure.reason) for failure in failures]
+    for unit in mine:
+        result = store.load(unit)
+        if result is not None:
+            summary.done += 1
+            summary.seconds += unit.seconds
+            summary.problems += result.problems
+    return summary
+
+
+def _write(plan: Plan, store: Store, summary: ArchiveSummary, deployment: str | None) -> None:
+    summary.calls, summary.tracks = write_tables(plan, store, summary.problems)
+    if deployment is not None:
+        collect([store.out], store.out / "dataset", deployment)

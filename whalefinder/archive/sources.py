@@ -1,0 +1,236 @@
+"""Where recordings lie: folders on this machine, or fsspec addresses such as s3://bucket/prefix."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from whalefinder.archive.units import File
+from whalefinder.audio import Recording, open_recording
+from whalefinder.errors import OptionError, RecordingError
+from whalefinder.geometry import HydrophoneArray
+
+SUFFIXES = (".wav", ".wave", ".w64", ".rf64", ".flac")
+TEMPORARY = re.compile(r"^[.~]|~$|^(@eaDir|\$RECYCLE\.BIN|System Volume Information)$")
+STAMPS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "mtime")  # what servers call a file's version
+HEAD_BYTES = (1 << 18, 1 << 23)  # enough for a header; the second where recorders put much before the sound
+
+
+def is_remote(place: str) -> bool:
+    """An address that fsspec opens, rather than a path."""
+    return "://" in place
+
+
+def find_files(folder: str, leave_out: Path | None = None) -> list[File]:
+    """Sound files below a folder, in order of their path; hidden and temporary ones and `leave_out` are skipped.
+
+    Raises:
+        RecordingError: no such folder, or it cannot be listed.
+        OptionError: an address whose library is not installed.
+    """
+    if folder.startswith("file://"):
+        folder = folder.removeprefix("file://")
+    found = _find_remote(folder) if is_remote(folder) else _find_local(Path(folder), leave_out)
+    return sorted(found, key=lambda file: file.name)
+
+
+def _is_sound(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not any(map(TEMPORARY.search, name.split("/")))
+
+
+def _find_local(folder: Path, leave_out: Path | None) -> Iterator[File]:
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100 (resolve() would follow links, and names would change)
+    if folder.is_file():
+        status = folder.stat()
+        yield File(str(folder), folder.name, status.st_size, str(status.st_mtime_ns))
+        return
+    if not folder.is_dir():
+        raise RecordingError(f"{folder}: no such folder; check the path, is the disk mounted?")
+    for root, folders, names in os.walk(folder, onerror=_unlistable):
+        folders[:] = [f for f in folders if not TEMPORARY.search(f) and Path(root, f) != leave_out]
+        for name in names:
+            if _is_sound(name):
+                path = Path(root, name)
+                found = path.stat() if path.exists() else None  # a link to nowhere is listed as unreadable
+                size, stamp = (found.st_size, str(found.st_mtime_ns)) if found else (0, "")
+                yield File(str(path), path.relative_to(folder).as_posix(), size, stamp)
+
+
+def _unlistable(reason: OSError) -> None:
+    raise RecordingError(f"{reason.filename}: cannot be listed ({reason.strerror}); check its permissions") from reason
+
+
+def _find_remote(address: str) -> Iterator[File]:
+    system, root = _system(address)
+    try:
+        found = system.find(root, detail=True)
+    except Exception as reason:  # every back end has errors of its own
+        raise RecordingError(
+            f"{address}: cannot be listed ({_said(reason)}); check address and credentials"
+        ) from reason
+    if not found:
+        raise RecordingError(f"{address}: nothing there; check the address")
+    for path, about in found.items():
+        name = path.removeprefix(root).strip("/") or path.rsplit("/", 1)[-1]
+        if _is_sound(name):
+            yield File(system.unstrip_protocol(path), name, int(about.get("size") or 0), _stamp(about))
+
+
+def _system(address: str) -> tuple[Any, str]:
+    try:
+        import fsspec
+    except ImportError as reason:
+        raise OptionError(f"{address}: addresses need more: pip install 'whalefinder[archive]'") from reason
+    try:
+        system, path = fsspec.core.url_to_fs(address)
+    except (ImportError, ValueError) as reason:
+        raise OptionError(f"{address}: {_said(reason)}; s3:// needs pip install 'whalefinder[archive]'") from reason
+    return system, path
+
+
+def _stamp(about: dict[str, Any]) -> str:
+    return next((str(about[name]) for name in STAMPS if about.get(name)), "")
+
+
+def _said(reason: Exception) -> str:
+    return " ".join(str(reason).split()) or type(reason).__name__
+
+
+def check_unchanged(file: File) -> None:
+    """That a file is still the one that was planned with.
+
+    Raises:
+        RecordingError: it is gone, or its size or time of change is another.
+    """
+    size, stamp = _now(file)
+    if (size, stamp) != (file.size, file.stamp):
+        what = f"{file.size} bytes, now {size}" if size != file.size else "written to since the plan was made"
+        raise RecordingError(f"{file.url}: changed ({what}); nothing of it is kept, run again when it is finished")
+
+
+def _now(file: File) -> tuple[int, str]:
+    try:
+        if not is_remote(file.url):
+            status = Path(file.url).stat()
+            return status.st_size, str(status.st_mtime_ns)
+        system, path = _system(file.url)
+        system.invalidate_cache()
+        about = system.info(path)
+        return int(about.get("size") or 0), _stamp(about)
+    except OptionError:
+        raise
+    except FileNotFoundError as reason:
+        raise RecordingError(f"{file.url}: has vanished; run again when it is back") from reason
+    except Exception as reason:  # every back end has errors of its own
+        raise RecordingError(f"{file.url}: cannot be reached ({_said(reason)}); run again when it can") from reason
+
+
+def open_files(files: list[File], array: HydrophoneArray | None, time_format: str | None) -> Recording:
+    """A recording from the headers of its files; of distant files no more than the first bytes are fetched.
+
+    The paths of a distant recording are stand-ins that are gone when this returns: they name the files.
+    """
+    if not is_remote(files[0].url):
+        return open_recording(Path(files[0].url), array, time_format=time_format)
+    for head in HEAD_BYTES:
+        with tempfile.TemporaryDirectory(prefix="whalefinder-") as folder:
+            try:
+                stand_ins = [_stand_in(file, Path(folder), head) for file in files]
+                return open_recording(stand_ins[0], array, time_format=time_format)
+            except RecordingError as reason:
+                message = str(reason).replace(f"{folder}{os.sep}", files[0].url.rpartition("/")[0] + "/")
+                if "unreadable header" not in message or head == HEAD_BYTES[-1] or files[0].size <= head:
+                    raise RecordingError(message) from reason
+    raise AssertionError("the last head returns or raises")
+
+
+def _stand_in(file: File, folder: Path, head: int) -> Path:
+    """A file of the true size with the true first bytes and nothing else: all that reading a header needs."""
+    path = folder / file.url.rsplit("/", 1)[-1]
+    system, distant = _system(file.url)
+    try:
+        path.write_bytes(system.cat_file(distant, start=0, end=min(head, file.size)))
+    except Exception as reason:  # every back end has errors of its own
+        raise RecordingError(f"{file.url}: cannot be fetched ({_said(reason)}); run again when it can") from reason
+    os.truncate(path, file.size)
+    return path
+
+
+class Cache:
+    """Distant files on this disk, those of one recording at a time; the next one takes their place."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._files: tuple[File, ...] = ()
+
+    @contextmanager
+    def local(self, files: tuple[File, ...]) -> Iterator[tuple[Path, ...]]:
+        """Paths to read; that the files are still the planned ones is checked before and after.
+
+        Raises:
+            RecordingError: a file vanished, changed, or cannot be fetched.
+        """
+        for file in files:
+            check_unchanged(file)
+        if is_remote(files[0].url):
+            yield self._fetched(files)
+            return  # what was fetched whole does not change any more
+        yield tuple(Path(file.url) for file in files)
+        for file in files:
+            check_unchanged(file)
+
+    def _fetched(self, files: tuple[File, ...]) -> tuple[Path, ...]:
+        if files != self._files or self._folder is None:
+            self.clear()
+            self._folder = Path(tempfile.mkdtemp(prefix=f"whalefinder-{os.getpid()}-"))
+            for file in files:
+                _fetch(file, self._folder)
+            self._files = files
+        return tuple(self._folder / file.url.rsplit("/", 1)[-1] for file in files)
+
+    def clear(self) -> None:
+        """Delete what was fetched."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder, self._files = None, ()
+
+
+def _fetch(file: File, folder: Path) -> None:
+    """A distant file to this disk; it takes its name when it is whole."""
+    system, distant = _system(file.url)
+    path = folder / file.url.rsplit("/", 1)[-1]
+    part = path.with_name(path.name + ".part")
+    try:
+        system.get_file(distant, str(part))
+    except Exception as reason:  # every back end has errors of its own
+        raise RecordingError(f"{file.url}: cannot be fetched ({_said(reason)}); run again when it can") from reason
+    check_unchanged(file)
+    if part.stat().st_size != file.size:
+        raise RecordingError(f"{file.url}: {part.stat().st_size} of {file.size} bytes came; run again")
+    part.rename(path)
+
+
+def sweep_caches() -> None:
+    """Delete what killed processes of this machine had fetched."""
+    for folder in Path(tempfile.gettempdir()).glob("whalefinder-*-*"):
+        owner = folder.name.split("-")[1]
+        if owner.isdigit() and not _lives(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lives(process: int) -> bool:
+    if os.name != "posix":  # elsewhere signal 0 is no question
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,150 @@
+"""One unit: from files to detections. This is what a worker runs; nothing is written here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+
+from whalefinder.archive.job import Job
+from whalefinder.archive.sources import Cache
+from whalefinder.archive.store import Result
+from whalefinder.archive.units import Entry, Piece, Unit
+from whalefinder.audio import Recording
+from whalefinder.chain import ChainedRecording, Part
+from whalefinder.errors import ArrayError, ModelError, OptionError, RecordingError
+from whalefinder.locate import Detection
+
+SLACK_S = 0.25
+"""Pieces that join keep calls that begin this much beyond their border; the merge drops those found by both."""
+FATAL = (ArrayError, ModelError, OptionError)
+"""Errors that every unit would end with."""
+
+Tick = Callable[[float], None]
+cache = Cache()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a unit has no result: (recording, reason)."""
+
+    name: str
+    reason: str
+
+
+def work(job: Job, unit: Unit, threads: int | None = None, tick: Tick = lambda seconds: None) -> Result | Failure:
+    """Find the calls of a unit.
+
+    Args:
+        threads: of PyTorch; None leaves them as they are.
+        tick: called with the seconds of the unit that are done.
+
+    Raises:
+        ArrayError, ModelError, OptionError: no unit can be worked on.
+    """
+    if threads is not None and torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    result, before_s = Result(), 0.0
+    for number, piece in enumerate(unit.pieces):
+        try:
+            found, problems = _piece(job, piece, lambda seconds, before=before_s: tick(before + seconds))  # type: ignore[misc]
+        except FATAL:
+            raise
+        except Exception as reason:  # whatever one recording does to us, the others are worked on, and it is listed
+            said = str(reason) if isinstance(reason, RecordingError) else f"{type(reason).__name__}: {reason}"
+            return Failure(piece.at(piece.own[0])[0].name, said)
+        result.detections += [(number, detection) for detection in found]
+        result.problems += problems
+        before_s += piece.seconds
+    return result
+
+
+def work_afar(job: Job, unit: Unit, threads: int | None) -> Result | Failure:
+    """`work` in a process of its own, which has no console."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads or 1))
+    return work(job, unit, threads)
+
+
+def _piece(job: Job, piece: Piece, tick: Tick) -> tuple[list[Detection], list[tuple[str, str]]]:
+    """Detections and (name, problem) of a piece; where a recording is cut short, what follows is begun anew."""
+    kept: list[Detection] = []
+    problems: list[tuple[str, str]] = []
+    rest: Piece | None = piece
+    while rest is not None:
+        chain = _chained(rest, problems)
+        lead_s = (rest.own[0] - rest.read[0]) / rest.rate_hz
+        passed_s = piece.seconds - (rest.own[1] - max(rest.own[0], 0)) / rest.rate_hz
+        for stretch in job.locator().stream(chain):
+            kept += [_placed(d, rest) for d in stretch.detections if _is_own(d, rest)]
+            tick(min(piece.seconds, passed_s + max(0.0, stretch.seconds_done - max(0.0, lead_s))))
+        rest = _after(rest, chain.read)
+    return kept, problems
+
+
+def _after(piece: Piece, used: int) -> Piece | None:
+    """What is left of a piece when the first `used` of its entries are done."""
+    left = piece.entries[used:]
+    if not left:
+        return None
+    passed = sum(entry.frames for entry in piece.entries[:used])
+    own, last = (piece.own[0] - passed, piece.own[1] - passed), piece.read[1] - passed
+    return Piece(left, own, (0, last), piece.joined)
+
+
+def _chained(piece: Piece, problems: list[tuple[str, str]]) -> ChainedRecording:
+    """The piece as one recording; while it is read, (name, problem) go to `problems`."""
+    parts = []
+    for entry, begin, end in piece.spans():
+        first, last = max(piece.read[0], begin) - begin, min(piece.read[1], end) - begin
+        own = piece.own[0] - begin, piece.own[1] - begin
+        parts.append(Part(partial(_opened, entry, problems), first, last, own))
+    first_entry = piece.entries[0]
+    return ChainedRecording(
+        first_entry.name,
+        (),
+        first_entry.columns,
+        piece.rate_hz,
+        (piece.read[1] - piece.read[0]) / piece.rate_hz,
+        None,
+        labels=first_entry.labels,
+        parts=tuple(parts),
+    )
+
+
+@contextmanager
+def _opened(entry: Entry, problems: list[tuple[str, str]]) -> Iterator[Recording]:
+    with cache.local(entry.files) as paths:
+        recording = Recording(
+            entry.name, paths, entry.columns, entry.rate_hz, entry.duration_s, None, labels=entry.labels
+        )
+        yield recording
+    problems += [(entry.name, line.removeprefix(f"{entry.name}: ")) for line in recording.problems]
+
+
+def _begin(detection: Detection, piece: Piece) -> float:
+    """The frame of the piece at which a detection of the chained recording begins."""
+    return piece.read[0] + detection.begin_s * piece.rate_hz
+
+
+def _is_own(detection: Detection, piece: Piece) -> bool:
+    slack = SLACK_S * piece.rate_hz
+    first = piece.own[0] - slack if piece.joined[0] else float("-inf")
+    last = piece.own[1] + slack if piece.joined[1] else float("inf")
+    return first <= _begin(detection, piece) < last
+
+
+def _placed(detection: Detection, piece: Piece) -> Detection:
+    """With name and times of the recording in which it begins."""
+    entry, begin = piece.at(_begin(detection, piece))
+    shift = (piece.read[0] - begin) / piece.rate_hz
+    return replace(
+        detection,
+        recording=entry.name,
+        begin_s=max(0.0, detection.begin_s + shift),
+        end_s=detection.end_s + shift,
+        start_utc=None,
+    )

@@ -1,0 +1,248 @@
+"""From an event to its name: the planes that the classifier sees, calibrated probabilities, thresholds per label.
+
+The planes are made to look alike from every recorder: levels are relative, each frequency to its own median, so gain,
+hydrophone response and steady lines fall out, and what the recorder could not hold is zero.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from whalefinder import likelihood, spectrogram
+from whalefinder.errors import ModelError
+from whalefinder.events import Event
+from whalefinder.geometry import Floats, HydrophoneArray
+from whalefinder.masks import CALL, Masks
+from whalefinder.networks.classifier import CLASSES, WHALES, Classifier
+
+WINDOW_S = 3.0
+WINDOW_FRAMES = 2 * round(WINDOW_S / spectrogram.FRAME_S / 2)  # 282
+HOP_FRAMES = WINDOW_FRAMES // 2  # of windows over a longer event or clip
+POOL_FRAMES = 2  # frames averaged into one: 21 ms, half the work
+PLANES = ("contrast", "ripple", "level")
+RIPPLE_BINS = 12  # half width of the local mean over frequency, 0.56 kHz
+SILENCE = 1e-6  # of the mean power is added, so that digital silence is quiet and not minus infinity
+SCALE, LIMIT = 2.0, 5.0
+
+
+def planes_of(spectra: Tensor, valid: Tensor | None = None) -> Tensor:
+    """What the classifier sees of spectra.
+
+    *contrast*: log power of a bin over its frequency's median in time; *ripple*: over the mean of neighbouring
+    frequencies, which shows lines and hides beats; *level*: over the mean of everything, the colour of the noise.
+
+    Args:
+        spectra: complex `[..., channel, frequency, frame]`; the channels' powers are averaged.
+        valid: `[..., frequency]` bool, False above what the recorder could hold: zero in every plane.
+
+    Shape:
+        → `[..., plane, frequency, frame // POOL_FRAMES]`; independent of gain.
+    """
+    power = spectrogram.power(spectra).mean(-3)
+    frames = power.shape[-1] // POOL_FRAMES * POOL_FRAMES
+    power = (power[..., 0:frames:POOL_FRAMES] + power[..., 1:frames:POOL_FRAMES]) / POOL_FRAMES
+    alive = power.new_ones(power.shape[-2]) if valid is None else valid.to(power.dtype)
+    alive = alive.expand(power.shape[:-1])[..., None]
+    mean = (power * alive).mean((-2, -1), keepdim=True) / alive.mean((-2, -1), keepdim=True).clamp(min=1e-6)
+    log = (power + SILENCE * mean + spectrogram.FLOOR).log() * alive
+    usual = _median(log)
+    overall = (usual * alive).sum(-2, keepdim=True) / alive.sum(-2, keepdim=True).clamp(min=1.0)
+    planes = torch.stack([log - usual, log - _local_mean(log, alive), log - overall], dim=-3)
+    return planes.div_(SCALE).clamp_(-LIMIT, LIMIT).mul_(alive.unsqueeze(-3))
+
+
+def _median(log: Tensor) -> Tensor:
+    """Over the last axis, kept; the lower one of two. NumPy selects five times as fast as PyTorch sorts."""
+    middle = (log.shape[-1] - 1) // 2
+    values = np.partition(log.detach().cpu().numpy(), middle, axis=-1)[..., middle : middle + 1]
+    return torch.from_numpy(values).to(log.device)
+
+
+def _local_mean(log: Tensor, alive: Tensor) -> Tensor:
+    """Mean over ± `RIPPLE_BINS` usable neighbours of every frequency, `[..., frequency, frame]`."""
+    band = _neighbours(log.shape[-2]).to(log)
+    return (band @ log) / (band @ alive).clamp(min=1e-3)
+
+
+@lru_cache(maxsize=4)
+def _neighbours(bins: int) -> Tensor:
+    with torch.inference_mode(False):  # training may be the next to use it
+        place = torch.arange(bins)
+        return ((place[:, None] - place).abs() <= RIPPLE_BINS).float()
+
+
+@torch.inference_mode()
+def classify_spectra(network: Classifier, spectra: Tensor, valid: Tensor | None = None) -> NDArray[np.float64]:
+    """Calibrated probabilities of every window of `WINDOW_S` in spectra, hop `HOP_FRAMES`.
+
+    Args:
+        spectra: complex `[channel, frequency, frame]`; shorter ones are one short window.
+        valid: `[frequency]` bool.
+
+    Shape:
+        → `[window, class]` in the order of `CLASSES`.
+    """
+    spectra = _long_enough(spectra)
+    last = max(0, spectra.shape[-1] - WINDOW_FRAMES)
+    begins = sorted({*range(0, last, HOP_FRAMES), last})
+    planes = torch.stack([planes_of(spectra[..., begin : begin + WINDOW_FRAMES], valid) for begin in begins])
+    return network.probabilities(planes).double().numpy()  # type: ignore[no-any-return]
+
+
+SHORTEST_FRAMES = 94  # 1 s; what is shorter is mirrored
+
+
+def _long_enough(spectra: Tensor) -> Tensor:
+    while spectra.shape[-1] < SHORTEST_FRAMES:
+        spectra = torch.cat([spectra, spectra.flip(-1)], -1)
+    return spectra
+
+
+def classify_samples(
+    network: Classifier, samples: NDArray[np.floating], bandwidth_hz: float | None = None
+) -> NDArray[np.float64]:
+    """Calibrated probabilities of a clip of one hydrophone: those of its window with most whale.
+
+    Args:
+        samples: `[time]` at `RATE_HZ`, any gain.
+        bandwidth_hz: highest frequency that its recorder could hold; None for all.
+
+    Shape:
+        → `[class]` in the order of `CLASSES`, summing to 1.
+    """
+    spectra = spectrogram.stft(torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None])
+    valid = None if bandwidth_hz is None else spectrogram.frequencies_hz() <= bandwidth_hz
+    return most_whale(classify_spectra(network, spectra, valid))
+
+
+def most_whale(windows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of probabilities `[window, class]` those of the window that is likeliest a whale. → `[class]`."""
+    return windows[int(windows[:, list(WHALES)].sum(1).argmax())]  # type: ignore[no-any-return]
+
+
+def event_frames(event: Event, frames: int) -> tuple[int, int]:
+    """Frames [begin, end) with the event in the middle of at least `WINDOW_S`, as far as there is sound."""
+    short = max(0, WINDOW_FRAMES - (event.end - event.begin))
+    begin = max(0, min(event.begin - short // 2, frames - WINDOW_FRAMES))
+    return begin, min(frames, max(event.end, begin + WINDOW_FRAMES))
+
+
+def classify_event(
+    network: Classifier, masks: Masks, event: Event, array: HydrophoneArray | None = None, u: Floats | None = None
+) -> NDArray[np.float64]:
+    """Calibrated probabilities of an event. → `[class]`.
+
+    Args:
+        masks: `spectra` of hydrophones that heard it all.
+        array: with `u`, the direction of the event: what is heard is the best beam towards it, which holds the same
+            call with less boat; without them the hydrophones' mean power.
+    """
+    begin, end = event_frames(event, masks.spectra.shape[-1])
+    spectra = masks.spectra[..., begin:end]
+    if array is not None and u is not None:
+        noise = spectrogram.covariance(spectra, (1 - masks.shares[CALL, :, begin:end]).square(), NOISE_CELLS)
+        spectra = likelihood.beam(spectra, noise, array, u)[None]
+    return most_whale(classify_spectra(network, spectra, masks.valid))
+
+
+NOISE_CELLS = 6.0  # e-folding of the noise covariance of a beam, 0.5 s
+
+
+BEAM_WEIGHT = 2.0
+MOST_AGAINST, MOST_FOR = 3.0, 0.75  # log odds
+HOPELESS_ARRAY = -BEAM_WEIGHT * MOST_FOR  # no beam can make a call of an event with a lower score
+HOPELESS_SINGLE = (
+    -2.0
+)  # of one hydrophone; below it lies no call that the classifier knows, but half of a ship's events
+
+
+def with_array_score(probabilities: NDArray[np.float64], score: float) -> NDArray[np.float64]:
+    """What an array knows joins what its beam sounds like.
+
+    The event's score (`scores`) knows how the mask looks and where the noise came from; the classifier's log odds of a
+    whale move it. Down further than up, since the classifier's window also holds what is beside the event: a boat's event
+    a second after a call would else be named after it. Which whale it is is the classifier's word alone.
+
+    Shape:
+        `[class]`, summing to 1 → the same.
+    """
+    whale = call_share(probabilities)
+    odds = math.log(max(whale, 1e-6) / max(1 - whale, 1e-6))
+    joint = score + BEAM_WEIGHT * max(-MOST_AGAINST, min(MOST_FOR, odds))
+    joint = 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, joint))))
+    scale = np.full(len(CLASSES), (1 - joint) / max(1 - whale, 1e-9))
+    scale[list(WHALES)] = joint / max(whale, 1e-9)
+    return probabilities * scale  # type: ignore[no-any-return]
+
+
+def without_whales(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Boat against ambient, of an event that is hopeless as a call. `[class]` → `[class]`."""
+    rest = probabilities.copy()
+    rest[list(WHALES)] = 0.0
+    return rest / max(float(rest.sum()), 1e-9)  # type: ignore[no-any-return]
+
+
+def call_share(probabilities: NDArray[np.float64]) -> float:
+    """Probability that it is a whale of any kind. `[class]` → 0...1."""
+    return float(probabilities[list(WHALES)].sum())
+
+
+@dataclass(frozen=True)
+class LabelSettings:
+    """From which probability an event is given a whale's name; `labels.toml` says what was chosen, and on what.
+
+    What is a whale for sure though not which (both together reach the higher threshold) gets the likelier name.
+
+    Args:
+        orca: an orca from this probability on.
+        other_cetacean: another whale or dolphin from this probability on, where it is no orca.
+    """
+
+    orca: float
+    other_cetacean: float
+
+    def name(self, probabilities: NDArray[np.float64]) -> str:
+        """The label of an event with these probabilities `[class]`."""
+        if probabilities[0] >= self.orca and probabilities[0] >= probabilities[1]:
+            return CLASSES[0]
+        if probabilities[1] >= self.other_cetacean:
+            return CLASSES[1]
+        if call_share(probabilities) >= max(self.orca, self.other_cetacean):
+            return CLASSES[int(probabilities[1] > probabilities[0])]
+        return CLASSES[2 + int(probabilities[3] > probabilities[2])]
+
+
+def load_labels(path: Path | str | None = None) -> LabelSettings:
+    """Thresholds from a TOML file with one table a label, or the shipped ones.
+
+    Raises:
+        ModelError: it cannot be read, a label is unknown or missing, or a threshold is outside 0...1.
+    """
+    file = Path(path) if path else Path(str(resources.files("whalefinder") / "labels.toml"))
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as reason:
+        raise ModelError(f"{file}: thresholds cannot be read ({reason}); reinstall or mend the file") from reason
+    wanted = ("orca", "other_cetacean")
+    for name in tables:
+        if name not in wanted:
+            raise ModelError(f"{file}: label {name!r} has no threshold; allowed are {', '.join(wanted)}")
+    thresholds = {name: _threshold(file, name, tables.get(name)) for name in wanted}
+    return LabelSettings(**thresholds)
+
+
+def _threshold(file: Path, name: str, table: object) -> float:
+    value = table.get("threshold") if isinstance(table, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ModelError(f"{file}: [{name}] needs threshold = a number from 0 to 1, not {value!r}")
+    return float(value)

@@ -1,0 +1,140 @@
+"""The command on months of recordings: archive."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from whalefinder.cli.common import Out, app, console, errors, escaped, one_line_errors, progress_bar
+
+if TYPE_CHECKING:
+    from whalefinder.archive import Archive, ArchiveSummary, Crew
+
+
+@app.command()
+def archive(
+    folders: Annotated[
+        list[str] | None, typer.Argument(metavar="FOLDER...", help="Folders, or addresses such as s3://bucket/prefix.")
+    ] = None,
+    array: Annotated[
+        Path | None, typer.Option("--array", "-a", help="Array file (TOML); without it: no bearings.")
+    ] = None,
+    out: Out = Path("whalefinder-archive"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, do nothing.")] = False,
+    workers: Annotated[int, typer.Option("--workers", "-n", min=1, max=1024, help="Processes on this machine.")] = 1,
+    scheduler: Annotated[str | None, typer.Option(help="Dask cluster to work on, as tcp://host:port.")] = None,
+    shard: Annotated[str | None, typer.Option(help="Work on part i of n alone, as i/n; tables come later.")] = None,
+    merge_only: Annotated[
+        bool, typer.Option("--merge", help="Write the tables from what is done, work no more.")
+    ] = False,
+    weights: Annotated[
+        Path | None, typer.Option(help="Another segmenter (.safetensors); default: the shipped one.")
+    ] = None,
+    time_format: Annotated[str | None, typer.Option(help="strptime format of the start time in file names.")] = None,
+    min_probability: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Report calls from this probability on.")
+    ] = None,
+    all_events: Annotated[bool, typer.Option("--all", help="Also report events that are probably no call.")] = False,
+    method: Annotated[
+        str, typer.Option(help="Bearings by steering (any array) or by network (the regressor of one array).")
+    ] = "steering",
+    regressor: Annotated[
+        Path | None, typer.Option(help="Weights for --method network; default: those of the 0.5 m tetrahedron.")
+    ] = None,
+    deployment: Annotated[
+        str | None, typer.Option(help="Also write DIR/dataset, a Parquet data set, under this name.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No plan, no progress bar, no summary.")] = False,
+) -> None:
+    """Find the calls in months of recordings, on one machine or many; run it again to go on where it was stopped.
+
+    Writes DIR/detections.csv, tracks.csv, recordings.csv and problems.csv.
+
+    Examples:
+      whalefinder archive /media/summer --array array.toml --out results --dry-run
+
+      whalefinder archive /media/summer -a array.toml -o results --workers 4
+
+      whalefinder archive s3://bucket/2026 -a array.toml -o results --scheduler tcp://head:8786
+
+      whalefinder archive /data -a array.toml -o /shared/results --shard 3/8   (then --merge --out /shared/results)
+    """
+    from whalefinder.archive import Archive, ArchiveOptions, Crew, merge
+    from whalefinder.errors import OptionError
+
+    options = ArchiveOptions(weights, time_format, min_probability, all_events, method, regressor)
+    with one_line_errors():
+        if merge_only:
+            _conclude(merge(out, deployment), out, None, quiet)
+            return
+        if not folders:
+            raise OptionError("no FOLDER: give one or more, or --merge for the tables of what is done")
+        with console.status("reading headers …"):
+            found = Archive(folders, array, out, options)
+        if not quiet or dry_run:
+            _show(found)
+        if not dry_run:
+            _conclude(_work(found, Crew(workers, scheduler, shard), deployment, quiet), out, shard, quiet)
+        elif found.plan.unreadable:
+            raise typer.Exit(1)
+
+
+def _show(found: Archive) -> None:
+    from whalefinder.archive.describe import complaints, describe
+
+    table = Table(title="plan", show_header=False, title_justify="left")
+    for what, value in describe(found.plan, found.done()):
+        table.add_row(what, escaped(value))
+    console.print(table)
+    for line in complaints(found.plan):
+        errors.print(escaped(line), soft_wrap=True)
+
+
+def _work(found: Archive, crew: Crew, deployment: str | None, quiet: bool) -> ArchiveSummary:
+    """Work with a progress bar; stopped by hand it says how to go on."""
+    from whalefinder.archive.describe import hours
+
+    began = time.monotonic()
+    with progress_bar(quiet) as progress:
+        task = progress.add_task("archive", total=None, note="")
+
+        def report(done_s: float, total_s: float, note: str) -> None:
+            passed = time.monotonic() - began
+            rate = done_s / passed if done_s else 0.0
+            left = f"{rate:.0f} × real time, {hours((total_s - done_s) / rate)} left" if rate else "starting"
+            progress.update(task, completed=done_s, total=total_s, note=escaped(f"{left}  {note}"))
+
+        try:
+            return found.run(crew, report, deployment)
+        except KeyboardInterrupt as reason:
+            done, units = len(found.done()), len(found.plan.units)
+            progress.stop()
+            errors.print(f"stopped; {done} of {units} units are done, run the same command again to go on")
+            raise typer.Exit(130) from reason
+
+
+def _conclude(summary: ArchiveSummary, out: Path, shard: str | None, quiet: bool) -> None:
+    from whalefinder.archive.describe import hours
+
+    if not quiet:
+        made = f"{summary.calls} calls, {summary.tracks} tracks → {out}/detections.csv"
+        if shard is not None:
+            made = f"shard {shard} is done; when all are: whalefinder archive --merge --out {out}"
+        console.print(
+            escaped(f"{summary.done} of {summary.units} units, {hours(summary.seconds)}: {made}"), soft_wrap=True
+        )
+    for name, reason in summary.problems[:20]:
+        errors.print(escaped(f"problem: {name}: {reason}"), soft_wrap=True)
+    missing = summary.units - summary.done
+    if missing:
+        errors.print(f"{missing} unit{'s' * (missing != 1)} without a result; run the same command again")
+    if summary.problems:
+        errors.print(
+            f"[red]{len(summary.problems)} problem{'s' * (len(summary.problems) != 1)}[/], see {escaped(str(out))}/problems.csv"
+        )
+    if missing or summary.problems:
+        raise typer.Exit(1)

@@ -1,0 +1,214 @@
+"""The command that says why: heat maps over the spectrogram, and which hydrophone carries the bearing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from whalefinder.cli.common import Out, app, console, errors, escaped, one_line_errors, progress_bar
+from whalefinder.errors import OptionError
+
+if TYPE_CHECKING:
+    from whalefinder.excerpt import Excerpt
+    from whalefinder.explain import HeatMap, Occluder, Report
+    from whalefinder.leave_one_out import Without
+    from whalefinder.networks.segmentation import SegmentationNetwork
+
+SLIGHT = 0.01
+"""A map whose dearest place costs less says nothing about where the answer comes from."""
+PARTS = ("classifier", "segmenter", "bearing")
+
+
+@app.command()
+def explain(
+    recording: Annotated[Path, typer.Argument(help="WAV, W64, RF64 or FLAC file.")],
+    at: Annotated[float, typer.Option("--at", help="Seconds from the start of the recording.")],
+    array: Annotated[
+        Path | None, typer.Option("--array", "-a", help="Array file (TOML); the bearing needs it.")
+    ] = None,
+    what: Annotated[str, typer.Option(help="classifier, segmenter, bearing or all.")] = "all",
+    out: Out = Path("whalefinder-explain"),
+    name: Annotated[
+        str | None,
+        typer.Option("--class", help="Class to explain: orca, other_cetacean, boat, ambient; default: the likeliest."),
+    ] = None,
+    window_hz: Annotated[float, typer.Option(min=1, help="Height of what is covered at a time.")] = 750,
+    window_s: Annotated[float, typer.Option(min=0.001, help="Its length.")] = 0.17,
+    baseline: Annotated[
+        str, typer.Option(help="What stands in its place: mean (of the surroundings) or silence (0 in every plane).")
+    ] = "mean",
+    log_odds: Annotated[
+        bool, typer.Option("--log-odds", help="Map the name's log-odds: a probability of all but 1 hardly moves.")
+    ] = False,
+    classifier: Annotated[Path | None, typer.Option(help="Another classifier (.safetensors).")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Another segmenter (.safetensors).")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Say why: what an event's name, mask and bearing rest on.
+
+    Covers a piece of the sound at a time and draws the loss of confidence as a heat map over the spectrogram (PNG and CSV);
+    leaves one hydrophone out at a time and tells what becomes of the bearing. Reads only the seconds around --at.
+
+    Examples:
+      whalefinder explain night.wav --at 75.3 --array array.toml --out why
+
+      whalefinder explain night.wav --at 75.3 --what classifier --class orca --out why
+    """
+    from whalefinder.arrays import load_array
+    from whalefinder.audio import open_recording
+    from whalefinder.excerpt import listen
+    from whalefinder.explain import Occluder
+    from whalefinder.networks import load_network
+    from whalefinder.networks.quantised import for_inference
+
+    with one_line_errors():
+        occluder = Occluder.of(window_hz, window_s, baseline)
+        loaded = load_array(array) if array else None
+        parts = _parts(what, with_array=loaded is not None)
+        opened = open_recording(recording, loaded)
+        network = for_inference(load_network(weights))
+        excerpt = listen(opened, at, network, loaded)
+        for line in opened.problems:
+            errors.print(escaped(line), soft_wrap=True)
+        console.print(escaped(_heading(opened.name, at, excerpt)), soft_wrap=True)
+        why = _Why(out, f"{recording.stem}-{at:g}s", excerpt, occluder, quiet)
+        if "classifier" in parts:
+            why.classifier(classifier, name, log_odds)
+        if "segmenter" in parts:
+            why.segmenter(network)
+        if "bearing" in parts:
+            why.bearing(network)
+
+
+def _parts(what: str, *, with_array: bool) -> tuple[str, ...]:
+    if what not in (*PARTS, "all"):
+        raise OptionError(f"--what {what!r} is unknown; choose from {', '.join(PARTS)}, all")
+    if what == "bearing" and not with_array:
+        raise OptionError("--what bearing needs to know where the hydrophones are; add --array ARRAY.toml")
+    return (PARTS if with_array else PARTS[:2]) if what == "all" else (what,)
+
+
+def _heading(recording: str, at_s: float, excerpt: Excerpt) -> str:
+    channels = ", ".join(str(channel) for channel in excerpt.channels)
+    heard = f"hydrophone{'s' * (len(excerpt.channels) != 1)} {channels}"
+    event = excerpt.event
+    if event is None:
+        begin, end = excerpt.seconds(excerpt.begin), excerpt.seconds(excerpt.end)
+        return f"{recording}, {heard}: no event at {at_s:g} s; the window {begin:.2f}-{end:.2f} s is explained all the same"
+    begin, end = excerpt.seconds(event.begin), excerpt.seconds(event.end)
+    return (
+        f"{recording}, {heard}: event {begin:.2f}-{end:.2f} s, {event.low_hz / 1e3:.2f}-{event.high_hz / 1e3:.2f} kHz"
+    )
+
+
+@dataclass(frozen=True)
+class _Why:
+    """Writes the files of one explanation and prints what they say."""
+
+    out: Path
+    stem: str
+    excerpt: Excerpt
+    occluder: Occluder
+    quiet: bool
+
+    def classifier(self, weights: Path | None, name: str | None, log_odds: bool) -> None:
+        from whalefinder.explain import explain_classifier
+        from whalefinder.networks import load_classifier
+        from whalefinder.networks.classifier import CLASSES
+
+        network = load_classifier(weights)
+        with self._progress("classifier") as report:
+            found = explain_classifier(self.excerpt, network, name, self.occluder, report, in_log_odds=log_odds)
+        probability = found.probabilities[CLASSES.index(found.name)]
+        others = ", ".join(f"{each} {p:.2f}" for each, p in zip(CLASSES, found.probabilities, strict=True))
+        unit = "log-odds" if log_odds else "probability"
+        self._write(found.heat, "classifier", f"probability of {found.name} {probability:.2f}", unit)
+        console.print(f"  all classes: {others}", soft_wrap=True)
+
+    def segmenter(self, network: SegmentationNetwork) -> None:
+        from whalefinder.explain import explain_segmenter
+
+        with self._progress("segmenter") as report:
+            heat = explain_segmenter(self.excerpt, network, self.occluder, report)
+        whose = "the window" if self.excerpt.event is None else "the event"
+        self._write(heat, "segmenter", f"call share of {whose} {heat.confidence:.2f}", "call share")
+
+    def bearing(self, network: SegmentationNetwork) -> None:
+        from whalefinder.leave_one_out import leave_one_out, summary, write_rows
+
+        if self.excerpt.array is None or self.excerpt.event is None:
+            reason = "no event here" if self.excerpt.event is None else "a single hydrophone hears here"
+            console.print(f"bearing: {reason}, so there is no bearing to explain")
+            return
+        found = leave_one_out(self.excerpt.masks, self.excerpt.event, self.excerpt.array, network)
+        if found is None:
+            console.print("bearing: the event's mask holds nothing, so there is no bearing to explain")
+            return
+        target = self._target("bearing.csv")
+        write_rows(found[1], target)
+        console.print(_table(found[1]))
+        for line in _notes(found[1]):
+            console.print(line, soft_wrap=True)
+        console.print(f"bearing: {summary(found[1])} → {escaped(str(target))}", soft_wrap=True)
+
+    def _write(self, heat: HeatMap, kind: str, confidence: str, unit: str) -> None:
+        from whalefinder.explain import write_map
+        from whalefinder.plots import draw_occlusion
+
+        table, picture = self._target(f"{kind}.csv"), self._target(f"{kind}.png")
+        write_map(heat, table)
+        level = self.excerpt.level_db(heat.first_frame, heat.loss.shape[1])
+        draw_occlusion(level, heat, picture, f"{self.stem}, {kind}: {confidence}", self.excerpt.box(), unit)
+        console.print(f"{kind}: {confidence}; {_words(heat, unit)} → {escaped(str(picture))}", soft_wrap=True)
+
+    def _target(self, name: str) -> Path:
+        from whalefinder.files import writing
+
+        with writing(self.out):
+            self.out.mkdir(parents=True, exist_ok=True)
+        return self.out / f"{self.stem}-{name}"
+
+    @contextmanager
+    def _progress(self, kind: str) -> Iterator[Report]:
+        with progress_bar(self.quiet) as progress:
+            task = progress.add_task(kind, total=None, note="covering …")
+            yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _words(heat: HeatMap, unit: str) -> str:
+    time_s, hz = heat.peak()
+    words = (
+        f"dearest place {time_s:.2f} s, {hz / 1e3:.2f} kHz, covering it costs {max(0.0, heat.loss.max()):.3f} of {unit}"
+    )
+    if heat.loss.max() > SLIGHT:
+        return words
+    remedy = "--log-odds or a larger window" if unit == "probability" else "a larger window"
+    return f"{words}: it hangs on no single place, try {remedy}"
+
+
+def _table(rows: list[Without]) -> Table:
+    table = Table("without hydrophone", "the fix moves", "its σ", "σ grows", "log likelihood lost")
+    cell: Callable[[str, float | None], str] = lambda form, value: "-" if value is None else form.format(value)  # noqa: E731
+    for row in rows:
+        table.add_row(
+            str(row.channel),
+            cell("{:.2f}°", row.shift_deg),
+            cell("{:.2f}°", row.sd_deg),
+            cell("{:.2f} ×", row.sd_growth),
+            cell("{:.0f}", row.log_likelihood_loss),
+        )
+    return table
+
+
+def _notes(rows: list[Without]) -> list[str]:
+    """What the hydrophones that are left cannot tell, each said once."""
+    notes: dict[str, list[str]] = {}
+    for row in rows:
+        notes.setdefault(row.note, []).append(str(row.channel))
+    return [f"  without {', '.join(channels)}: {note}" for note, channels in notes.items() if note]

@@ -1,0 +1,43 @@
+"""The command that writes the networks for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from whalefinder.cli.common import Out, app, console, one_line_errors
+
+
+@app.command()
+def export(
+    out: Out = Path("whalefinder-models"),
+    what: Annotated[Literal["segmenter", "classifier", "all"], typer.Option(help="Which network.")] = "all",
+    channels: Annotated[
+        list[int] | None, typer.Option(help="Hydrophones of the segmenter's input; may be repeated. Default: 1 and 4.")
+    ] = None,
+    format: Annotated[
+        Literal["onnx", "pamguard"], typer.Option("--format", "-f", help="ONNX, or PAMGuard's deep-learning module.")
+    ] = "onnx",
+    segmenter: Annotated[
+        Path | None, typer.Option(help="Another segmenter (.safetensors); default: the shipped one.")
+    ] = None,
+    classifier: Annotated[
+        Path | None, typer.Option(help="Another classifier (.safetensors); default: the shipped one.")
+    ] = None,
+) -> None:
+    """Write the networks for other programs, from samples to answers in one model.
+
+    Examples:
+      whalefinder export --out models
+
+      whalefinder export --out models --what segmenter --channels 2 --channels 6
+
+      whalefinder export --out models --what classifier --format pamguard
+    """
+    from whalefinder.export.shipped import export_models
+
+    with one_line_errors():
+        for path in export_models(out, what, format, channels or [1, 4], segmenter, classifier):
+            console.print(f"{path.stat().st_size / 1e6:.1f} MB → {path}")

@@ -1,0 +1,88 @@
+"""Commands that judge: the classifier against its rivals, and the study of what made it good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress
+from rich.table import Table
+
+from whalefinder.cli.common import Out, app, console, escaped, one_line_errors, progress_bar
+
+
+@app.command()
+def evaluate(
+    weights: Annotated[
+        Path | None, typer.Option(help="Another classifier (.safetensors); default: the shipped one.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="dev, to choose on, or test, to report.")] = "dev",
+    clips: Annotated[int, typer.Option(min=20, help="Mixtures, half of them with a call.")] = 600,
+    out: Out = Path("whalefinder-evaluation"),
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Judge the classifier on real recordings, beside three rivals on the same clips.
+
+    Needs the real recordings (WHALEFINDER_DATA). Writes DIR/evaluation.html, figures.json, clips.csv and, to hear the worst
+    errors, DIR/listen/.
+
+    Examples:
+      whalefinder evaluate --split test --out judged
+
+      whalefinder evaluate --weights runs/classifier/classifier.safetensors --out judged
+    """
+    from whalefinder.report import needs
+
+    with one_line_errors():
+        needs("sklearn", "jinja2", "lightning", what="whalefinder evaluate")
+        from whalefinder.evaluation import evaluate
+
+        with progress_bar(quiet) as progress:
+            result = evaluate(out, weights=weights, split=split, count=clips, report=_moves(progress, "evaluate"))
+        for title, header, rows in (
+            (f"calls in ships, split {split}, {clips} clips, 1:1", result.header, result.mixtures),
+            ("live hydrophone, unmixed", result.header, result.live),
+            ("ships and ambient alone", result.alone_header, result.alone),
+        ):
+            table = Table(*header, title=title, title_justify="left", show_lines=False)
+            for row in rows:
+                table.add_row(*map(escaped, row))
+            console.print(table)
+        console.print(f"report → {result.page}", soft_wrap=True)
+
+
+@app.command()
+def study(
+    out: Out = Path("whalefinder-study"),
+    minutes: Annotated[float, typer.Option(min=0.1, help="No run begins after them; the same command goes on.")] = 60,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Repeat the paper's study on our data: regularisation, samples, epochs, recorders, imbalance.
+
+    Needs the real recordings (WHALEFINDER_DATA). Trains about a hundred small networks and throws them away; writes
+    DIR/study.html, runs.csv, curves.csv and pictures. What is in runs.csv already is kept.
+
+    Example:
+      whalefinder study --out study --minutes 60
+    """
+    from whalefinder.report import needs
+
+    with one_line_errors():
+        needs("sklearn", "jinja2", "lightning", what="whalefinder study")
+        from whalefinder.study import study
+
+        with progress_bar(quiet) as progress:
+            outcome = study(out, minutes, report=_moves(progress, "study"))
+        left = f", {outcome.left_out} left out: run it again to go on" if outcome.left_out else ""
+        console.print(f"{outcome.runs} runs{left}; report → {outcome.page}", soft_wrap=True)
+
+
+def _moves(progress: Progress, name: str) -> Callable[[int, int, str], None]:
+    task: Any = progress.add_task(name, total=None, note="reading recordings …")
+
+    def report(done: int, total: int, note: str) -> None:
+        progress.update(task, completed=done, total=total, note=escaped(note))
+
+    return report

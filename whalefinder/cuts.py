@@ -1,0 +1,79 @@
+"""A call to look at and to listen to: its spectrogram and a short sound, small enough to sit inside a page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+
+from whalefinder import spectrogram
+from whalefinder.errors import RecordingError
+from whalefinder.geometry import Floats
+
+MARGIN_S = 0.5
+LONGEST_S = 8.0  # of a longer call its begin
+SOUND_HZ = 24_000
+PEAK = 0.7  # quiet recordings are made louder, or nobody would hear a thing
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What is around one call in one channel.
+
+    Args:
+        level_db: `[frequency, frame]` dB re full scale, on the bins of `spectrogram`.
+        begin_s: where the cut begins, from the start of the recording.
+        flac: mono, `SOUND_HZ`, peak at `PEAK`.
+    """
+
+    level_db: Floats
+    begin_s: float
+    seconds: float
+    flac: bytes
+
+    @property
+    def sound(self) -> str:
+        """The sound as a `data:` address."""
+        return "data:audio/flac;base64," + base64.b64encode(self.flac).decode("ascii")
+
+
+def cut_out(path: Path, begin_s: float, end_s: float, channel: int = 1) -> Cut:
+    """Cut a call out of its recording with half a second around it.
+
+    Args:
+        channel: from 1.
+
+    Raises:
+        RecordingError: the file is missing, unreadable, or ends before the call.
+    """
+    try:
+        with soundfile.SoundFile(path) as file:
+            first = max(0, round((begin_s - MARGIN_S) * file.samplerate))
+            count = round((min(end_s - begin_s, LONGEST_S) + 2 * MARGIN_S) * file.samplerate)
+            if first >= file.frames or channel > file.channels:
+                raise RecordingError(
+                    f"{path}: has no sound at {begin_s:.1f} s on channel {channel}; is it the same file?"
+                )
+            file.seek(first)
+            samples = file.read(count, dtype="float32", always_2d=True)[:, channel - 1]
+            rate = file.samplerate
+    except (soundfile.SoundFileError, OSError) as reason:
+        raise RecordingError(f"{path}: cannot be read; say where it is with --recordings") from reason
+    samples = np.nan_to_num(samples)
+    spectra = spectrogram.stft(torch.from_numpy(soxr.resample(samples, rate, spectrogram.RATE_HZ))[None])
+    level = 10 * np.log10(spectrogram.power(spectra)[0].double().numpy() + 1e-20)
+    return Cut(level, first / rate, len(samples) / rate, _flac(soxr.resample(samples, rate, SOUND_HZ)))
+
+
+def _flac(samples: np.ndarray) -> bytes:
+    samples = samples - samples.mean()
+    loudest = float(np.abs(samples).max(initial=0.0))
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples * (PEAK / loudest if loudest else 1.0), SOUND_HZ, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()

@@ -1,0 +1,132 @@
+"""Every judge hears the same clips; thresholds come from dev, scores from everything else."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from whalefinder.audio import open_recording
+from whalefinder.classification import LabelSettings
+from whalefinder.evaluation.peers import ORCA, ByEnergy, ByFlatImage, ByNetwork, BySegmenter, Judge, scores_of
+from whalefinder.evaluation.sets import Sets, windows
+from whalefinder.locate import Locator
+from whalefinder.metrics import best_threshold
+from whalefinder.networks import load_network
+from whalefinder.networks.classifier import CLASSES, Classifier
+from whalefinder.training import labelled
+
+Floats = NDArray[np.float64]
+Report = Callable[[int, int, str], None]
+CLIP_SETS = ("mixtures", "live", "species")
+PEER_SEED = 5
+PEER_CLIPS = 1500
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """An orca where there is none: recording, seconds, score."""
+
+    recording: str
+    begin_s: float
+    score: float
+
+
+@dataclass
+class Verdict:
+    """What one judge said: scores by set, orca from `threshold` on, and its alarms in recordings without a call."""
+
+    judge: str
+    threshold: float
+    scores: dict[str, Floats] = field(default_factory=dict)
+    alarms: list[Alarm] = field(default_factory=list)
+    seconds_alone: float = 0.0
+
+
+def peers(report: Report) -> list[Judge]:
+    """The rivals, fitted on mixtures of the training sources."""
+    report(0, PEER_CLIPS, "drawing examples for the linear rival")
+    sources = labelled.build_sources(PEER_SEED, num_calls=150, num_boats=60, num_nuisances=120)
+    planes, orca = [], []
+    for begin in range(0, PEER_CLIPS, 50):
+        drawn = labelled.draw(sources, PEER_SEED, list(range(begin, begin + 50)))
+        planes.append(drawn.planes)
+        orca.append(drawn.labels.numpy() == labelled.ORCA)
+        report(begin + 50, PEER_CLIPS, "drawing examples for the linear rival")
+    flat = ByFlatImage(torch.cat(planes), np.concatenate(orca))
+    return [ByEnergy(), flat, BySegmenter(load_network().folded())]
+
+
+def hear(judge: Judge, sets: Sets, threshold: float | None, report: Report) -> Verdict:
+    """One judge over all sets.
+
+    Args:
+        threshold: None to choose it on the dev mixtures.
+    """
+    clips = {name: getattr(sets, name) for name in ("dev", *CLIP_SETS)}
+    total = sum(map(len, clips.values())) + len(sets.alone)
+    done = 0
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        report(done, total, judge.name)
+
+    scores = {name: scores_of(judge, items, tick) for name, items in clips.items()}
+    dev = scores.pop("dev")
+    if threshold is None:
+        threshold = best_threshold([clip.label == CLASSES[ORCA] for clip in sets.dev], dev)
+    verdict = Verdict(judge.name, threshold, scores)
+    for clip, label in sets.alone:
+        pieces = list(windows(clip, label))
+        level = scores_of(judge, pieces)
+        verdict.alarms += _alarms(clip.path.stem, level, threshold)
+        verdict.seconds_alone += _seconds(clip.path)
+        tick()
+    return verdict
+
+
+def _alarms(recording: str, scores: Floats, threshold: float) -> list[Alarm]:
+    """Runs of windows at or above the threshold, one alarm each."""
+    high = scores >= threshold
+    begins = np.flatnonzero(high & ~np.append(False, high[:-1]))
+    ends = np.flatnonzero(high & ~np.append(high[1:], False)) + 1
+    return [
+        Alarm(recording, 1.5 * int(b), float(scores[b:e].max())) for b, e in zip(begins, ends, strict=True)
+    ]  # windows are 1.5 s apart
+
+
+PIPELINE = "whole pipeline (locate)"
+
+
+def hear_pipeline(network: Classifier, labels: LabelSettings, sets: Sets, report: Report) -> Verdict:
+    """`locate` over the recordings without a call: every detection that is reported as an orca is an alarm."""
+    verdict, locator = Verdict(PIPELINE, labels.orca), Locator(classifier=network, labels=labels)
+    for done, (clip, _) in enumerate(sets.alone, start=1):
+        recording = open_recording(clip.path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = [d for stretch in locator.stream(recording) for d in stretch.detections]
+        calls = [d for d in found if d.label == CLASSES[ORCA]]
+        verdict.alarms += [Alarm(clip.path.stem, d.begin_s, d.probability) for d in calls]
+        verdict.seconds_alone += recording.duration_s
+        report(done, len(sets.alone), PIPELINE)
+    return verdict
+
+
+def names_of(network: Classifier, sets: Sets, settings: LabelSettings) -> dict[str, list[str]]:
+    """The classifier's name for every clip, by set."""
+    judge = ByNetwork(network)
+    return {
+        name: [settings.name(judge.probabilities(clip.samples, clip.bandwidth_hz)) for clip in getattr(sets, name)]
+        for name in CLIP_SETS
+    }
+
+
+def _seconds(path: Path) -> float:
+    return open_recording(path).duration_s

@@ -1,0 +1,141 @@
+"""What the classifier is measured against, on the same clips: one rule by hand, one linear model, our own segmenter.
+
+Each gives a clip a score, the higher the more orca; its threshold is chosen on the dev clips (`metrics.best_threshold`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+from torch import Tensor
+
+from whalefinder import events, spectrogram
+from whalefinder.classification import PLANES, POOL_FRAMES, WINDOW_FRAMES, classify_samples, planes_of
+from whalefinder.masks import CALL, masks_of
+from whalefinder.networks.classifier import CLASSES, Classifier
+from whalefinder.networks.segmentation import SegmentationNetwork
+from whalefinder.scores import event_score
+from whalefinder.sea.signals import BAND_HZ
+from whalefinder.training.labelled import LabelledClip
+
+Samples = NDArray[np.float32]
+ORCA = CLASSES.index("orca")
+SMOOTH_FRAMES = 9  # 0.1 s
+NO_EVENT = -20.0  # score of a clip in which the segmenter sees nothing
+
+
+class ByNetwork:
+    """The classifier: its calibrated probability of orca."""
+
+    name = "whalefinder classifier"
+
+    def __init__(self, network: Classifier) -> None:
+        self.network = network
+
+    def probabilities(self, samples: Samples, bandwidth_hz: float) -> NDArray[np.float64]:
+        """Of a clip `[time]` → `[class]`."""
+        return classify_samples(self.network, samples, bandwidth_hz)
+
+    def score(self, samples: Samples, bandwidth_hz: float) -> float:
+        """Probability of orca of a clip `[time]`."""
+        return float(self.probabilities(samples, bandwidth_hz)[ORCA])
+
+
+class ByEnergy:
+    """Band energy with spectral entropy: a short rise of power in few frequencies is a call.
+
+    Every frequency is first divided by its median in the clip. The score is the largest smoothed product of a frame's
+    power and 1 - H / ln N, with H the entropy of its N bins.
+    """
+
+    name = "band energy and entropy"
+
+    def score(self, samples: Samples, bandwidth_hz: float) -> float:
+        """Score of a clip `[time]`."""
+        power = spectrogram.power(_spectrum(samples))[_in_band(bandwidth_hz)].numpy()
+        ratio = power / np.maximum(np.median(power, axis=1, keepdims=True), 1e-20)
+        share = ratio / ratio.sum(0)
+        order = 1 + (share * np.log(share + 1e-12)).sum(0) / np.log(len(share))
+        return float(np.log(uniform_filter1d(ratio.mean(0) * order, SMOOTH_FRAMES).max() + 1e-9))
+
+
+class ByFlatImage:
+    """Logistic regression on the flattened spectrogram, the paper's rival of the convolution: every pixel has its own weight.
+
+    Args:
+        planes: training examples, `[clip, plane, frequency, frame]` of `classification.planes_of`.
+        orca: `[clip]`.
+    """
+
+    name = "logistic regression, flattened"
+
+    def __init__(self, planes: Tensor, orca: NDArray[np.bool_]) -> None:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        # C was not tuned: as many pixels as clips, so strong regularisation.
+        self.model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=300))
+        self.model.fit(_flat(planes), orca)
+
+    def score(self, samples: Samples, bandwidth_hz: float) -> float:
+        """Log odds of orca of a clip `[time]`, largest over its windows."""
+        spectrum, valid = _spectrum(samples), spectrogram.frequencies_hz() <= bandwidth_hz
+        last = max(0, spectrum.shape[-1] - WINDOW_FRAMES)
+        begins = sorted({*range(0, last, WINDOW_FRAMES // 2), last})
+        planes = [planes_of(spectrum[None, :, b : b + WINDOW_FRAMES], valid) for b in begins]
+        return float(self.model.decision_function(_flat(torch.stack(planes))).max())
+
+
+PIXEL = (8, 4)  # bins and pooled frames: 32 frequencies x 35 times an image
+
+
+def _flat(planes: Tensor) -> NDArray[np.float32]:
+    """The contrast of windows as rows of pixels; what is shorter is filled with zeros. → `[clip, pixel]`."""
+    length = WINDOW_FRAMES // POOL_FRAMES
+    contrast = planes[:, PLANES.index("contrast"), :, :length]
+    contrast = torch.nn.functional.pad(contrast, (0, length - contrast.shape[-1]))
+    return torch.nn.functional.avg_pool2d(contrast, PIXEL).flatten(1).numpy()  # type: ignore[no-any-return]
+
+
+class BySegmenter:
+    """The segmenter's call share alone: the likeliest event of its mask (`scores.event_score`), without a bearing."""
+
+    name = "segmenter's call share"
+
+    def __init__(self, network: SegmentationNetwork) -> None:
+        self.network = network
+
+    def score(self, samples: Samples, bandwidth_hz: float) -> float:
+        """Score of a clip `[time]`."""
+        valid = spectrogram.frequencies_hz() <= bandwidth_hz
+        masks = masks_of(self.network, torch.from_numpy(samples)[None], valid)
+        found = events.find_events(masks.shares[CALL].numpy(), events.EventSettings())
+        return max((event_score(event.evidence) for event in found), default=NO_EVENT)
+
+
+Judge = ByNetwork | ByEnergy | ByFlatImage | BySegmenter
+
+
+def scores_of(
+    judge: Judge, clips: Sequence[LabelledClip], tick: Callable[[], None] = lambda: None
+) -> NDArray[np.float64]:
+    """Scores of clips. → `[clip]`."""
+    scores = []
+    for clip in clips:
+        scores.append(judge.score(clip.samples, clip.bandwidth_hz))
+        tick()
+    return np.array(scores)
+
+
+def _spectrum(samples: Samples) -> Tensor:
+    return spectrogram.stft(torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None])[0]
+
+
+def _in_band(bandwidth_hz: float) -> Tensor:
+    hz = spectrogram.frequencies_hz()
+    return (hz >= BAND_HZ[0]) & (hz <= min(BAND_HZ[1], bandwidth_hz))

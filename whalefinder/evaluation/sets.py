@@ -1,0 +1,93 @@
+"""The clips that are judged. Nothing here was trained on; what is chosen (thresholds) is chosen on `dev`.
+
+mixtures    calls of the split's call types in the split's ships, SIR -10...10 dB, 1 : 1 with ships alone
+live        3 s clips of one live hydrophone, unmixed, with a call and without
+species     other whales and dolphins
+alone       ships and North Sea ambient, without any call, in windows
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from whalefinder.classification import WINDOW_S
+from whalefinder.errors import OptionError
+from whalefinder.spectrogram import RATE_HZ
+from whalefinder.training.clips import Clip, data_folder, find_clips
+from whalefinder.training.labelled import LabelledClip, evaluation_mixtures, real_clips
+
+SPLITS = ("dev", "test")
+RATIO_EDGES_DB = (-10.0, -6.0, -2.0, 2.0, 6.0, 10.0)
+
+
+@dataclass(frozen=True)
+class Sets:
+    """What a run judges; `dev` is for thresholds alone."""
+
+    dev: list[LabelledClip]
+    mixtures: list[LabelledClip]
+    live: list[LabelledClip]
+    species: list[LabelledClip]
+    alone: list[tuple[Clip, str]]
+
+
+def read_sets(split: str, count: int) -> Sets:
+    """All of them; `count` mixtures.
+
+    Raises:
+        OptionError: unknown split, or the recordings are absent.
+    """
+    if split not in SPLITS:
+        raise OptionError(f"--split {split!r} is unknown; choose from {', '.join(SPLITS)}")
+    found = Sets(
+        evaluation_mixtures("dev", count, seed=DEV_SEED),
+        evaluation_mixtures(split, count),
+        real_clips(),
+        real_clips(other_species=True),
+        recordings_alone(),
+    )
+    for name in ("dev", "mixtures", "live", "species", "alone"):
+        if not getattr(found, name):
+            raise OptionError(
+                f"{data_folder()}: no recordings for {name!r}, and real ones are what is judged; "
+                "set WHALEFINDER_DATA to the folder with manifest.csv"
+            )
+    return found
+
+
+DEV_SEED = 1_000_000_001  # other mixtures than those that `--split dev` reports
+
+
+def recorder_of(clip: LabelledClip) -> str:
+    """What recorded it: the ship's kind, the live hydrophone's band, the species."""
+    if clip.kind == "mixture":
+        return clip.group.rstrip("0123456789_")
+    return clip.source if clip.label == "other_cetacean" else f"live hydrophone, {clip.bandwidth_hz / 1e3:.1f} kHz"
+
+
+def ratio_of(clip: LabelledClip) -> str:
+    """The bin of `RATIO_EDGES_DB` that a mixture's SIR falls into, or ""."""
+    for low, high in pairwise(RATIO_EDGES_DB):
+        if low <= clip.snr_db <= high:
+            return f"{low:+.0f} to {high:+.0f} dB"
+    return ""
+
+
+def recordings_alone() -> list[tuple[Clip, str]]:
+    """Ships of both splits and ambient recordings, without a call, and the class of each; 22 minutes."""
+    ships = find_clips("boats", "dev") + find_clips("boats", "test")
+    ambient = [c for c in find_clips("ambient", "dev") if "orcaal" not in c.path.parent.name]
+    return [(c, "boat") for c in ships] + [(c, "ambient") for c in ambient]
+
+
+def windows(clip: Clip, label: str) -> Iterator[LabelledClip]:
+    """A recording in windows of `WINDOW_S`, each beginning in the middle of the one before."""
+    sound, length = clip.read(), round(WINDOW_S * RATE_HZ)
+    last = max(0, len(sound) - length)
+    for begin in sorted({*range(0, last, length // 2), last}):
+        name = f"{clip.path.stem} at {begin / RATE_HZ:.1f} s"
+        yield LabelledClip(
+            sound[begin : begin + length], label, name, clip.path.stem, bandwidth_hz=0.46 * clip.rate_hz, kind="alone"
+        )

@@ -1,0 +1,152 @@
+"""A few seconds out of a recording of any length, without reading what lies before or after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from whalefinder import events, spectrogram
+from whalefinder.audio import Recording, Samples, resampled
+from whalefinder.errors import OptionError, RecordingError
+from whalefinder.events import Event, EventSettings
+from whalefinder.geometry import HydrophoneArray, spread
+from whalefinder.locate import MAX_HYDROPHONES, hearing
+from whalefinder.masks import CALL, Masks, masks_of
+from whalefinder.networks.segmentation import SegmentationNetwork
+from whalefinder.spectrogram import CELL_FRAMES, FRAME_S, HOP, RATE_HZ
+
+GRID_FRAMES = 15 * CELL_FRAMES
+GRID_S = GRID_FRAMES * HOP / RATE_HZ
+"""Excerpts begin on this grid, 1.28 s: frames and covariance cells are then those of the whole recording, and it is a whole
+number of samples at all usual rates."""
+
+
+Levels = NDArray[np.float64]
+REACH_S = 12.0  # what planes, covariances and the network look at (5 s), and room for a long event
+NEAR_S = 0.25  # people read times off a picture
+AROUND_S = 0.5  # shown before and after an event
+BARE_S = 1.5  # shown before and after a time at which there is no event
+LONGEST_S = 8.0
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """What was heard around a time.
+
+    Args:
+        masks: of the hydrophones that were taken together, with some seconds on either side.
+        array: these hydrophones; None where places are unknown, or a single one hears.
+        channels: these hydrophones as people count them, from 1.
+        event: the candidate call at that time (frames from the begin of `masks`), or None.
+        begin, end: frames to explain, from the begin of `masks`.
+    """
+
+    masks: Masks
+    array: HydrophoneArray | None
+    channels: tuple[int, ...]
+    event: Event | None
+    begin: int
+    end: int
+
+    def seconds(self, frame: int) -> float:
+        """Time in the recording of a frame counted from the begin of `masks`."""
+        return max(0.0, (self.masks.first_frame + frame - 0.5) * FRAME_S)
+
+    def box(self) -> tuple[float, float, float, float] | None:
+        """(begin s, end s, low Hz, high Hz) of the event in the recording, or None."""
+        event = self.event
+        if event is None:
+            return None
+        return self.seconds(event.begin), self.seconds(event.end), event.low_hz, event.high_hz
+
+    def level_db(self, first_frame: int, frames: int) -> Levels:
+        """Mean level of the hydrophones from a frame of the recording on, dB re full scale. → `[frequency, frame]`."""
+        begin = first_frame - self.masks.first_frame
+        power = spectrogram.power(self.masks.spectra[..., begin : begin + frames]).mean(0)
+        return 10 * (power.double() + spectrogram.FLOOR).log10().numpy()  # type: ignore[no-any-return]
+
+
+def listen(
+    recording: Recording,
+    at_s: float,
+    network: SegmentationNetwork,
+    array: HydrophoneArray | None = None,
+    settings: EventSettings | None = None,
+) -> Excerpt:
+    """Masks and the event around a time, as `locate` sees them: the array as one, or the hydrophone that hears most call.
+
+    Raises:
+        OptionError: `at_s` lies outside the recording.
+        RecordingError: it cannot be read there, or all hydrophones are silent there.
+    """
+    samples, first_frame = read_excerpt(recording, at_s, REACH_S)
+    valid = spectrogram.frequencies_hz() <= recording.bandwidth_hz
+    sound = torch.from_numpy(samples)
+    heard = hearing(samples)
+    if not len(heard):
+        raise RecordingError(f"{recording.name}: silent around {at_s:g} s; there is nothing to explain")
+    group = [int(m) for m in heard]
+    middle = round(at_s / FRAME_S) - first_frame
+    if array is not None and len(group) > 1:
+        array = array.of(group)
+        chosen = spread(array.positions_m, MAX_HYDROPHONES)
+        array, group = array.of(chosen), [group[m] for m in chosen]
+        masks = masks_of(
+            network, sound[group] * torch.from_numpy(array.relative_gain())[:, None], valid, None, first_frame
+        )
+    else:
+        array = None
+        alone = [masks_of(network, sound[[m]], valid, None, first_frame) for m in group]
+        near = slice(max(0, middle - round(BARE_S / FRAME_S)), middle + round(BARE_S / FRAME_S))
+        loudest = max(range(len(group)), key=lambda k: float(alone[k].shares[CALL, :, near].square().sum()))
+        masks, group = alone[loudest], [group[loudest]]
+    event = _event_at(masks, middle, settings or EventSettings())
+    begin, end = _window(event, middle, masks.spectra.shape[-1])
+    return Excerpt(masks, array, tuple(recording.labels[m] for m in group), event, begin, end)
+
+
+def _event_at(masks: Masks, frame: int, settings: EventSettings) -> Event | None:
+    """The event that covers a frame, or the nearest within `NEAR_S`."""
+    found = events.find_events(masks.shares[CALL].numpy(), settings)
+    distance = {k: max(event.begin - frame, frame - event.end + 1, 0) for k, event in enumerate(found)}
+    nearest = min(distance, key=lambda k: distance[k], default=None)
+    return None if nearest is None or distance[nearest] > NEAR_S / FRAME_S else found[nearest]
+
+
+def _window(event: Event | None, middle: int, frames: int) -> tuple[int, int]:
+    margin, longest = round(AROUND_S / FRAME_S), round(LONGEST_S / FRAME_S)
+    if event is None:
+        margin, begin, end = round(BARE_S / FRAME_S), middle, middle + 1
+    else:
+        begin, end = event.begin, event.end
+        if end - begin > longest - 2 * margin:  # of a long event the part around the time
+            half = longest // 2 - margin
+            begin, end = max(begin, middle - half), min(end, middle + half)
+    return max(0, begin - margin), min(frames, end + margin)
+
+
+def read_excerpt(recording: Recording, at_s: float, reach_s: float) -> tuple[Samples, int]:
+    """Samples within `reach_s` of `at_s` at `RATE_HZ`, `[channel, time]`, and the frame of the recording they begin at.
+
+    Raises:
+        OptionError: `at_s` lies outside the recording.
+        RecordingError: the file holds less than its header promises, or cannot be read there.
+    """
+    if not 0.0 <= at_s < recording.duration_s:
+        raise OptionError(
+            f"{recording.name}: {at_s:g} s lies outside the recording, which lasts {recording.duration_s:.1f} s; "
+            "give a time inside it"
+        )
+    step = max(0, int((at_s - reach_s) / GRID_S))
+    begin = round(step * GRID_S * recording.rate_hz)
+    end = round(min(at_s + reach_s, recording.duration_s) * recording.rate_hz)
+    blocks = resampled(recording.checked_blocks(begin, end), recording.rate_hz, recording.num_channels)
+    samples = np.concatenate([np.zeros((recording.num_channels, 0), np.float32), *blocks], axis=1)
+    if samples.shape[1] / RATE_HZ + step * GRID_S <= at_s:
+        raise RecordingError(
+            f"{recording.name}: ends before {at_s:g} s, earlier than its header promises; copy it again"
+        )
+    return samples, step * GRID_FRAMES

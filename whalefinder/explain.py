@@ -1,0 +1,338 @@
+"""Why a network decided as it did: cover a piece of what it sees, and watch its confidence fall.
+
+*Occlusion* slides a window over time and frequency, puts something that says nothing in its place, and asks again. The
+loss of confidence, drawn where the window lay, shows what the answer rests on: the call, or something that has nothing
+to do with whales (a confound). `occlude` takes any function of the planes; `class_probability` and `call_share` make one
+of a classifier and of the segmenter. What carries a *bearing* are hydrophones, so there a hydrophone is covered at a
+time (`leave_one_out`).
+
+What a map cannot say: a network may use two signs of which either suffices; covering one alone then costs nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from whalefinder import spectrogram
+from whalefinder.classification import HOP_FRAMES, POOL_FRAMES, WINDOW_FRAMES, planes_of
+from whalefinder.errors import OptionError
+from whalefinder.events import EventSettings
+from whalefinder.excerpt import Excerpt
+from whalefinder.files import writing
+from whalefinder.masks import CALL
+from whalefinder.networks.classifier import CLASSES, WHALES, Classifier
+from whalefinder.networks.segmentation import UPSAMPLING, SegmentationNetwork
+from whalefinder.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S
+
+Score = Callable[[Tensor], Tensor]
+"""Planes `[batch, plane, frequency, frame]` → confidence `[batch]`, or `[batch, value]` with a `target`."""
+BASELINES = ("mean", "silence")
+BLUR = 3  # the local mean reaches this many windows, so that a call or a line does not stand for itself
+BATCH = 8
+Report = Callable[[int, int], None]
+"""Called with (windows done, windows in all)."""
+
+
+def silent(done: int, total: int) -> None:
+    """A report to nobody."""
+
+
+@dataclass(frozen=True)
+class Occluder:
+    """The window that covers: its size and step, in bins (46.9 Hz) and frames (10.7 ms), and what it leaves behind.
+
+    Args:
+        bins, frames: size; larger finds what is spread out, smaller draws sharper but may find nothing.
+        stride_bins, stride_frames: step; where windows overlap the map is their mean.
+        baseline: `mean`, the planes blurred over three windows in both directions, keeps the level and colour of the
+            background; `silence` is 0 in every plane: what the normalisation makes of a bin like all others, and of
+            bins above a recorder's band.
+
+    Raises:
+        OptionError: sizes or steps below 1, a step beyond the window, an unknown baseline.
+    """
+
+    bins: int = 16
+    frames: int = 16
+    stride_bins: int = 8
+    stride_frames: int = 8
+    baseline: str = "mean"
+
+    def __post_init__(self) -> None:
+        if self.baseline not in BASELINES:
+            raise OptionError(f"baseline {self.baseline!r} is unknown; choose from {', '.join(BASELINES)}")
+        for name, size, step in (
+            ("bins", self.bins, self.stride_bins),
+            ("frames", self.frames, self.stride_frames),
+        ):
+            if not 1 <= step <= size:
+                raise OptionError(
+                    f"a window of {size} {name} moved by {step}; the step must be 1 to {max(size, 1)}, or gaps stay dark"
+                )
+
+    @classmethod
+    def of(cls, hz: float, seconds: float, baseline: str = "mean") -> Occluder:
+        """A window of about `hz` by `seconds`, moved by half of it."""
+        bins, frames = max(1, round(hz / BIN_HZ)), max(1, round(seconds / FRAME_S))
+        return cls(bins, frames, max(1, bins // 2), max(1, frames // 2), baseline)
+
+    def covers(self, planes: Tensor) -> Tensor:
+        """What stands in a covered place; same shape as `planes` `[plane, frequency, frame]`."""
+        if self.baseline == "silence":
+            return torch.zeros_like(planes)
+        bins, frames = (BLUR * size // 2 for size in self.size(planes))
+        along_time = spectrogram.moving_mean(planes, frames)
+        return spectrogram.moving_mean(along_time.transpose(-2, -1), bins).transpose(-2, -1)
+
+    def size(self, planes: Tensor) -> tuple[int, int]:
+        """The window in bins and frames, no larger than what there is to cover."""
+        return min(self.bins, planes.shape[-2]), min(self.frames, planes.shape[-1])
+
+    def count(self, planes: Tensor) -> int:
+        """How often the network is asked."""
+        window = self.size(planes)
+        step = (self.stride_bins, self.stride_frames)
+        places = [-(-(n - w) // s) + 1 for n, w, s in zip(planes.shape[-2:], window, step, strict=True)]
+        return int(np.prod(places))
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """What covering each place cost.
+
+    Args:
+        loss: confidence lost, `[frequency, frame]`; negative where covering made the network surer.
+        confidence: with nothing covered.
+        step: (bins, frames) over which the map is constant.
+        first_frame: of the recording.
+    """
+
+    loss: NDArray[np.float64]
+    confidence: float
+    step: tuple[int, int] = (1, 1)
+    first_frame: int = 0
+
+    def peak(self) -> tuple[float, float]:
+        """(time s, frequency Hz) of the dearest place: the middle of its cell of the map."""
+        bin_, frame = np.unravel_index(int(self.loss.argmax()), self.loss.shape)
+        rows, columns = (self._cell(int(at), axis) for axis, at in enumerate((bin_, frame)))
+        middle = (columns[0] + columns[1] - 1) / 2 + self.first_frame
+        return float(middle * FRAME_S), float(((rows[0] + rows[1] - 1) / 2 + FIRST_BIN) * BIN_HZ)
+
+    def weight_within(self, mask: NDArray[np.bool_]) -> float:
+        """Share of all loss (gains do not count) that lies in `mask` `[frequency, frame]`; NaN where nothing is lost."""
+        lost = np.maximum(self.loss, 0.0)
+        total = float(lost.sum())
+        return float(lost[mask].sum()) / total if total > 0 else float("nan")
+
+    def stretched(self, frames: int) -> HeatMap:
+        """The map of planes whose every frame stands for `frames` of the spectrum; `first_frame` stays."""
+        return replace(self, loss=self.loss.repeat(frames, axis=1), step=(self.step[0], self.step[1] * frames))
+
+    def rows(self) -> Iterator[dict[str, float]]:
+        """The map as a table, one row a cell: times s, band Hz, loss."""
+        bins, frames = self.loss.shape
+        for low in range(0, bins, self.step[0]):
+            for begin in range(0, frames, self.step[1]):
+                high, end = min(bins, low + self.step[0]), min(frames, begin + self.step[1])
+                yield {
+                    "begin_s": round((self.first_frame + begin - 0.5) * FRAME_S, 3),
+                    "end_s": round((self.first_frame + end - 0.5) * FRAME_S, 3),
+                    "low_hz": round((FIRST_BIN + low - 0.5) * BIN_HZ, 1),
+                    "high_hz": round((FIRST_BIN + high - 0.5) * BIN_HZ, 1),
+                    "loss": round(float(self.loss[low, begin]), 6),
+                }
+
+    def _cell(self, at: int, axis: int) -> tuple[int, int]:
+        begin = at // self.step[axis] * self.step[axis]
+        return begin, min(self.loss.shape[axis], begin + self.step[axis])
+
+
+def occlude(
+    score: Score,
+    planes: Tensor,
+    occluder: Occluder | None = None,
+    *,
+    target: int | None = None,
+    first_frame: int = 0,
+    report: Report = silent,
+) -> HeatMap:
+    """Heat map of the confidence that `score` loses when a window of the planes is covered, all planes together.
+
+    Args:
+        score: any function of planes, asked with batches of up to 8.
+        planes: `[plane, frequency, frame]`.
+        target: which value, where `score` returns several.
+        first_frame: of the recording, for the times of the map.
+
+    Raises:
+        OptionError: captum is not installed, or the planes have another shape.
+    """
+    occlusion = _captum_occlusion()
+    if planes.dim() != 3:
+        raise OptionError(f"planes of shape {tuple(planes.shape)}; need [plane, frequency, frame]")
+    occluder = occluder or Occluder()
+    asked, total = 0, occluder.count(planes)
+
+    def counted(batch: Tensor) -> Tensor:
+        nonlocal asked
+        answer = score(batch)
+        asked += len(batch)
+        report(min(asked - 1, total), total)  # the first is the question with nothing covered
+        return answer
+
+    channels = planes.shape[0]
+    with torch.inference_mode():
+        whole = score(planes[None])
+        loss = occlusion(counted).attribute(
+            planes[None],
+            sliding_window_shapes=(channels, *occluder.size(planes)),
+            strides=(channels, occluder.stride_bins, occluder.stride_frames),
+            baselines=occluder.covers(planes)[None],
+            target=target,
+            perturbations_per_eval=BATCH,
+        )[0, 0]
+    confidence = float(whole[0] if target is None else whole[0, target])
+    step = (occluder.stride_bins, occluder.stride_frames)
+    return HeatMap(loss.double().numpy(), confidence, step, first_frame)
+
+
+def _captum_occlusion() -> type:
+    try:
+        from captum.attr import Occlusion
+    except ImportError as reason:
+        raise OptionError(
+            "occlusion needs captum, which is not installed; pip install 'whalefinder[train]'"
+        ) from reason
+    return Occlusion  # type: ignore[no-any-return]
+
+
+def class_probability(network: Classifier, name: str) -> Score:
+    """Confidence of a classifier in one class: its calibrated probability."""
+    index = CLASSES.index(name)
+
+    def score(planes: Tensor) -> Tensor:
+        return network.probabilities(planes)[:, index]
+
+    return score
+
+
+def log_odds(score: Score) -> Score:
+    """The same confidence as ln p / (1 - p): where an answer is all but certain, a probability hardly moves and this does."""
+
+    def scored(planes: Tensor) -> Tensor:
+        return score(planes).clamp(1e-6, 1 - 1e-6).logit()
+
+    return scored
+
+
+def call_share(network: nn.Module, bins: Tensor) -> Score:
+    """Confidence of the segmenter in an event: mean call share of its bins.
+
+    Args:
+        bins: `[frequency, frame]` bool, those of the event.
+    """
+    weight = bins.float() / max(1.0, float(bins.sum()))
+
+    def score(planes: Tensor) -> Tensor:
+        shares = network(planes.contiguous(memory_format=torch.channels_last)).softmax(1)[:, CALL]
+        return (shares * weight).sum((1, 2))  # type: ignore[no-any-return]
+
+    return score
+
+
+def explain_segmenter(
+    excerpt: Excerpt, network: SegmentationNetwork, occluder: Occluder | None = None, report: Report = silent
+) -> HeatMap:
+    """What the call share of an event rests on; where there is none, the call share of the whole window."""
+    begin, end = excerpt.begin // UPSAMPLING * UPSAMPLING, excerpt.end  # the network's grid stays where it is
+    planes = spectrogram.features(excerpt.masks.spectra, excerpt.masks.valid)[..., begin:end]
+    bins = excerpt.masks.valid[:, None].expand(planes.shape[-2:]).clone()
+    if excerpt.event is not None:
+        bins &= excerpt.masks.shares[CALL, :, begin:end] >= EventSettings().share
+        frames = torch.arange(begin, end)
+        bins &= (frames >= excerpt.event.begin) & (frames < excerpt.event.end)
+    return occlude(
+        call_share(network, bins), planes, occluder, first_frame=excerpt.masks.first_frame + begin, report=report
+    )
+
+
+@dataclass(frozen=True)
+class Named:
+    """A class, its heat map, and the probabilities of all of `classifier.CLASSES` in the window that was explained."""
+
+    name: str
+    heat: HeatMap
+    probabilities: NDArray[np.float64]
+
+
+def explain_classifier(
+    excerpt: Excerpt,
+    network: Classifier,
+    name: str | None = None,
+    occluder: Occluder | None = None,
+    report: Report = silent,
+    *,
+    in_log_odds: bool = False,
+) -> Named:
+    """What the name of an event rests on, in the window of `classification.WINDOW_S` that is likeliest a whale.
+
+    Args:
+        name: one of `classifier.CLASSES`; None for the likeliest.
+        occluder: in frames of the spectrum, as for the segmenter.
+        in_log_odds: map these, since a probability of all but 1 hardly moves.
+
+    Raises:
+        OptionError: an unknown class.
+    """
+    if name is not None and name not in CLASSES:
+        raise OptionError(f"class {name!r} is unknown; choose from {', '.join(CLASSES)}")
+    windows = _windows(excerpt)
+    planes = [planes_of(excerpt.masks.spectra[..., slice(*w)], excerpt.masks.valid) for w in windows]
+    with torch.inference_mode():
+        answers = torch.stack([network.probabilities(each[None])[0] for each in planes]).double().numpy()
+    best = int(answers[:, WHALES].sum(1).argmax())
+    name = name or CLASSES[int(answers[best].argmax())]
+    pooled = _pooled(occluder or Occluder())
+    first_frame = excerpt.masks.first_frame + windows[best][0]
+    score = class_probability(network, name)
+    score = log_odds(score) if in_log_odds else score
+    heat = occlude(score, planes[best], pooled, first_frame=first_frame, report=report)
+    return Named(name, heat.stretched(POOL_FRAMES), answers[best])
+
+
+def _windows(excerpt: Excerpt) -> list[tuple[int, int]]:
+    """Windows of `WINDOW_FRAMES` over the event, or one around the time: [begin, end) frames of the masks."""
+    begin, end = excerpt.begin, excerpt.end
+    if excerpt.event is not None:
+        begin, end = max(begin, excerpt.event.begin), min(end, excerpt.event.end)
+    frames = excerpt.masks.spectra.shape[-1]
+    short = max(0, WINDOW_FRAMES - (end - begin))
+    first = max(0, min(begin - short // 2, frames - WINDOW_FRAMES))
+    last = max(first, end - WINDOW_FRAMES)
+    return [(b, min(frames, b + WINDOW_FRAMES)) for b in sorted({*range(first, last, HOP_FRAMES), last})]
+
+
+def _pooled(occluder: Occluder) -> Occluder:
+    frames, step = (max(1, n // POOL_FRAMES) for n in (occluder.frames, occluder.stride_frames))
+    return replace(occluder, frames=frames, stride_frames=step)
+
+
+def write_map(heat: HeatMap, path: Path) -> None:
+    """The map as CSV, one row a cell.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with writing(path), path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.DictWriter(file, ["begin_s", "end_s", "low_hz", "high_hz", "loss"])
+        rows.writeheader()
+        rows.writerows(heat.rows())

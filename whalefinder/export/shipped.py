@@ -1,0 +1,61 @@
+"""Which networks to write, in which format, under which names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from whalefinder.errors import OptionError
+from whalefinder.export.onnx_file import write_classifier, write_segmenter
+from whalefinder.export.pamguard import write_spectrogram_package, write_wave_package
+from whalefinder.networks import load_classifier, load_network, read_card, shipped_weights
+
+What = Literal["segmenter", "classifier", "all"]
+Format = Literal["onnx", "pamguard"]
+
+
+def export_models(
+    out: Path,
+    what: What = "all",
+    format: Format = "onnx",
+    channels: Sequence[int] = (1, 4),
+    segmenter: Path | None = None,
+    classifier: Path | None = None,
+) -> Iterator[Path]:
+    """Write models to the folder `out`, and yield each file when it is there.
+
+    Args:
+        out: made if it is not there.
+        what: which network.
+        format: `onnx` or `pamguard`, which takes the classifier alone.
+        channels: one segmenter for each of these numbers of hydrophones.
+        segmenter, classifier: weights, or None for the shipped ones.
+
+    Raises:
+        OptionError: the format does not take the network, or an option is outside its range.
+        ModelError: weights cannot be used.
+        OutputError: a file cannot be written.
+    """
+    if format == "pamguard" and what == "segmenter":
+        raise OptionError("PAMGuard takes one answer for a segment of sound, not a mask; export --what classifier")
+    if what != "classifier" and format == "onnx":
+        network, about = load_network(segmenter), read_card(segmenter or shipped_weights())
+        for number in sorted(set(channels)):
+            path = out / f"segmenter_{number}ch.onnx"
+            write_segmenter(network, path, number, about)
+            yield path
+    if what == "segmenter":
+        return
+    labeller, about = load_classifier(classifier), read_card(classifier or shipped_weights("classifier"))
+    if format == "onnx":
+        path = out / "classifier.onnx"
+        write_classifier(labeller, path, about)
+        yield path
+        return
+    for path, write in (
+        (out / "whalefinder_pamguard_wave.zip", write_wave_package),
+        (out / "whalefinder_pamguard_spectrogram.zip", write_spectrogram_package),
+    ):
+        write(labeller, path, about)
+        yield path

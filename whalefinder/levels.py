@@ -1,0 +1,36 @@
+"""Received levels in dB re 1 µPa, where the array file tells sensitivity and full scale.
+
+A sample x (full scale is ±1) is the pressure p = x · full_scale_v / 10^(sensitivity_db / 20) in µPa: volts at the
+hydrophone's output over volts per µPa. `docs/conventions.md` says where the two numbers stand in data sheets.
+"""
+
+from __future__ import annotations
+
+import math
+
+from whalefinder import spectrogram
+from whalefinder.events import Event
+from whalefinder.geometry import HydrophoneArray
+from whalefinder.masks import CALL, Masks
+
+ONE_SIDED_DB = 10 * math.log10(2)  # spectra hold the positive frequencies alone: half of the power
+
+
+def received_level_db(masks: Masks, event: Event, array: HydrophoneArray | None) -> float | None:
+    """Level of the call at the array: r.m.s. over the event, low_hz to high_hz, what the masks give to other sound left out.
+
+    Args:
+        masks: shares and spectra; hydrophones already made equally loud (`HydrophoneArray.relative_gain`).
+        array: all of it, whichever of its hydrophones are in the masks.
+
+    Returns:
+        dB re 1 µPa, or None where the array is not calibrated.
+    """
+    reference_db = None if array is None else array.full_scale_db
+    if reference_db is None:
+        return None
+    span, hz = slice(event.begin, event.end), spectrogram.frequencies_hz()
+    band = (hz >= event.low_hz) & (hz <= event.high_hz)
+    power = spectrogram.power(masks.spectra[..., span]).mean(0)[band] * masks.shares[CALL, band, span]
+    mean_square = float(power.sum(0).mean())
+    return None if mean_square <= 0 else 10 * math.log10(mean_square) + ONE_SIDED_DB + reference_db

@@ -1,0 +1,105 @@
+"""What an event is: a small residual network on its spectrogram (specification §2, §5).
+
+    planes → stem (convolution, max pooling) → residual stages → largest and mean answer anywhere → dropout → classes
+
+Convolutions alone are linear; what is not is the ReLU and the max pooling, whose error goes back to the winner alone.
+Any length of sound fits, since the last pooling runs over all frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+CLASSES = ("orca", "other_cetacean", "boat", "ambient")
+"""Names of the outputs, in order; `boat` and `ambient` mean that no whale is heard."""
+WHALES = (CLASSES.index("orca"), CLASSES.index("other_cetacean"))
+
+
+class Residual(nn.Module):
+    """x + f(x) with f two 3 x 3 convolutions; the way past them is 1 x 1 where the shape changes."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        self.first_norm = nn.BatchNorm2d(outputs)
+        self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.second_norm = nn.BatchNorm2d(outputs)
+        same = inputs == outputs and stride == 1
+        self.past: nn.Module = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[batch, inputs, H, W]` → `[batch, outputs, H / stride, W / stride]`."""
+        change = self.second_norm(self.second(torch.relu(self.first_norm(self.first(x)))))
+        return torch.relu(self.past(x) + change)
+
+
+class Classifier(nn.Module):
+    """A ResNet for spectrograms.
+
+    Args:
+        input_channels: planes, 3 for `classification.PLANES`.
+        widths: channels of the residual stages; the first also of the stem.
+        num_classes: outputs.
+        dropout: share of the last features that training hides at random; at inference all are there.
+
+    Shape:
+        `[batch, plane, frequency, frame]` → logits `[batch, class]`; `frame` ≥ 16.
+    """
+
+    temperature: Tensor
+
+    def __init__(
+        self,
+        input_channels: int = 3,
+        widths: Sequence[int] = (16, 32, 64, 96),
+        num_classes: int = len(CLASSES),
+        dropout: float = 0.3,
+    ) -> None:
+        super().__init__()
+        self.config = {
+            "input_channels": input_channels,
+            "widths": list(widths),
+            "num_classes": num_classes,
+            "dropout": dropout,
+        }
+        # One plane more, of frequency: what is a whistle at 8 kHz is a boat at 0.5 kHz, and convolutions know no place.
+        self.stem = nn.Conv2d(input_channels + 1, widths[0], 5, stride=2, padding=2, bias=False)
+        self.stem_norm = nn.BatchNorm2d(widths[0])
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
+        stages = zip((widths[0], *widths), widths, (1, *(2 for _ in widths[1:])), strict=False)
+        self.stages = nn.Sequential(*(Residual(*stage) for stage in stages))
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(2 * widths[-1], num_classes)
+        # Logits are divided by it for probabilities; 1 until it is fitted (training.classifier).
+        self.register_buffer("temperature", torch.ones(()))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")  # He; zeros would stay symmetric
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """Logits, not yet divided by the temperature."""
+        height = torch.linspace(-1.0, 1.0, planes.shape[-2], dtype=planes.dtype, device=planes.device)
+        x = torch.cat([planes, height[:, None].expand_as(planes[:, :1])], dim=1)
+        x = x.contiguous(memory_format=torch.channels_last)
+        x = self.stages(self.pool(torch.relu(self.stem_norm(self.stem(x)))))
+        pooled = torch.cat([x.amax((-2, -1)), x.mean((-2, -1))], dim=1)
+        return self.head(self.dropout(pooled))
+
+    def folded(self) -> Classifier:
+        """The same function without batch normalisation: its scales go into the convolutions. For inference."""
+        copy = deepcopy(self).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        copy.stem, copy.stem_norm = fuse_conv_bn_eval(copy.stem, copy.stem_norm), nn.Identity()
+        for block in copy.stages:
+            block.first, block.first_norm = fuse_conv_bn_eval(block.first, block.first_norm), nn.Identity()
+            block.second, block.second_norm = fuse_conv_bn_eval(block.second, block.second_norm), nn.Identity()
+        return copy
+
+    def probabilities(self, planes: Tensor) -> Tensor:
+        """Calibrated probabilities `[batch, class]`, summing to 1."""
+        return torch.softmax(self(planes) / self.temperature, dim=-1)

@@ -1,0 +1,214 @@
+"""PAMGuard's binary files (`.pgdf`): its clicks and whistles with bearings, in our columns, for comparison.
+
+PAMGuard's angles are those of the array's own axes: x starboard, y forward, z up. What they mean depends on the array's
+shape, and PAMGuard's own source is the reference (`AbstractLocalisation.getWorldVectors`):
+
+- a volume: (azimuth, elevation), the azimuth *anticlockwise from x*, the vector
+  (cos el cos az, cos el sin az, sin el);
+- a line: one angle from the line's axis; left and right stay open;
+- a plane: two angles against axes that depend on the order of its hydrophones, which the file does not hold. They are
+  put in words, not converted.
+
+The file does not hold the heading either: it must be given.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whalefinder.errors import OptionError, RecordingError
+from whalefinder.formats import Row
+from whalefinder.geometry import angles, attitude, direction
+from whalefinder.schema import DETECTIONS, names
+
+LABELS = {"Click Detector": "click", "SoundTrap Click Detector": "click", "WhistlesMoans": "whistle"}
+LINE, PLANE, VOLUME = 2, 3, 4  # PAMGuard's ArrayManager
+AZIMUTH_FROM_X = 4
+"""Clicks of module versions before this (2017) hold their two angles in another order."""
+CHUNK = struct.Struct(">ii")
+Shape = str
+
+
+def read_pamguard(
+    path: Path | str,
+    *,
+    heading_deg: float = 0.0,
+    shape: Shape | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[Row]:
+    """Detections of one file by column (`schema.DETECTIONS`), in order of time; seconds count from the file's start.
+
+    Args:
+        path: a `.pgdf` file of the click or the whistle and moan detector.
+        heading_deg: where the array's y axis (or the line's axis) points, clockwise from true north.
+        shape: `line`, `plane` or `volume`, where the file does not tell: clicks do not. None: one angle is a line's,
+            two are a volume's.
+        say: takes what could not be read, one line each.
+
+    Raises:
+        RecordingError: the file is missing, no PAMGuard file, or of another module.
+        OptionError: pypamguard is not installed, or an unknown shape.
+    """
+    path = Path(path)
+    if shape not in (None, "line", "plane", "volume"):
+        raise OptionError(f"shape {shape!r} is unknown; choose from line, plane, volume")
+    file = _load(path, say)
+    header, module = file.file_info.file_header, file.file_info.module_header
+    label = LABELS.get(str(header.module_type))
+    if label is None or (label == "click" and header.stream_name != "Clicks"):
+        raise RecordingError(
+            f"{path}: of module {header.module_type}, {header.stream_name}; clicks, whistles and moans can be read"
+        )
+    old = label == "click" and module.version < AZIMUTH_FROM_X
+    rows = []
+    for unit in file.data:
+        if unit.date is None:
+            continue
+        row = dict.fromkeys(names(DETECTIONS)) | {"recording": path.name, "label": label, "ambiguity": ""}
+        begin_s = (unit.date - header.data_date).total_seconds()
+        row |= {"begin_s": round(begin_s, 3), "end_s": round(begin_s + _duration_s(unit, file), 6)}
+        row["start_utc"] = unit.date.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{unit.millis % 1000:03d}Z"
+        if unit.freq_limits is not None:
+            row["low_hz"], row["high_hz"] = (float(hz) for hz in unit.freq_limits)
+        rows.append(row | _bearing(unit, heading_deg, shape, old))
+    return sorted(rows, key=lambda row: row["begin_s"])
+
+
+def _load(path: Path, say: Callable[[str], None]) -> Any:
+    """The parsed file; what is damaged is said, and the rest is kept."""
+    try:
+        from pypamguard.core.exceptions import ModuleNotFoundException
+        from pypamguard.core.pamguardfile import PAMGuardFile
+        from pypamguard.core.readers import Report
+    except ImportError as reason:
+        raise OptionError("PAMGuard files need pypamguard; install it: pip install 'whalefinder[archive]'") from reason
+    try:
+        content = path.read_bytes()
+    except OSError as reason:
+        raise RecordingError(f"{path}: cannot be read ({reason.strerror}); check the path") from reason
+    whole = sum(_chunks(content))
+    if content[12:24] != b"PAMGUARDDATA" or not whole:
+        raise RecordingError(f"{path}: is no binary file of PAMGuard; give .pgdf files from its Binary folder")
+    if whole < len(content):
+        say(f"{path.name}: cut short, its last {len(content) - whole} bytes hold no whole data unit; the rest is read")
+    report = Report()
+    file = PAMGuardFile(str(path), io.BytesIO(content[:whole]), report=report)
+    try:
+        with redirect_stdout(io.StringIO()):  # it prints what it does
+            file.load()
+    except ModuleNotFoundException as reason:
+        raise RecordingError(f"{path}: {reason} Clicks, whistles and moans can be read") from reason
+    except Exception as reason:
+        # A parser that meets damaged bytes may raise anything; what it read before is good.
+        say(f"{path.name}: damaged after {len(file.data)} detections ({reason}); those are kept")
+    if report.errors:
+        say(f"{path.name}: {len(report.errors)} data units are damaged ({report.errors[0]})")
+    if file.file_info.module_header is None:
+        raise RecordingError(f"{path}: ends within its header; copy it again")
+    return file
+
+
+def _header_bytes(content: bytes) -> int:
+    """Length of the file's header. Its own length field is 4 too low in PAMGuard 2.02, so its parts are counted."""
+    at = CHUNK.size + 4 + 12
+    for strings, fixed in ((2, 24), (3, 4)):
+        for _ in range(strings):
+            at += 2 + int.from_bytes(content[at : at + 2], "big")
+        at += fixed
+    return at
+
+
+def _chunks(content: bytes) -> Iterator[int]:
+    """Lengths of the whole chunks from the begin on; pypamguard itself would run for ever on a length below 8."""
+    at = _header_bytes(content)
+    if at > len(content):
+        return
+    yield at
+    while at + CHUNK.size <= len(content):
+        length, _ = CHUNK.unpack_from(content, at)
+        if length < CHUNK.size or at + length > len(content):
+            return
+        yield length
+        at += length
+
+
+def _duration_s(unit: Any, file: Any) -> float:
+    """From the unit itself, or its samples at the rate that header and footer imply; 0 where neither is known."""
+    if unit.millis_duration is not None:
+        return float(unit.millis_duration) / 1000
+    samples = unit.sample_duration if unit.sample_duration is not None else getattr(unit, "duration", None)
+    header, footer = file.file_info.file_header, file.file_info.file_footer
+    if samples is None or footer is None or footer.end_sample is None:
+        return 0.0
+    seconds = (footer.data_date - header.data_date).total_seconds()
+    counted = int(footer.end_sample) - int(header.start_sample)
+    return float(samples) * seconds / counted if counted > 0 and seconds > 0 else 0.0
+
+
+def _bearing(unit: Any, heading_deg: float, shape: Shape | None, old: bool) -> Row:
+    """Azimuth, elevation, their errors and what is ambiguous, from a click's own angles or from an annotation."""
+    note = getattr(unit.annotations, "bearing", None) if unit.annotations is not None else None
+    if note is None and unit.annotations is not None:
+        note = getattr(unit.annotations, "beam_angles", None)
+    source = note if note is not None else unit
+    # pypamguard gives an array of one as a number.
+    found = np.atleast_1d(_or_empty(getattr(source, "angles", None))).astype(float)
+    errors = np.degrees(
+        np.atleast_1d(_or_empty(getattr(source, "errors" if note is not None else "angle_errors", None)))
+    )
+    if not len(found) or not np.isfinite(found).all():
+        return {}
+    told = {LINE: "line", PLANE: "plane", VOLUME: "volume"}.get(int(getattr(note, "array_type", None) or 0))
+    shape = shape or told or ("line" if len(found) == 1 else "volume")
+    if len(found) == 1:
+        return _cone(float(found[0]), errors, heading_deg)
+    if shape == "plane" or (old and note is None):
+        why = "plane: its own axes" if shape == "plane" else "angles of before 2017"
+        words = ", ".join(f"{math.degrees(angle):.1f}" for angle in found)
+        return {"ambiguity": f"{why}, not converted; PAMGuard's angles {words} deg"}
+    return to_outside(float(found[0]), float(found[1]), heading_deg) | _errors(errors, float(found[1]))
+
+
+def _or_empty(values: Any) -> Any:
+    return [] if values is None else values
+
+
+def to_outside(azimuth_rad: float, elevation_rad: float, heading_deg: float = 0.0) -> Row:
+    """PAMGuard's angles of a volume (anticlockwise from starboard, up) → degrees clockwise from true north.
+
+    >>> to_outside(math.radians(90), 0.0, 30.0)   # straight ahead of an array that heads for 30°
+    {'azimuth_deg': 30.0, 'elevation_deg': 0.0}
+    """
+    own = direction(math.pi / 2 - azimuth_rad, elevation_rad)
+    azimuth, elevation = angles(attitude(heading_deg, 0.0, 0.0) @ own)
+    return {
+        "azimuth_deg": round(math.degrees(float(azimuth)), 4) % 360.0,
+        "elevation_deg": round(math.degrees(float(elevation)), 4) + 0.0,
+    }
+
+
+def _cone(angle_rad: float, errors_deg: np.ndarray, heading_deg: float) -> Row:
+    """A line's angle from its axis: the first of two azimuths that it allows at elevation 0, as our own lines do."""
+    angle = abs(math.degrees(angle_rad))
+    first, second = sorted((heading_deg + sign * angle) % 360.0 for sign in (1, -1))
+    words = f"cone: {angle:.1f} deg from axis azimuth {heading_deg % 360:.1f} elevation 0.0"
+    sd = round(float(errors_deg[0]), 4) if len(errors_deg) and errors_deg[0] > 0 else None
+    return {
+        "azimuth_deg": round(first, 4) % 360.0,
+        "azimuth_sd_deg": sd,
+        "ambiguity": f"{words}; azimuth {first:.1f} or {second:.1f} at elevation 0",
+    }
+
+
+def _errors(errors_deg: np.ndarray, elevation_rad: float) -> Row:
+    kept = [round(float(error), 4) if error > 0 else None for error in errors_deg[:2]]
+    return dict(zip(("azimuth_sd_deg", "elevation_sd_deg"), kept, strict=False))

@@ -1,0 +1,80 @@
+"""Questions in SQL about results: read-only, on this machine, with nothing fetched from anywhere (DuckDB)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from whalefinder.errors import OptionError
+from whalefinder.formats import arrow_table
+from whalefinder.results import TABLES, WHEN, day_of, open_dataset, read_output
+from whalefinder.schema import Column
+
+LOCKS = (
+    "python_enable_replacements = false",  # or a query could name variables of this program
+    "autoload_known_extensions = false",
+    "autoinstall_known_extensions = false",
+    "enable_external_access = false",  # no files, no network: the views are handed over from outside
+    "lock_configuration = true",
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a query gave: names of the columns, and rows."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+def query(sql: str, folder: Path) -> Answer:
+    """Answer one SELECT over the views `detections`, `tracks` and `recordings`.
+
+    Args:
+        sql: DuckDB's SQL. It can read the views and nothing else, no file, no address.
+        folder: a data set (`results.write_dataset`), or an output folder with `detections.csv`.
+
+    Raises:
+        OptionError: DuckDB is missing, the folder holds no results, or the query cannot be answered.
+    """
+    try:
+        import duckdb
+    except ImportError as reason:
+        raise OptionError("query needs duckdb; install it with: pip install 'whalefinder[archive]'") from reason
+    with duckdb.connect(":memory:") as connection:
+        for name, view in _views(folder, sql):
+            connection.register(name, view)
+        for lock in LOCKS:
+            connection.execute(f"SET {lock}")
+        try:
+            statements = connection.extract_statements(sql)
+            allowed = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+            if len(statements) != 1 or statements[0].type not in allowed:
+                raise OptionError("query: one SELECT at a time, which changes nothing; give a single SELECT")
+            found = connection.execute(statements[0])
+            return Answer(tuple(entry[0] for entry in found.description or ()), found.fetchall())
+        except duckdb.Error as reason:
+            # The first paragraph says what is wrong, the rest draws an arrow under the query.
+            raise OptionError(f"query: {' '.join(str(reason).split(chr(10) * 2)[0].split())}") from reason
+
+
+def _views(folder: Path, sql: str) -> Iterator[tuple[str, Any]]:
+    """Every table as Arrow, from Parquet where it is or from CSV, with the same columns either way."""
+    if (folder / "detections").is_dir():
+        for name, columns in TABLES.items():
+            yield name, open_dataset(folder, name) if (folder / name).is_dir() else arrow_table([], _whole(columns))
+    elif (folder / "detections.csv").is_file():
+        deployment = folder.absolute().name
+        # CSV must be read as a whole: only what the query names.
+        for name, rows in read_output(folder, [name for name in TABLES if name in sql.lower()]).items():
+            for row in rows:
+                row |= {"deployment": deployment, "day": day_of(row[WHEN[name]])}
+            yield name, arrow_table(rows, _whole(TABLES[name]))
+    else:
+        raise OptionError(f"{folder}: holds neither a data set nor detections.csv; give the --out folder of a run")
+
+
+def _whole(columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    return (*columns, Column("deployment", "text", "", "as collected"), Column("day", "text", "", "or 'unknown'"))

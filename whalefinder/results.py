@@ -1,0 +1,172 @@
+"""Results of many runs as one Parquet data set, by deployment and day.
+
+    FOLDER/detections/deployment=lime-kiln-2026/day=2026-07-01/part-0.parquet
+    FOLDER/tracks/…, FOLDER/recordings/…
+
+The same rows give the same bytes, in whatever order they come. A day's file is replaced as a whole, so that a reader
+never sees half of one. Units and meanings are in the fields' metadata (`schema`, `docs/results.md`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from whalefinder.errors import OptionError, OutputError
+from whalefinder.files import replacing, writing
+from whalefinder.formats import Row, arrow_table, read_rows
+from whalefinder.schema import DETECTIONS, RECORDINGS, TRACKS, Column, arrow_schema, names
+
+UNKNOWN = "unknown"
+"""The day of what has no start time."""
+TIME_UTC = Column("time_utc", "time", "UTC", "the moment, where the recording's name tells its time")
+TABLES = {"detections": DETECTIONS, "tracks": (*TRACKS, TIME_UTC), "recordings": RECORDINGS}
+"""Tables of a data set and their columns; each has `deployment` and `day` besides, which are in the folders' names."""
+WHEN = {"detections": "start_utc", "tracks": "time_utc", "recordings": "start_utc"}
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def write_dataset(rows: Iterable[Row], folder: Path, deployment: str, table: str = "detections") -> list[Path]:
+    """Write one table of a deployment; what was there of it before is replaced, other deployments stay.
+
+    Args:
+        rows: dictionaries by column, in any order; missing columns are null.
+        folder: of the data set; made if it is not there.
+        deployment: letters, digits, dots, dashes and underscores.
+        table: `detections`, `tracks` or `recordings`.
+
+    Returns:
+        The files written, one a day.
+
+    Raises:
+        OptionError: a name that cannot be a folder's, or no such table.
+        OutputError: a file cannot be written; days that were written before it stay.
+    """
+    import pyarrow.parquet as pq
+
+    if not NAME.fullmatch(deployment):
+        raise OptionError(
+            f"deployment {deployment!r} is no name for a folder; use letters, digits, '.', '-' and '_', at most 64"
+        )
+    columns, home = _columns(table), folder / table / f"deployment={deployment}"
+    days: dict[str, list[Row]] = {}
+    for row in rows:
+        days.setdefault(day_of(row.get(WHEN[table])), []).append(row)
+    written = []
+    for day, mine in sorted(days.items()):
+        path = home / f"day={day}" / "part-0.parquet"
+        whole = arrow_table(mine, columns).sort_by([(name, "ascending") for name in _order(table)])
+        with replacing(path) as beside:
+            pq.write_table(whole, beside, compression="zstd")
+        written.append(path)
+    _remove_others(home, written)
+    return written
+
+
+def _columns(table: str) -> tuple[Column, ...]:
+    if table not in TABLES:
+        raise OptionError(f"table {table!r} is unknown; choose from {', '.join(TABLES)}")
+    return TABLES[table]
+
+
+def _order(table: str) -> list[str]:
+    """Time first, then everything else, so that rows that differ at all have one order."""
+    first = {
+        "detections": ["start_utc", "recording", "begin_s"],
+        "tracks": ["time_utc", "recording", "track", "time_s"],
+    }
+    begin = first.get(table, ["start_utc"])
+    return begin + [name for name in names(TABLES[table]) if name not in begin]
+
+
+def day_of(moment: str | datetime | None) -> str:
+    """`2026-07-01`, or `unknown`."""
+    text = moment.isoformat() if isinstance(moment, datetime) else moment
+    return text[:10] if text else UNKNOWN
+
+
+def _remove_others(home: Path, kept: list[Path]) -> None:
+    """Days of an earlier writing that have no rows any more."""
+    with writing(home):
+        for path in set(home.glob("day=*/part-*.parquet")) - set(kept):
+            path.unlink()
+            if not any(path.parent.iterdir()):
+                path.parent.rmdir()
+
+
+def open_dataset(folder: Path, table: str = "detections") -> Any:
+    """One table of a data set, all deployments and days, as a `pyarrow.dataset.Dataset`; nothing is read yet.
+
+    Raises:
+        OptionError: there is no such table in the folder.
+    """
+    import pyarrow as pa
+    import pyarrow.dataset
+
+    home = folder / table
+    schema = arrow_schema(_columns(table))
+    if not home.is_dir():
+        raise OptionError(f"{home}: no such folder; give the folder of a data set (whalefinder collect makes one)")
+    parts = pa.dataset.partitioning(pa.schema([("deployment", pa.string()), ("day", pa.string())]), flavor="hive")
+    whole = pa.schema([*schema, *parts.schema], metadata=schema.metadata)
+    return pa.dataset.dataset(home, schema=whole, partitioning=parts, format="parquet", exclude_invalid_files=False)
+
+
+def collect(outputs: list[Path], folder: Path, deployment: str) -> dict[str, int]:
+    """Gather the tables of output folders (of `locate` or `archive`) into a data set. → rows by table.
+
+    Raises:
+        OptionError: a folder holds no `detections.csv`, or two of them hold the same recording.
+        OutputError: the data set cannot be written.
+    """
+    tables: dict[str, list[Row]] = {name: [] for name in TABLES}
+    seen: dict[str, Path] = {}
+    for output in outputs:
+        found = read_output(output)
+        for recording in {row["recording"] for row in found["recordings"] or found["detections"]}:
+            if seen.setdefault(recording, output) != output:
+                raise OptionError(f"{output}: {recording} is in {seen[recording]} too; collect each recording once")
+        for name, rows in found.items():
+            tables[name] += rows
+    if not any(tables.values()) and (folder / "detections" / f"deployment={deployment}").exists():
+        raise OutputError(f"{folder}: deployment {deployment} has results, and there is nothing to put in their place")
+    for name, rows in tables.items():
+        write_dataset(rows, folder, deployment, name)
+    return {name: len(rows) for name, rows in tables.items()}
+
+
+def read_output(output: Path, wanted: Collection[str] = tuple(TABLES)) -> dict[str, list[Row]]:
+    """The tables of one output folder, typed, tracks with the moment of every row where the recording's start is known.
+
+    Those that are not wanted stay empty.
+
+    Raises:
+        OptionError: there is no `detections.csv`, or a table cannot be read.
+    """
+    needed = {*wanted, *(("detections", "recordings") if "tracks" in wanted else ())}
+    tables: dict[str, list[Row]] = {}
+    for name, columns in TABLES.items():
+        path = output / f"{name}.csv"
+        there = name == "detections" or path.exists()
+        tables[name] = read_rows(path, columns) if there and name in needed else []
+    starts = starts_of(tables)
+    for row in tables["tracks"]:
+        start = starts.get(row["recording"])
+        if start and not row["time_utc"]:  # archives write it, single runs do not
+            row["time_utc"] = start + timedelta(seconds=row["time_s"])
+    return tables
+
+
+def starts_of(tables: dict[str, list[Row]]) -> dict[str, datetime]:
+    """First sample of every recording that has a start, from its own row or from one of its calls."""
+    starts = {}
+    for row in tables["detections"]:
+        if row["start_utc"]:
+            starts[row["recording"]] = datetime.fromisoformat(row["start_utc"]) - timedelta(seconds=row["begin_s"])
+    for row in tables["recordings"]:
+        if row["start_utc"]:
+            starts[row["recording"]] = datetime.fromisoformat(row["start_utc"])
+    return starts

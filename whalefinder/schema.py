@@ -1,0 +1,99 @@
+"""The columns of every table that whalefinder writes: name, kind, unit, what it says. The only place that knows them.
+
+`docs/results.md` lists the same, and a test compares the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Kind = Literal["text", "number", "integer", "time"]
+FRAME = "azimuth clockwise from true north, elevation positive up, both from the array to the whale"
+
+
+NO_CALLS = frozenset({"boat", "ambient", "other"})
+"""Labels of what is no whale; `other` was written by version 0.1."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column; `unit` is empty for text and plain numbers."""
+
+    name: str
+    kind: Kind
+    unit: str
+    description: str
+
+
+DETECTIONS = (
+    Column("recording", "text", "", "file name of the recording (of its first channel, with one file per channel)"),
+    Column("begin_s", "number", "s", "begin of the call, from the start of the recording"),
+    Column("end_s", "number", "s", "end of the call, from the start of the recording"),
+    Column("start_utc", "time", "UTC", "begin of the call, where the recording's name tells its time"),
+    Column("low_hz", "number", "Hz", "lower edge of the call's band"),
+    Column("high_hz", "number", "Hz", "upper edge of the call's band"),
+    Column("label", "text", "", "what it is: orca, other_cetacean, or no call: boat, ambient"),
+    Column("probability", "number", "1", "of the label, 0...1"),
+    Column("snr_db", "number", "dB", "power of the call over all other sound, 0.5-12 kHz, while it lasts"),
+    Column("azimuth_deg", "number", "degrees", "direction of the whale, clockwise from true north, [0, 360)"),
+    Column("elevation_deg", "number", "degrees", "direction of the whale above the horizontal; negative is below"),
+    Column("azimuth_sd_deg", "number", "degrees", "standard deviation of the azimuth"),
+    Column("elevation_sd_deg", "number", "degrees", "standard deviation of the elevation"),
+    Column("ambiguity", "text", "", "empty where the direction is unique; else what else it may be"),
+    Column("range_m", "number", "m", "distance of the whale, where the surface image tells it"),
+    Column("channel", "integer", "", "channel that heard it best, from 1; only where no array was given"),
+    Column("level_db", "number", "dB re 1 µPa", "received level of the call, r.m.s. while it lasts, low_hz-high_hz"),
+)
+"""Of `detections.csv`; the first 14 in this order, always."""
+
+TRACKS = (
+    Column("track", "integer", "", "number of the track in this table, from 1"),
+    Column("time_s", "number", "s", "from the start of the recording, one row a second"),
+    Column("azimuth_deg", "number", "degrees", "direction of the whale, clockwise from true north, [0, 360)"),
+    Column("elevation_deg", "number", "degrees", "direction of the whale above the horizontal; negative is below"),
+    Column("azimuth_sd_deg", "number", "degrees", "standard deviation of the azimuth"),
+    Column("elevation_sd_deg", "number", "degrees", "standard deviation of the elevation"),
+    Column("calls", "integer", "", "calls of this animal that ended in the second before"),
+    Column("recording", "text", "", "file name of the recording"),
+)
+"""Of `tracks.csv`."""
+
+RECORDINGS = (
+    Column("recording", "text", "", "name in the other tables"),
+    Column("path", "text", "", "where the file was; the first one, with one file per channel"),
+    Column("start_utc", "time", "UTC", "first sample, where the name tells it"),
+    Column("duration_s", "number", "s", "length of what could be read of it"),
+    Column("rate_hz", "number", "Hz", "sample rate of the file"),
+    Column("channels", "integer", "", "channels that were used"),
+)
+"""Of `recordings.csv`: what was listened to, in the order of the run."""
+
+TABLES = {"detections": DETECTIONS, "tracks": TRACKS, "recordings": RECORDINGS}
+
+
+def names(columns: tuple[Column, ...]) -> tuple[str, ...]:
+    """Names of columns, in order."""
+    return tuple(column.name for column in columns)
+
+
+def arrow_schema(columns: tuple[Column, ...], **metadata: str) -> pa.Schema:
+    """The Arrow schema with `unit` and `description` in every field's metadata, and the frame in the table's.
+
+    Times are milliseconds in UTC without a zone, so that no reader shifts them.
+    """
+    import pyarrow as pa
+
+    kinds: dict[str, Any] = {
+        "text": pa.string(), "number": pa.float64(), "integer": pa.int32(), "time": pa.timestamp("ms"),
+    }  # fmt: skip
+    fields = []
+    for column in columns:
+        about = {"unit": column.unit, "description": column.description} if column.unit else {
+            "description": column.description
+        }  # fmt: skip
+        fields.append(pa.field(column.name, kinds[column.kind], metadata=about))
+    return pa.schema(fields, metadata={"frame": FRAME, **metadata})

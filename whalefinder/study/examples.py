@@ -1,0 +1,205 @@
+"""The study's images: two seconds of a boat, half of them or fewer with a call in it, drawn once and kept in memory.
+
+An image is a spectrogram averaged to 64 frequencies x 47 times. Calls are freed of their own noise (`mixtures.clean_call`)
+and boats come from the same recordings for both classes, so that only a call can give the class away.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whalefinder import spectrogram
+from whalefinder.classification import PLANES, POOL_FRAMES, planes_of
+from whalefinder.errors import OptionError
+from whalefinder.sea.boats import random_boat
+from whalefinder.sea.calls import random_call
+from whalefinder.sea.signals import BAND_HZ
+from whalefinder.training import clips, mixtures
+
+FRAMES = 188  # 2 s
+COARSER = (4, 2)  # bins and pooled frames averaged into one pixel
+SIR_DB = (-10.0, 10.0)
+AS_HEARD, PER_RECORDING = 0, 1
+"""Planes of an image: levels over the clip's mean, and every frequency over its own median in the clip."""
+KEPT = [PLANES.index("level"), PLANES.index("contrast")]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A call or a boat: spectrum `[frequency, frame]`, and what a split must keep together (call type, vessel)."""
+
+    spectrum: Tensor
+    group: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What images are mixed from."""
+
+    calls: list[Source]
+    boats: list[Source]
+
+    def without(self, calls: Sequence[str] = (), boats: Sequence[str] = ()) -> Sources:
+        """The sources of other call types and other vessels."""
+        return Sources([s for s in self.calls if s.group not in calls], [s for s in self.boats if s.group not in boats])
+
+    def only(self, calls: Sequence[str] = (), boats: Sequence[str] = ()) -> Sources:
+        """The sources of these call types and these vessels."""
+        return Sources([s for s in self.calls if s.group in calls], [s for s in self.boats if s.group in boats])
+
+    def boats_from(self, origin: str) -> Sources:
+        """The boats of one origin; all calls."""
+        return replace(self, boats=[s for s in self.boats if s.origin == origin])
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Images `[image, plane, frequency, time]`, whether there is a call, the groups behind each, SIR in dB (nan: no call)."""
+
+    images: Tensor
+    orca: Tensor
+    calls: list[str]
+    boats: list[str]
+    sir_db: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def of(self, index: Tensor | np.ndarray) -> Examples:
+        """Some of them."""
+        chosen = torch.as_tensor(index)
+        calls, boats = ([names[int(k)] for k in chosen] for names in (self.calls, self.boats))
+        return Examples(self.images[chosen], self.orca[chosen], calls, boats, self.sir_db[chosen])
+
+
+def real_sources(split: str) -> Sources:
+    """Calls of one split of the catalogue, and ships: those of `dev` for train and dev, of `test` for test.
+
+    Two vessels were recorded in both splits; what is not test leaves them out.
+
+    Raises:
+        OptionError: the recordings are absent.
+    """
+    use = {"train": "train"}.get(split, "evaluate")
+    calls = [c for c in clips.find_clips("calls", split, use) if "ford" in c.path.parent.name]
+    ships = clips.find_clips("boats", "test" if split == "test" else "dev")
+    if not calls or not ships:
+        raise OptionError(
+            f"{clips.data_folder()}: {len(calls)} calls and {len(ships)} ships of split {split}; the study needs both: "
+            "set WHALEFINDER_DATA to the folder with manifest.csv"
+        )
+    vessels = _vessels()
+    elsewhere = (
+        {vessels.get(ship.path.name) for ship in clips.find_clips("boats", "test")} if split != "test" else set()
+    )
+    return Sources(
+        [Source(_call(c.read()), c.sublabel, f"{c.rate_hz / 1e3:g} kHz") for c in calls],
+        [
+            Source(mixtures.mono_spectrum(ship.read()), vessels.get(ship.path.name, ship.path.stem), ship.sublabel)
+            for ship in ships
+            if vessels.get(ship.path.name) not in elsewhere
+        ],
+    )
+
+
+def simulated_boats(count: int, seed: int) -> list[Source]:
+    """`count` boats, no two alike."""
+    rng = np.random.default_rng([seed, 43])
+    return [_simulated_boat(rng, k) for k in range(count)]
+
+
+def _simulated_boat(rng: np.random.Generator, number: int) -> Source:
+    seconds = (FRAMES + 8) * spectrogram.FRAME_S
+    return Source(mixtures.mono_spectrum(random_boat(rng, seconds)), f"boat {number}", "simulated")
+
+
+def simulated_examples(count: int, seed: int, tick: Callable[[int], None] = lambda done: None) -> Examples:
+    """Images of which each has a boat and a call of its own: `count` independent samples, half of them with a call."""
+    rng = np.random.default_rng([seed, 40])
+    parts = []
+    for k in range(count):
+        calls = [] if k % 2 else [Source(_call(random_call(rng)[1], clean=False), f"call {k}", "simulated")]
+        pair = Sources(calls, [_simulated_boat(rng, k)])
+        parts.append(draw(pair, 1, orca_share=float(k % 2 == 0), seed=seed * 100_000 + k))
+        tick(k + 1)
+    return joined(parts)
+
+
+def joined(parts: Sequence[Examples]) -> Examples:
+    """Several as one."""
+    return Examples(
+        torch.cat([p.images for p in parts]),
+        torch.cat([p.orca for p in parts]),
+        [name for p in parts for name in p.calls],
+        [name for p in parts for name in p.boats],
+        torch.cat([p.sir_db for p in parts]),
+    )
+
+
+def draw(sources: Sources, count: int, *, orca_share: float = 0.5, seed: int) -> Examples:
+    """Mix images, calls at SIR -10...10 dB; the same seed draws the same ones."""
+    rng = np.random.default_rng([seed, 41])
+    calls = round(count * orca_share)
+    with_call = rng.permutation(np.arange(count) < calls)
+    images, sir_db, call_names, boat_names = [], [], [], []
+    for k in range(count):
+        boat = sources.boats[int(rng.integers(len(sources.boats)))]
+        call = sources.calls[int(rng.integers(len(sources.calls)))] if with_call[k] else None
+        ratio = float(rng.uniform(*SIR_DB)) if call else float("nan")
+        images.append(_image(_mixture(rng, boat.spectrum, None if call is None else call.spectrum, ratio)))
+        sir_db.append(ratio)
+        call_names.append("" if call is None else call.group)
+        boat_names.append(boat.group)
+    return Examples(torch.stack(images), torch.from_numpy(with_call), call_names, boat_names, torch.tensor(sir_db))
+
+
+def _mixture(rng: np.random.Generator, boat: Tensor, call: Tensor | None, sir_db: float) -> Tensor:
+    begin = int(rng.integers(0, boat.shape[-1] - FRAMES + 1))
+    window = boat[:, begin : begin + FRAMES].clone()
+    if call is None:
+        return window
+    length = min(call.shape[-1], FRAMES)
+    at, start = (int(rng.integers(0, n + 1)) for n in (FRAMES - length, call.shape[-1] - length))
+    piece = call[:, start : start + length]
+    under = window[:, at : at + length]
+    sounding = spectrogram.power(piece).sum(0) > 0
+    gain = 10 ** (sir_db / 10) * _power(under[:, sounding]) / _power(piece[:, sounding]).clamp(min=1e-20)
+    under += gain.sqrt() * piece
+    return window
+
+
+def _call(samples: np.ndarray, clean: bool = True) -> Tensor:
+    """Its spectrum, beginning and ending where it sounds."""
+    spectrum = mixtures.mono_spectrum(samples)
+    spectrum = mixtures.clean_call(spectrum) if clean else spectrum
+    sounding = torch.nonzero(spectrogram.power(spectrum).sum(0) > 0)[:, 0]
+    return spectrum[:, int(sounding[0]) : int(sounding[-1]) + 1] if len(sounding) else spectrum
+
+
+def _power(spectrum: Tensor) -> Tensor:
+    hz = spectrogram.frequencies_hz()
+    return spectrogram.power(spectrum[(hz >= BAND_HZ[0]) & (hz <= BAND_HZ[1])]).mean()
+
+
+def _image(spectrum: Tensor) -> Tensor:
+    planes = planes_of(spectrum[None])[KEPT]
+    return torch.nn.functional.avg_pool2d(planes, COARSER)
+
+
+IMAGE = (spectrogram.NUM_BINS // COARSER[0], FRAMES // POOL_FRAMES // COARSER[1])
+
+
+def _vessels() -> dict[str, str]:
+    """File name of a ship's recording → name of the vessel, which the manifest's note holds."""
+    with (clips.data_folder() / "manifest.csv").open(newline="") as rows:
+        notes = {row["path"]: row["note"] for row in csv.DictReader(rows) if row["kind"] == "boats"}
+    found = {path.rsplit("/", 1)[-1]: re.match(r"meta: *\d+,\d+,([^,]+),", note) for path, note in notes.items()}
+    return {path: match[1].strip() for path, match in found.items() if match}

@@ -1,0 +1,156 @@
+"""One run of the study: the classifier's network, small, with the loss and the optimiser of `training.classifier`.
+
+Stochastic gradient descent with momentum, so that L2 is the paper's; images stay in memory, so that a run takes seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from whalefinder.metrics import Counts, bootstrap, precision_recall, roc
+from whalefinder.networks.classifier import CLASSES, Classifier
+from whalefinder.study.examples import AS_HEARD, IMAGE, Examples
+from whalefinder.training.classifier import Settings, classification_loss, l2_penalty, logits_of, make_optimiser
+from whalefinder.training.loop import descend
+
+WIDTHS = (16, 32, 64)
+BATCH = 32
+ORCA, BOAT = CLASSES.index("orca"), CLASSES.index("boat")
+Curve = list[dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What one run adds to plain training.
+
+    Args:
+        l2: λ of λ‖w‖² in the loss.
+        dropout: share of the last features hidden in training.
+        augment: shifts in time, slopes over frequency, masks; new at every look, no new independent sample.
+        imbalance: one of `training.classifier.IMBALANCE`.
+        plane: `AS_HEARD` or `PER_RECORDING`.
+        steps: batches of `BATCH` images.
+        rate: peak learning rate; it falls to zero along half a cosine.
+        widths: channels of the residual stages; the capacity.
+    """
+
+    l2: float = 0.0
+    dropout: float = 0.0
+    augment: bool = False
+    imbalance: str = "none"
+    plane: int = AS_HEARD
+    steps: int = 200
+    rate: float = 0.03
+    seed: int = 1
+    widths: tuple[int, ...] = WIDTHS
+
+    def settings(self, truth: Tensor) -> Settings:
+        """The same in the words of `training.classifier`, for images of which `truth` are orcas."""
+        orcas = max(1, int(truth.sum()))
+        return Settings(
+            steps=self.steps,
+            batch=BATCH,
+            optimiser="sgd",
+            peak_rate=self.rate,
+            weight_decay=0.0,
+            l2=self.l2,
+            dropout=self.dropout,
+            imbalance=self.imbalance,
+            boat_ratio=max(1, len(truth) - orcas) / orcas,
+            widths=self.widths,
+            seed=self.seed,
+        )
+
+
+def fit(recipe: Recipe, train: Examples, watch: Examples | None = None, every: int = 0) -> tuple[Classifier, Curve]:
+    """Train from scratch. → the network and, with `watch`, losses on both sets every `every` steps.
+
+    Both losses are taken with dropout and augmentation off, so that they can be compared.
+    """
+    torch.manual_seed(recipe.seed)
+    rng = np.random.default_rng([recipe.seed, 42])
+    settings = recipe.settings(train.orca)
+    network = Classifier(1, recipe.widths, dropout=recipe.dropout)
+    optimiser = make_optimiser(network, settings)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.steps)
+    images, labels = train.images[:, [recipe.plane]], labels_of(train)
+    order = _order(rng, train.orca.numpy(), recipe)
+    curve: Curve = []
+    for step in range(recipe.steps):
+        chosen = torch.from_numpy(order[step * BATCH : (step + 1) * BATCH])
+        batch = _augmented(rng, images[chosen]) if recipe.augment else images[chosen]
+        loss = classification_loss(network(batch), labels[chosen], settings)
+        descend(network, optimiser, loss + l2_penalty(network, recipe.l2) if recipe.l2 else loss)
+        schedule.step()
+        if watch is not None and every and ((step + 1) % every == 0 or step == 0):
+            losses = {"training_loss": loss_on(network, train, recipe), "test_loss": loss_on(network, watch, recipe)}
+            curve.append({"step": step + 1, "epoch": (step + 1) * BATCH / len(train), **losses})
+    return network.eval(), curve
+
+
+def labels_of(examples: Examples) -> Tensor:
+    """Class indices `[image]`: orca or boat."""
+    return torch.where(examples.orca, ORCA, BOAT)
+
+
+def _order(rng: np.random.Generator, truth: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """Indices of all images that the run will look at, epoch after epoch; the sampler draws both classes alike."""
+    needed = recipe.steps * BATCH
+    if recipe.imbalance == "sampler":
+        share = np.where(truth == 1, 1 / max(1, truth.sum()), 1 / max(1, (truth == 0).sum()))
+        return rng.choice(len(truth), needed, p=share / share.sum())
+    epochs = [rng.permutation(len(truth)) for _ in range(-(-needed // len(truth)))]
+    return np.concatenate(epochs)[:needed]
+
+
+def _augmented(rng: np.random.Generator, images: Tensor) -> Tensor:
+    """What sea and recorder may change without changing the class."""
+    images = images.clone()
+    octaves = torch.linspace(-1, 1, IMAGE[0])[None, :, None]
+    for image in images:
+        image.copy_(image.roll(int(rng.integers(IMAGE[1])), -1))
+        image += float(rng.normal(0, 0.5)) * octaves + float(rng.normal(0, 0.2))
+        band, at = int(rng.integers(0, 10)), int(rng.integers(IMAGE[0]))
+        image[:, at : at + band] = 0.0
+        span, at = int(rng.integers(0, 8)), int(rng.integers(IMAGE[1]))
+        image[:, :, at : at + span] = 0.0
+    return images
+
+
+def loss_on(network: Classifier, examples: Examples, recipe: Recipe) -> float:
+    """Mean cross-entropy, nats; dropout off."""
+    logits = logits_of(network, examples.images[:, [recipe.plane]])
+    return float(nn.functional.cross_entropy(logits, labels_of(examples)))
+
+
+def probability_on(network: Classifier, examples: Examples, recipe: Recipe) -> NDArray[np.float32]:
+    """Of orca, `[image]`."""
+    logits = logits_of(network, examples.images[:, [recipe.plane]])
+    return logits.softmax(1)[:, ORCA].numpy()  # type: ignore[no-any-return]
+
+
+def scores_on(network: Classifier, examples: Examples, recipe: Recipe, threshold: float = 0.5) -> dict[str, float]:
+    """What is written of a run: loss and the scores of `metrics.Counts` at `threshold`, areas without one."""
+    probability, truth = probability_on(network, examples, recipe), examples.orca.numpy()
+    counts = Counts.of(truth, probability >= threshold)
+    # Mixtures of one call are no independent samples: calls and ships are drawn again as wholes.
+    groups = [call or boat for call, boat in zip(examples.calls, examples.boats, strict=True)]
+    f1 = bootstrap(lambda index: Counts.of(truth[index], probability[index] >= threshold).f1, groups, repeats=300)
+    return {
+        "test_loss": loss_on(network, examples, recipe),
+        "accuracy": counts.accuracy,
+        "recall": counts.recall,
+        "specificity": counts.specificity,
+        "precision": counts.precision,
+        "f1": counts.f1,
+        "f1_low": f1.low,
+        "f1_high": f1.high,
+        "average_precision": precision_recall(truth, probability).area,
+        "roc_area": roc(truth, probability).area,
+        "threshold": threshold,
+    }

@@ -1,0 +1,191 @@
+"""The study's report: every part with its table, its picture and what is held against the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from whalefinder.report import Drawing, Grid, Section, write_report
+from whalefinder.study.ledger import Ledger, Row
+from whalefinder.study.parts import BOATS, CANDIDATES, FOLDS, LADDER, RATIOS, SELECTED, TREATMENTS, chosen
+from whalefinder.study.pictures import draw_epochs, draw_imbalance, draw_ladder, draw_samples, values
+from whalefinder.tables import writing
+from whalefinder.training.classifier import IMBALANCE
+
+PAPER = {"baseline": 0.72, "+ L2": 0.81, SELECTED: 0.84}
+SCORES = ("accuracy", "recall", "specificity", "precision", "f1", "test_loss")
+
+
+def write_page(out: Path, ledger: Ledger, curves: Ledger, left_out: int) -> Path:
+    """Write `out/study.html` and one PNG a picture. → the page."""
+    parts: tuple[tuple[str, Callable[[Ledger, Ledger], Section]], ...] = (
+        ("ladder", _ladder),
+        ("folds", _folds),
+        ("samples", _samples),
+        ("epochs", _epochs),
+        ("recorders", _recorders),
+        ("imbalance", _imbalance),
+    )
+    sections = [_foreword(left_out)]
+    for name, make in parts:
+        if not ledger.of(part=name):
+            continue
+        section = make(ledger, curves)
+        sections.append(section)
+        for drawing in section.drawings:
+            with writing(out / f"{name}.png"):
+                (out / f"{name}.png").write_bytes(drawing.png)
+    page = out / "study.html"
+    write_report(page, "whalefinder study: orca or boat", sections)
+    return page
+
+
+def _foreword(left_out: int) -> Section:
+    words = [
+        "Images are two seconds of a boat, with a real orca call at SIR -10 to 10 dB or without. The test set: 600 images, half "
+        "with a call, from call types and vessels that no training run sees. No choice is made on it. Several figures stand for "
+        "several seeds: each draws another training set and another start.",
+    ]
+    if left_out:
+        words.append(f"{left_out} runs were left out for want of time; the same command goes on with them.")
+    return Section("What is shown", words)
+
+
+def spread(rows: Sequence[Row], name: str) -> str:
+    """Mean and range over seeds."""
+    found = values(rows, name)
+    if not len(found):
+        return ""
+    mean = f"{np.mean(found):.3f}"
+    return mean if len(found) == 1 else f"{mean} ({found.min():.3f}-{found.max():.3f})"
+
+
+def _ladder(ledger: Ledger, _: Ledger) -> Section:
+    names = [*(name for name, _ in LADDER), SELECTED]
+    rows = {name: ledger.of(part="ladder", run=name) for name in names}
+    table = [
+        (name, str(len(rows[name])), *(spread(rows[name], score) for score in SCORES), _percent(PAPER.get(name)))
+        for name in names
+    ]
+    some = next(iter(ledger.of(part="ladder")))
+    words = [
+        f"Each rung keeps what the one below added. Trained on {some['train_images']} images, {some['train_orca']} with a call. "
+        "The paper's figures are of its own data: orange."
+    ]
+    if ledger.of(part="folds"):
+        words.append(f"Chosen by {FOLDS}-fold cross-validation on the training part: {chosen(ledger)}.")
+    header = ("rung", "seeds", *(score.replace("_", " ") for score in SCORES), "paper's accuracy")
+    return Section(
+        "Step by step",
+        words,
+        [Grid("Mean over seeds (range).", header, table)],
+        [Drawing("Accuracy on the test set; dots are seeds.", draw_ladder(names, rows, PAPER))],
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}"
+
+
+def _folds(ledger: Ledger, _: Ledger) -> Section:
+    rows = []
+    for name in CANDIDATES:
+        folds = [row for row in ledger.of(part="folds") if str(row["run"]).startswith(name + ", fold")]
+        rows.append((name, str(len(folds)), *(spread(folds, score) for score in SCORES)))
+    header = ("candidate", "folds", *(score.replace("_", " ") for score in SCORES))
+    words = [
+        "Folds are call types and vessels: what is validated on shares neither with what is trained on. The candidate with "
+        "the lowest mean loss goes into the last rung above."
+    ]
+    return Section("Model selection", words, [Grid("Mean over folds (range).", header, rows)])
+
+
+def _samples(ledger: Ledger, _: Ledger) -> Section:
+    rows = ledger.of(part="samples")
+    sizes = sorted({int(row["train_images"]) for row in rows})
+    table: list[tuple[str, ...]] = []
+    for size in sizes:
+        same, real = ([r for r in rows if r["train_images"] == size and r["test"] == t] for t in ("simulated", "test"))
+        losses = (spread(same, "training_loss"), spread(same, "test_loss"), spread(real, "test_loss"))
+        table.append((str(size), *losses, spread(real, "accuracy")))
+    header = ("samples", "training loss", "test loss, same kind", "test loss, real", "accuracy, real")
+    words = [
+        "Every sample has a simulated boat and call of its own, so samples are independent; real calls would run out at 94. "
+        "The network and the number of steps stay the same. What the last point of the blue curve leaves over the orange one is "
+        "the step from simulation to real sound, which more simulation does not take."
+    ]
+    drawing = Drawing("Loss against the number of independent training samples.", draw_samples(rows))
+    return Section("Number of independent samples", words, [Grid("Mean over seeds (range).", header, table)], [drawing])
+
+
+def _epochs(ledger: Ledger, curves: Ledger) -> Section:
+    capacity = ledger.of(part="capacity")
+    table = [
+        (name, *(spread([r for r in capacity if r["run"] == name], score) for score in ("training_loss", *SCORES)))
+        for name in dict.fromkeys(str(row["run"]) for row in capacity)
+    ]
+    lowest = []
+    for seed in sorted({row["seed"] for row in curves.rows}):
+        rows = [row for row in curves.rows if row["seed"] == seed]
+        best = min(rows, key=lambda row: row["test_loss"])
+        lowest.append(
+            f"seed {seed}: lowest test loss {best['test_loss']:.3f} after {best['epoch']:.0f} epochs, "
+            f"at the end {rows[-1]['test_loss']:.3f} (training {rows[-1]['training_loss']:.4f})"
+        )
+    words = ["One small training set, no regularisation. " + "; ".join(lowest) + "."]
+    header = ("channels", "training loss", *(score.replace("_", " ") for score in SCORES))
+    grids = [Grid("Capacity: mean over seeds (range).", header, table)] if table else []
+    drawing = Drawing("Loss against epochs and against capacity.", draw_epochs(curves.rows, capacity))
+    return Section("Training time and capacity", words, grids, [drawing])
+
+
+def _recorders(ledger: Ledger, _: Ledger) -> Section:
+    table = []
+    for treatment in TREATMENTS:
+        for boats in BOATS:
+            rows = ledger.of(part="recorders", run=f"{boats}, {treatment}")
+            cells = [[row for row in rows if row["test"] == f"{kind}s"] for kind in BOATS[:2]]
+            table.append((f"{boats} | {treatment}", *(spread(cell, "accuracy") for cell in cells)))
+    header = ("trained on | images", "tested on Passengerships", "tested on Tankers")
+    words = [
+        "Trained on one kind of boat, tested on another; the vessels and call types of the test are always new. As heard, an "
+        "image holds the recorder's and the boat's own colour; per recording, every frequency is taken over its median."
+    ]
+    return Section("Domain shift", words, [Grid("Accuracy, mean over seeds (range).", header, table)])
+
+
+def _imbalance(ledger: Ledger, _: Ledger) -> Section:
+    rows = ledger.of(part="imbalance")
+    table = []
+    for ratio in RATIOS:
+        for method in IMBALANCE:
+            found = [row for row in rows if row["run"] == f"1:{ratio}, {method}"]
+            plain, picked = ([r for r in found if r["test"] == t] for t in ("test", "test, chosen threshold"))
+            table.append(
+                (
+                    f"1:{ratio}, {method}",
+                    str(plain[0]["train_orca"]) if plain else "",
+                    *(spread(plain, score) for score in ("recall", "specificity", "f1")),
+                    spread(picked, "threshold"),
+                    spread(picked, "f1"),
+                    spread(plain, "average_precision"),
+                )
+            )
+    header = (
+        "orca:boat, method",
+        "calls",
+        "recall at 0.5",
+        "specificity at 0.5",
+        "F1 at 0.5",
+        "threshold chosen",
+        "F1 there",
+        "av. precision",
+    )
+    words = [
+        "Few calls among many boats. The threshold is chosen on validation images (call types S04 and S09, vessels held back). "
+        "The test set stays 1:1."
+    ]
+    drawing = Drawing("F1 by ratio and method.", draw_imbalance(rows, RATIOS, IMBALANCE))
+    return Section("Imbalance", words, [Grid("Mean over seeds (range).", header, table)], [drawing])

@@ -1,0 +1,111 @@
+"""What a run of the classifier is set to, what it makes small, and with which steps.
+
+Two ways to keep weights small, which are not the same: L2, a term of the loss, and AdamW's decoupled decay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from whalefinder.errors import OptionError
+from whalefinder.networks.classifier import CLASSES
+
+ORCA = CLASSES.index("orca")
+IMBALANCE = ("none", "weights", "sampler", "focal")
+OPTIMISERS = ("adamw", "sgd")
+SCHEDULES = ("one_cycle", "cosine", "constant")
+FOCUS = 2.0  # exponent of the focal loss
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run depends on; written into the card of its weights.
+
+    Args:
+        l2: λ of the paper's L2, a term λ‖w‖² of the loss: w ← (1 - 2ηλ) w - η ∂L/∂w with SGD.
+        weight_decay: decoupled decay of AdamW, w ← (1 - η · decay) w - …, which no gradient scales.
+        imbalance: none, weights (of the loss), sampler (orca and not alike often) or focal loss.
+        boat_ratio: n of orca:boat = 1:n; None for pairs of call and no call in one background.
+        examples: how many independent ones there are; None for no end.
+        patience: validations without a better loss before it stops.
+    """
+
+    steps: int = 2600
+    batch: int = 32
+    optimiser: str = "adamw"
+    peak_rate: float = 3e-3
+    momentum: float = 0.9
+    schedule: str = "one_cycle"
+    l2: float = 0.0
+    weight_decay: float = 1e-2
+    dropout: float = 0.3
+    imbalance: str = "none"
+    boat_ratio: float | None = None
+    augment: bool = True
+    examples: int | None = None
+    widths: tuple[int, ...] = (16, 32, 64, 96)
+    seed: int = 1
+    pool_calls: int = 900
+    pool_boats: int = 300
+    pool_nuisances: int = 600
+    validate_every: int = 100
+    validation_clips: int = 160
+    patience: int = 12
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("imbalance", IMBALANCE), ("optimiser", OPTIMISERS), ("schedule", SCHEDULES)):
+            if getattr(self, name) not in allowed:
+                raise OptionError(f"{name} {getattr(self, name)!r} is unknown; choose from {', '.join(allowed)}")
+        if self.optimiser == "sgd" and self.weight_decay:
+            raise OptionError("sgd has no decoupled decay; set weight_decay 0 and use l2")
+
+
+def class_weights(settings: Settings) -> Tensor:
+    """Weight of each class that gives orcas and all else half of the loss each. `[class]`."""
+    share = 0.375 if settings.boat_ratio is None else 1 / (1 + settings.boat_ratio)
+    weights = torch.full((len(CLASSES),), 0.5 / (1 - share))
+    weights[ORCA] = 0.5 / share
+    return weights
+
+
+def classification_loss(logits: Tensor, labels: Tensor, settings: Settings) -> Tensor:
+    """Cross entropy as `settings.imbalance` has it. `[batch, class]`, `[batch]` → scalar."""
+    each = nn.functional.cross_entropy(logits, labels, reduction="none")
+    if settings.imbalance == "weights":
+        weight = class_weights(settings)[labels]
+        return (weight * each).sum() / weight.sum()
+    if settings.imbalance == "focal":
+        return ((1 - torch.exp(-each)) ** FOCUS * each).mean()
+    return each.mean()
+
+
+def l2_penalty(network: nn.Module, strength: float) -> Tensor:
+    """λ‖w‖² over the weights; biases and norms, which carry no shape, are left alone."""
+    return strength * sum((w.square().sum() for w in _weights(network)), torch.zeros(()))
+
+
+def _weights(network: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in network.parameters() if parameter.dim() > 1]
+
+
+def make_optimiser(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+    """AdamW, which decays weights apart from the gradient, or SGD with momentum."""
+    if settings.optimiser == "sgd":
+        return torch.optim.SGD(network.parameters(), settings.peak_rate, momentum=settings.momentum)
+    others = [parameter for parameter in network.parameters() if parameter.dim() <= 1]
+    groups: list[dict[str, Any]] = [{"params": _weights(network)}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, settings.peak_rate, weight_decay=settings.weight_decay)
+
+
+def make_schedule(optimiser: torch.optim.Optimizer, settings: Settings) -> torch.optim.lr_scheduler.LRScheduler:
+    """One cycle of warming up and cooling down, a cosine from the highest rate to 0, or that rate all along."""
+    if settings.schedule == "one_cycle":
+        return torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.peak_rate, settings.steps, pct_start=0.15)
+    if settings.schedule == "cosine":
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.steps)
+    return torch.optim.lr_scheduler.ConstantLR(optimiser, 1.0, settings.steps)

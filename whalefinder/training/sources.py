@@ -1,0 +1,226 @@
+"""What labelled examples are mixed from: real calls of the train split, simulated calls, boats, nuisances, quiet sea.
+
+Everything here is a complex spectrum, so that mixing is a sum. Calls are only what stands out of their clip, without its
+own noise and edges, which would give them away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from whalefinder import spectrogram
+from whalefinder.sea.boats import random_boat
+from whalefinder.sea.calls import near_tonal, pulsed_call, whistle
+from whalefinder.sea.signals import BAND_HZ, Floats, smooth_curve, taper
+from whalefinder.spectrogram import RATE_HZ
+from whalefinder.training import clips
+from whalefinder.training.mixtures import mono_spectrum
+from whalefinder.training.nuisances import random_nuisance
+
+BOAT_S = 6.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """Complex spectrum `[frequency, frame]`, band power 1, and where it came from."""
+
+    spectrum: Tensor
+    name: str
+    group: str
+
+
+@dataclass
+class Sources:
+    """What examples are mixed from."""
+
+    orca: list[Source] = field(default_factory=list)
+    other: list[Source] = field(default_factory=list)
+    boats: list[Source] = field(default_factory=list)
+    ambient: list[Source] = field(default_factory=list)
+    nuisances: list[Source] = field(default_factory=list)
+
+
+# Calls in longer field rows of the train split, seconds; read off their spectrograms.
+FIELD_CALLS_S: dict[str, tuple[tuple[float, float], ...]] = {
+    "someCalls": (
+        (5.4, 7.0), (8.2, 9.2), (10.2, 11.2), (14.0, 15.0), (17.3, 18.6), (20.5, 21.8), (26.4, 27.0), (27.0, 29.3),
+        (31.4, 31.8),
+    ),
+    "210825-1925_L-highlight": ((0.2, 1.9), (5.4, 6.7), (8.1, 8.9)),
+    "20181202_25sec": ((2.1, 2.9), (3.7, 4.1), (6.2, 6.6)),
+    "example": ((1.5, 2.8), (4.1, 5.5), (9.8, 10.8)),
+    "NATURE11_09_02_21_20_2701": (
+        (2.2, 2.9), (4.6, 5.1), (5.7, 7.2), (7.9, 9.0), (9.1, 9.9), (11.0, 11.8), (13.2, 14.9), (15.7, 16.6),
+        (19.0, 20.4), (22.1, 22.8), (26.4, 27.6), (31.0, 32.2), (42.2, 43.5), (46.1, 46.6), (56.0, 56.4),
+    ),
+    "call-examples": ((1.0, 2.1), (3.6, 4.7), (12.0, 13.4), (14.4, 15.5), (16.5, 17.0), (19.0, 20.4)),
+}  # fmt: skip
+# Stretches of the train split without a call that anybody sees; backgrounds of calls and of non-calls.
+FIELD_QUIET_S: dict[str, tuple[tuple[float, float], ...]] = {
+    "live000": ((2.2, 10.0),),
+    "live001": ((0.0, 10.0),),
+    "live002": ((0.0, 10.0),),
+    "NATURE11_09_02_21_20_2701": ((48.2, 51.1),),
+    "210825-1925_L-highlight": ((2.2, 5.2),),
+    "20181202_25sec": ((9.3, 12.3),),
+    "example": ((6.3, 9.4),),
+    "someCalls": ((0.2, 3.8),),
+}
+
+
+def build_sources(
+    seed: int,
+    *,
+    real_split: str | None = "train",
+    num_calls: int = 900,
+    num_boats: int = 300,
+    num_nuisances: int = 600,
+    ships: list[clips.Clip] | None = None,
+) -> Sources:
+    """Draw the sources; the same seed draws the same.
+
+    Args:
+        real_split: `train` or `dev` rows of the data folder join, None for simulation alone. What is evaluate-only
+            among the train rows is left out.
+        ships: real ships in place of simulated boats, for a study whose weights are thrown away.
+    """
+    rng = np.random.default_rng([seed, 11])
+    sources = Sources()
+    if real_split is not None:
+        sources.orca += _real_calls(rng, real_split)
+    if real_split == "train":
+        sources.other += _humpbacks(rng)
+        sources.ambient += _quiet()
+    for k in range(num_calls):
+        sources.orca.append(_source(_simulated_call(rng), f"simulated call {k}", "simulated"))
+    for k in range(num_calls // 3):
+        sources.other.append(_source(_moans(rng), f"simulated moan {k}", "simulated"))
+    for k in range(num_nuisances):
+        kind, sound = random_nuisance(rng)
+        sources.nuisances.append(_source(sound, f"{kind} {k}", "simulated"))
+    if ships is None:
+        for k in range(num_boats):
+            sources.boats.append(_source(random_boat(rng, BOAT_S), f"simulated boat {k}", "simulated"))
+    else:
+        sources.boats += [_source(clip.read(), clip.path.stem, clip.path.stem) for clip in ships]
+    return sources
+
+
+def _source(sound: NDArray[np.floating], name: str, group: str) -> Source:
+    return Source(_normalised(mono_spectrum(np.asarray(sound))), name, group)
+
+
+def in_band() -> Tensor:
+    """Bins in which SNR and SIR are defined, `[frequency]` bool."""
+    hz = spectrogram.frequencies_hz()
+    return (hz >= BAND_HZ[0]) & (hz <= BAND_HZ[1])
+
+
+def _normalised(spectrum: Tensor) -> Tensor:
+    power = spectrogram.power(spectrum[in_band()]).mean()
+    return spectrum / power.clamp(min=1e-20).sqrt()
+
+
+def without_noise(spectrum: Tensor) -> Tensor:
+    """Only what stands out of a clip, so that neither its noise nor its edges come along with a call.
+
+    A bin stays where the mean over it and its eight neighbours is 10 times its row's lower quartile: of noise, one in
+    a thousand. Rows next to each other share their quartile, since a short clip has few frames.
+    """
+    power = spectrogram.power(spectrum)
+    around = torch.nn.functional.avg_pool2d(power[None, None], 3, stride=1, padding=1)[0, 0]
+    quartile = torch.quantile(power, 0.25, dim=-1, keepdim=True)
+    quartile = torch.nn.functional.avg_pool1d(quartile.T[None], 5, stride=1, padding=2, count_include_pad=False)[0].T
+    return spectrum * (around > 10.0 * quartile)
+
+
+SPEEDS = 4  # a real sound comes as it is and so many times played slower or faster by up to 15 %
+
+
+def _played(rng: np.random.Generator, samples: NDArray[np.float32], name: str, group: str) -> list[Source]:
+    """A real sound and its varied copies, cleaned of their own noise."""
+    found = []
+    for speed in (1.0, *rng.uniform(0.85, 1.15, SPEEDS)):
+        played = np.interp(np.arange(0, len(samples), speed), np.arange(len(samples)), samples)
+        spectrum = without_noise(mono_spectrum(played))
+        if (spectrum.abs() > 0).float().mean() > 0.002:
+            found.append(Source(_normalised(spectrum), name, group))
+    return found
+
+
+def _real_calls(rng: np.random.Generator, split: str) -> list[Source]:
+    rows = clips.training_calls() if split == "train" else catalogue_calls(split)
+    found = []
+    for clip in rows:
+        found += _played(rng, clip.read(), clip.path.stem, clip.sublabel or clip.path.stem)
+    if split == "train":
+        # With half a second on either side, which is what the call is told from.
+        for samples, clip, begin in _stretches(FIELD_CALLS_S, margin_s=0.5):
+            found += _played(rng, samples, f"{clip.path.stem} {begin}", clip.path.stem)
+    return found
+
+
+def _humpbacks(rng: np.random.Generator) -> list[Source]:
+    found = []
+    for clip in clips.find_clips("other_species", "train", "train"):
+        if "humpback" in clip.label:  # the folder holds one orca
+            found += _played(rng, clip.read(), clip.path.stem, clip.path.stem)
+    return found
+
+
+def _quiet() -> list[Source]:
+    found = _stretches(FIELD_QUIET_S)
+    return [_source(samples, f"{clip.path.stem} {begin}", clip.path.stem) for samples, clip, begin in found]
+
+
+def _stretches(
+    times_s: dict[str, tuple[tuple[float, float], ...]], margin_s: float = 0.0
+) -> Iterator[tuple[NDArray[np.float32], clips.Clip, float]]:
+    """Parts of the train split's field rows: samples, row, begin in seconds."""
+    for clip in clips.find_clips("field", "train", "train"):
+        samples = clip.read() if clip.path.stem in times_s else None
+        for begin, end in times_s.get(clip.path.stem, ()):
+            assert samples is not None
+            first, last = int(max(0.0, begin - margin_s) * RATE_HZ), int((end + margin_s) * RATE_HZ)
+            yield samples[first:last], clip, begin
+
+
+def _simulated_call(rng: np.random.Generator) -> Floats:
+    # No click trains: short clicks are what shrimps, propellers and other whales make too.
+    kind = rng.choice(3, p=[0.68, 0.24, 0.08])
+    call = (pulsed_call, whistle, near_tonal)[int(kind)](rng)
+    echo = np.zeros(len(call) + int(0.4 * RATE_HZ))
+    echo[: len(call)] = call
+    for _ in range(int(rng.choice([0, 0, 2, 5]))):  # reverberation: late, weaker copies
+        late = int(rng.uniform(0.002, 0.3) * RATE_HZ)
+        echo[late : late + len(call)] += call * rng.uniform(-0.3, 0.3)
+    return echo
+
+
+def _moans(rng: np.random.Generator) -> Floats:
+    """Song-like units of other whales: low moans, grunts and upsweeps, 0.08-1.2 kHz and harmonics, often repeated."""
+    units = []
+    length = int(rng.uniform(0.2, 2.0) * RATE_HZ)
+    hz = np.exp(rng.uniform(np.log(80), np.log(900))) * 2 ** (
+        rng.uniform(0.05, 0.6) * smooth_curve(rng, length, 3) + rng.uniform(-0.5, 1.0) * np.linspace(0, 1, length)
+    )
+    phase = 2 * np.pi * np.cumsum(hz) / RATE_HZ
+    decay = rng.uniform(0.5, 1.5)
+    tones = range(1, int(min(20, 6000 / hz.max())) + 1)
+    unit = sum(k**-decay * rng.uniform(0.3, 1) * np.sin(k * phase + rng.uniform(0, 6)) for k in tones)
+    if rng.random() < 0.3:
+        unit = unit * (1 + rng.uniform(0.3, 1) * np.cos(2 * np.pi * rng.uniform(15, 60) * np.arange(length) / RATE_HZ))
+    for _ in range(int(rng.choice([1, 1, 2, 3]))):
+        units += [unit * taper(length, rng.uniform(0.02, 0.2)), np.zeros(int(rng.uniform(0.1, 0.6) * RATE_HZ))]
+    return np.concatenate(units)[: int(3.5 * RATE_HZ)]
+
+
+def catalogue_calls(split: str) -> list[clips.Clip]:
+    """Catalogue calls of the split (dev: S04, S09; test: S16, S33, S42), each once."""
+    return [clip for clip in clips.find_clips("calls", split) if "hallo" in clip.path.parent.name]
