@@ -38,7 +38,7 @@ def test_calls_are_found_where_and_when_they_were(swim):
     found = whalefinder.locate(path, array())
     assert len(found) == len(sea.truth)
     for call, truth in zip(found, sea.truth, strict=True):
-        assert call.label == "call" and call.probability > 0.5
+        assert call.label == "orca" and call.probability > 0.5
         assert min(call.end_s, truth.end_s) - max(call.begin_s, truth.begin_s) > 0.5 * (truth.end_s - truth.begin_s)
         true_u = direction(math.radians(truth.azimuth_deg), math.radians(truth.elevation_deg))
         found_u = direction(math.radians(call.azimuth_deg), math.radians(call.elevation_deg))

@@ -211,7 +211,7 @@ def detections(fixes):
     azimuth, elevation = np.degrees(angles(fixes.u))
     sd = np.degrees(fixes.sd_rad)
     return [
-        Detection("a.wav", t - 0.5, t, None, 1e3, 4e3, "call", 0.9, 5.0, Bearing(az, el, s[0], s[1]))
+        Detection("a.wav", t - 0.5, t, None, 1e3, 4e3, "orca", 0.9, 5.0, Bearing(az, el, s[0], s[1]))
         for t, az, el, s in zip(fixes.time_s, azimuth, elevation, sd, strict=True)
     ]
 
@@ -236,10 +236,10 @@ def test_tracks_of_detections():
 
 def test_what_has_no_direction_is_in_no_track():
     line = Detection(
-        "a.wav", 0.0, 1.0, None, 1e3, 4e3, "call", 0.9, 5.0, Bearing(10.0, None, 1.0, None, "cone: 10 deg")
+        "a.wav", 0.0, 1.0, None, 1e3, 4e3, "orca", 0.9, 5.0, Bearing(10.0, None, 1.0, None, "cone: 10 deg")
     )
     mirror = Detection(
-        "a.wav", 0.0, 1.0, None, 1e3, 4e3, "call", 0.9, 5.0, Bearing(1.0, -2.0, 1.0, 1.0, "plane: or azimuth")
+        "a.wav", 0.0, 1.0, None, 1e3, 4e3, "orca", 0.9, 5.0, Bearing(1.0, -2.0, 1.0, 1.0, "plane: or azimuth")
     )
     assert find_tracks([]) == [] and find_tracks([line, mirror] * 5) == []
 

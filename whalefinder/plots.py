@@ -90,7 +90,7 @@ class Picture:
         if (self.call_share > 0.5).any():
             axis.contour(self.call_share, [0.5], extent=extent, colors="#7ce0ff", linewidths=0.6)
         for call in detections:
-            colour = CALL_COLOUR if call.label != "other" else OTHER_COLOUR
+            colour = CALL_COLOUR if call.is_call else OTHER_COLOUR
             box = Rectangle(
                 (call.begin_s, call.low_hz / 1e3),
                 call.end_s - call.begin_s,
@@ -100,7 +100,7 @@ class Picture:
                 linewidth=1.4,
             )
             axis.add_patch(box)
-        calls = sum(call.label != "other" for call in detections)
+        calls = sum(call.is_call for call in detections)
         axis.set_title(f"{title}: {calls} call{'s' * (calls != 1)}", loc="left", color=INK, parse_math=False)
         axis.set_ylabel("frequency (kHz)")
 
@@ -116,7 +116,7 @@ def _save(figure: Figure, path: Path) -> None:
 def _draw_angles(axis: Axes, detections: list[Detection], name: str, error: str, label: str) -> None:
     with_angle = [d for d in detections if d.bearing is not None and getattr(d.bearing, name) is not None]
     for detection in with_angle:
-        colour = CALL_COLOUR if detection.label != "other" else OTHER_COLOUR
+        colour = CALL_COLOUR if detection.is_call else OTHER_COLOUR
         middle = (detection.begin_s + detection.end_s) / 2
         sd = getattr(detection.bearing, error) or 0.0
         axis.errorbar(middle, getattr(detection.bearing, name), yerr=sd, fmt="o", color=colour, markersize=4, capsize=3)
@@ -134,7 +134,7 @@ def draw_tracks(tracks: list[Track], detections: list[Detection], path: Path, ti
     azimuth, elevation = right.subplots(2, 1, sharex=True)
     colours = plt.get_cmap("tab10")
     in_tracks = {k for track in tracks for k in track.fixes}
-    rest = [d for k, d in enumerate(detections) if k not in in_tracks and d.label != "other"]
+    rest = [d for k, d in enumerate(detections) if k not in in_tracks and d.is_call]
     _draw_calls(polar, azimuth, elevation, rest, OTHER_COLOUR)
     lowest = -20.0
     for track in tracks:

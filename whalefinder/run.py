@@ -58,7 +58,7 @@ class Summary:
     @property
     def calls(self) -> int:
         """Detections that are calls."""
-        return sum(detection.label != "other" for detection in self.found)
+        return sum(detection.is_call for detection in self.found)
 
 
 Report = Callable[[float, float, str], None]

@@ -50,7 +50,7 @@ def find_tracks(
         tracker: a causal network to use instead of the shipped one.
         sea_floor: the array stands on it, and animals are above; matters to the network alone.
     """
-    usable = [k for k, d in enumerate(detections) if d.label != "other" and _has_direction(d)]
+    usable = [k for k, d in enumerate(detections) if d.is_call and _has_direction(d)]
     usable.sort(key=lambda k: detections[k].end_s)
     if not usable:
         return []
