@@ -37,9 +37,9 @@ def line(hz, frames=100):
 
 @pytest.fixture
 def sources():
-    calls = [Source(line(hz), f"S{k}", "44.1 kHz") for k, hz in enumerate((2000, 3000, 4000, 5000, 6000, 7000))]
+    calls = [Source(line(hz), f"S{k}-1", f"S{k}", "44.1 kHz") for k, hz in enumerate((2000, 3000, 4000, 5000, 6000, 7000))]
     kinds = ("Tanker", "Passengership")
-    return Sources(calls, [Source(spectrum(k, 400), f"ship {k}", kinds[k % 2]) for k in range(6)])
+    return Sources(calls, [Source(spectrum(k, 400), f"{k}.flac", f"ship {k}", kinds[k % 2]) for k in range(6)])
 
 
 def test_the_same_seed_is_the_same_images_and_another_is_not(sources):

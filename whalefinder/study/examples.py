@@ -24,6 +24,7 @@ from whalefinder.sea.signals import BAND_HZ
 from whalefinder.training import clips, mixtures
 
 FRAMES = 188  # 2 s
+SIMULATED_S = 2.048  # 2^15 x 3 samples, which transform fast
 COARSER = (4, 2)  # bins and pooled frames averaged into one pixel
 SIR_DB = (-10.0, 10.0)
 AS_HEARD, PER_RECORDING = 0, 1
@@ -33,9 +34,10 @@ KEPT = [PLANES.index("level"), PLANES.index("contrast")]
 
 @dataclass(frozen=True)
 class Source:
-    """A call or a boat: spectrum `[frequency, frame]`, and what a split must keep together (call type, vessel)."""
+    """A call or a boat: spectrum `[frequency, frame]`, its clip, and what a split must keep together (call type, vessel)."""
 
     spectrum: Tensor
+    name: str
     group: str
     origin: str
 
@@ -62,7 +64,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class Examples:
-    """Images `[image, plane, frequency, time]`, whether there is a call, the groups behind each, SIR in dB (nan: no call)."""
+    """Images `[image, plane, frequency, time]`, whether there is a call, the clips behind each, SIR in dB (nan: no call)."""
 
     images: Tensor
     orca: Tensor
@@ -101,9 +103,14 @@ def real_sources(split: str) -> Sources:
         {vessels.get(ship.path.name) for ship in clips.find_clips("boats", "test")} if split != "test" else set()
     )
     return Sources(
-        [Source(_call(c.read()), c.sublabel, f"{c.rate_hz / 1e3:g} kHz") for c in calls],
+        [Source(_call(c.read()), c.path.stem, c.sublabel, f"{c.rate_hz / 1e3:g} kHz") for c in calls],
         [
-            Source(mixtures.mono_spectrum(ship.read()), vessels.get(ship.path.name, ship.path.stem), ship.sublabel)
+            Source(
+                mixtures.mono_spectrum(ship.read()),
+                ship.path.stem,
+                vessels.get(ship.path.name, ship.path.stem),
+                ship.sublabel,
+            )
             for ship in ships
             if vessels.get(ship.path.name) not in elsewhere
         ],
@@ -117,8 +124,8 @@ def simulated_boats(count: int, seed: int) -> list[Source]:
 
 
 def _simulated_boat(rng: np.random.Generator, number: int) -> Source:
-    seconds = (FRAMES + 8) * spectrogram.FRAME_S
-    return Source(mixtures.mono_spectrum(random_boat(rng, seconds)), f"boat {number}", "simulated")
+    name = f"boat {number}"
+    return Source(mixtures.mono_spectrum(random_boat(rng, SIMULATED_S)), name, name, "simulated")
 
 
 def simulated_examples(count: int, seed: int, tick: Callable[[int], None] = lambda done: None) -> Examples:
@@ -126,7 +133,7 @@ def simulated_examples(count: int, seed: int, tick: Callable[[int], None] = lamb
     rng = np.random.default_rng([seed, 40])
     parts = []
     for k in range(count):
-        calls = [] if k % 2 else [Source(_call(random_call(rng)[1], clean=False), f"call {k}", "simulated")]
+        calls = [] if k % 2 else [Source(_call(random_call(rng)[1], clean=False), f"call {k}", f"call {k}", "simulated")]
         pair = Sources(calls, [_simulated_boat(rng, k)])
         parts.append(draw(pair, 1, orca_share=float(k % 2 == 0), seed=seed * 100_000 + k))
         tick(k + 1)
@@ -156,8 +163,8 @@ def draw(sources: Sources, count: int, *, orca_share: float = 0.5, seed: int) ->
         ratio = float(rng.uniform(*SIR_DB)) if call else float("nan")
         images.append(_image(_mixture(rng, boat.spectrum, None if call is None else call.spectrum, ratio)))
         sir_db.append(ratio)
-        call_names.append("" if call is None else call.group)
-        boat_names.append(boat.group)
+        call_names.append("" if call is None else call.name)
+        boat_names.append(boat.name)
     return Examples(torch.stack(images), torch.from_numpy(with_call), call_names, boat_names, torch.tensor(sir_db))
 
 
