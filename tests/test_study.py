@@ -70,7 +70,7 @@ def test_it_learns_and_l2_keeps_weights_small(sources):
     train = draw(sources, 48, seed=1)
     norms = {}
     for l2 in (0.0, 0.05):
-        recipe = Recipe(l2=l2, steps=25, widths=(8, 16))
+        recipe = Recipe(l2=l2, steps=50, widths=(8, 16))
         network, curve = fit(recipe, train, train, every=24)
         norms[l2] = sum(float(w.detach().square().sum()) for w in network.parameters() if w.dim() > 1)
         if not l2:
