@@ -133,7 +133,9 @@ def simulated_examples(count: int, seed: int, tick: Callable[[int], None] = lamb
     rng = np.random.default_rng([seed, 40])
     parts = []
     for k in range(count):
-        calls = [] if k % 2 else [Source(_call(random_call(rng)[1], clean=False), f"call {k}", f"call {k}", "simulated")]
+        calls = (
+            [] if k % 2 else [Source(_call(random_call(rng)[1], clean=False), f"call {k}", f"call {k}", "simulated")]
+        )
         pair = Sources(calls, [_simulated_boat(rng, k)])
         parts.append(draw(pair, 1, orca_share=float(k % 2 == 0), seed=seed * 100_000 + k))
         tick(k + 1)

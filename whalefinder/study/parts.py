@@ -63,7 +63,7 @@ CANDIDATES: dict[str, Recipe] = {
     for words, plane in (("as heard", AS_HEARD), ("per recording", PER_RECORDING))
     for l2 in (L2, 5 * L2)
 }
-SIZES = (32, 64, 128, 256, 512)
+SIZES = (32, 128, 512, 2048)
 SIMULATED_TEST = 200
 WIDTHS: tuple[tuple[int, ...], ...] = ((4, 8), (8, 16, 32), (16, 32, 64), (32, 64, 128))
 EPOCH_IMAGES, EPOCH_STEPS = 96, 600
@@ -207,12 +207,12 @@ def _samples(material: Material) -> list[Run]:
         Run(
             "samples",
             f"{size} images",
-            lambda: Recipe(steps=400),
+            lambda: Recipe(steps=600, widths=WIDTHS[0]),
             lambda seed, size=size: some(seed, size),  # type: ignore[misc]
             lambda: {"simulated": material.simulated_test, "test": material.test},
             seed,
         )
-        for seed in TWICE
+        for seed in SEEDS
         for size in SIZES
     ]
 
