@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from bisect import bisect
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -93,12 +92,18 @@ def _sort_key(start: datetime | None) -> float:
 
 def _groups(folders: list[str], job: Job, out: Path | None) -> list[list[File]]:
     """The files of each recording, with names that are unique in the archive."""
+    roots: dict[str, str] = {}
     seen: dict[str, File] = {}
     for folder in folders:
         for file in find_files(folder, out):
             seen.setdefault(file.url, file)
-    doubled = {name for name, times in Counter(file.name for file in seen.values()).items() if times > 1}
-    files = [replace(f, name=f.url.split("://")[-1].strip("/")) if f.name in doubled else f for f in seen.values()]
+            roots.setdefault(file.url, folder.rstrip("/").rsplit("/", 1)[-1])
+    # One way for all, as names tell which recordings follow each other: below the folder, with its own name, or whole.
+    below = {url: file.name for url, file in seen.items()}
+    with_root = {url: f"{roots[url]}/{name}" for url, name in below.items()}
+    whole = {url: url.split("://")[-1].strip("/") for url in seen}
+    names = next((names for names in (below, with_root) if len(set(names.values())) == len(names)), whole)
+    files = [replace(file, name=names[url]) for url, file in seen.items()]
     by_path = {Path(file.url): file for file in files}
     return [[by_path[path] for path in group] for group in groups_of_channels(list(by_path), job.array)]
 
@@ -106,7 +111,7 @@ def _groups(folders: list[str], job: Job, out: Path | None) -> list[list[File]]:
 def _read(group: list[File], job: Job) -> Entry | tuple[str, str]:
     """A recording, or (name, reason) where it cannot be used."""
     try:
-        recording = open_files(group, job.array, job.options.time_format)
+        recording, marks = open_files(group, job.array, job.options.time_format)
     except (RecordingError, OSError) as reason:
         return group[0].name, str(reason).removeprefix(f"{group[0].url}: ")
     by_name = {file.url.rsplit("/", 1)[-1] if is_remote(file.url) else Path(file.url).name: file for file in group}
@@ -121,6 +126,7 @@ def _read(group: list[File], job: Job) -> Entry | tuple[str, str]:
         recording.start_utc,
         _recorder(group[0].name, told.text, strict=True),
         _recorder(group[0].name, told.text, strict=False),
+        marks,
         tuple(recording.problems),
         tuple(recording.warnings),
     )

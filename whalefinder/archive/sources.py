@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -20,6 +21,8 @@ SUFFIXES = (".wav", ".wave", ".w64", ".rf64", ".flac")
 TEMPORARY = re.compile(r"^[.~]|~$|^(@eaDir|\$RECYCLE\.BIN|System Volume Information)$")
 STAMPS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "mtime")  # what servers call a file's version
 HEAD_BYTES = (1 << 18, 1 << 23)  # enough for a header; the second where recorders put much before the sound
+
+MARK_BYTES = 1 << 16  # the disk reads about as much for the header alone
 
 
 def is_remote(place: str) -> bool:
@@ -131,23 +134,32 @@ def _now(file: File) -> tuple[int, str]:
         raise RecordingError(f"{file.url}: cannot be reached ({_said(reason)}); run again when it can") from reason
 
 
-def open_files(files: list[File], array: HydrophoneArray | None, time_format: str | None) -> Recording:
-    """A recording from the headers of its files; of distant files no more than the first bytes are fetched.
+def open_files(
+    files: list[File], array: HydrophoneArray | None, time_format: str | None
+) -> tuple[Recording, tuple[str, ...]]:
+    """A recording from the headers of its files, and a hash of each file's first bytes.
 
-    The paths of a distant recording are stand-ins that are gone when this returns: they name the files.
+    Of distant files no more than the first bytes are fetched: their paths are stand-ins that are gone when this returns.
     """
     if not is_remote(files[0].url):
-        return open_recording(Path(files[0].url), array, time_format=time_format)
+        recording = open_recording(Path(files[0].url), array, time_format=time_format)
+        return recording, tuple(map(_mark, recording.paths))
     for head in HEAD_BYTES:
         with tempfile.TemporaryDirectory(prefix="whalefinder-") as folder:
             try:
                 stand_ins = [_stand_in(file, Path(folder), head) for file in files]
-                return open_recording(stand_ins[0], array, time_format=time_format)
+                recording = open_recording(stand_ins[0], array, time_format=time_format)
+                return recording, tuple(map(_mark, recording.paths))
             except RecordingError as reason:
                 message = str(reason).replace(f"{folder}{os.sep}", files[0].url.rpartition("/")[0] + "/")
                 if "unreadable header" not in message or head == HEAD_BYTES[-1] or files[0].size <= head:
                     raise RecordingError(message) from reason
     raise AssertionError("the last head returns or raises")
+
+
+def _mark(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.sha256(file.read(MARK_BYTES)).hexdigest()[:16]
 
 
 def _stand_in(file: File, folder: Path, head: int) -> Path:

@@ -64,8 +64,11 @@ class Store:
         Raises:
             OutputError: the disk is full, or writing is not allowed.
         """
-        lines = [{"unit": unit.id}, *({"piece": p, **_to_json(d)} for p, d in result.detections)]
-        lines += [{"problem": problem} for problem in result.problems]
+        # Places instead of names, which may change: another folder beside it may hold files that are called the same.
+        places = {entry.name: [p, k] for p, piece in enumerate(unit.pieces) for k, entry in enumerate(piece.entries)}
+        lines: list[dict[str, Any]] = [{"unit": unit.id}]
+        lines += [{"piece": p, "at": places[d.recording], **_to_json(d)} for p, d in result.detections]
+        lines += [{"problem": reason, "at": places[name]} for name, reason in result.problems]
         lines.append({"end": len(lines)})
         with atomic(self.path(unit)) as file:
             file.writelines(json.dumps(line, default=float) + "\n" for line in lines)
@@ -77,13 +80,16 @@ class Store:
             lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
             if lines[0] != {"unit": unit.id} or lines[-1] != {"end": len(lines) - 1}:
                 raise ValueError("cut off")
+            for line in lines[1:-1]:
+                p, k = line.pop("at")
+                line["recording"] = unit.pieces[p].entries[k].name
             found = [(line.pop("piece"), _from_json(line)) for line in lines if "piece" in line]
         except FileNotFoundError:
             return None
         except (ValueError, IndexError, TypeError, KeyError):
             path.unlink(missing_ok=True)
             return None
-        return Result(found, [tuple(line["problem"]) for line in lines if "problem" in line])
+        return Result(found, [(line["recording"], line["problem"]) for line in lines if "problem" in line])
 
     def sweep(self) -> None:
         """Delete what writers that died had begun."""

@@ -29,6 +29,7 @@ class Entry:
         frames: per channel, at `rate_hz`.
         columns, labels: as in `audio.Recording`.
         recorder, kin: its name without the time, and also without what may change from file to file of one recorder.
+        marks: hash of the first bytes of each file, which tells recorders apart that name and cut their files alike.
         problems: what the header already shows to be wrong.
     """
 
@@ -41,6 +42,7 @@ class Entry:
     start_utc: datetime | None
     recorder: str
     kin: str
+    marks: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -137,9 +139,9 @@ def make_unit(pieces: list[Piece], job_key: str) -> Unit:
 
 
 def _facts(piece: Piece) -> list[Any]:
-    # Not the address: an archive that moves to another disk keeps its results. Not the start: names may be read anew.
+    # Not where it is or what it is called: an archive that moves keeps its results, and names may be read anew.
     entries = [
-        [e.name, [(f.size, f.stamp) for f in e.files], e.rate_hz, e.frames, e.columns, e.labels] for e in piece.entries
+        [[(f.size, f.stamp) for f in e.files], e.marks, e.rate_hz, e.frames, e.columns, e.labels] for e in piece.entries
     ]
     return [entries, piece.own, piece.read, piece.joined]
 
