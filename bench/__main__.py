@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from bench import real, speed, tracks
+from bench import archive, real, speed, tracks
 from bench.accuracy import METHODS, Trial, extra_per_minute, run_cell, summarise
 from bench.scenes import CELLS, Cell
 from whalefinder.sea import Faults
@@ -19,7 +19,7 @@ MOVING = next(cell for cell in CELLS if cell.name == "3 moving boats, SIR -10, S
 SQUARE = replace(MOVING, name="level square, 1 m", array="square")
 
 
-PARTS = ("accuracy", "real", "tracks", "speed")
+PARTS = ("accuracy", "real", "tracks", "speed", "archive")
 
 
 def main() -> None:
@@ -34,6 +34,8 @@ def main() -> None:
         _write(tracks.real_table(), options)
     if "speed" in options.parts:
         _write(speed.table(options.long), options)
+    if "archive" in options.parts:
+        _write(archive.table(options.long), options)
 
 
 def _accuracy(options: argparse.Namespace) -> None:

@@ -70,16 +70,16 @@ def command(*arguments: object, patch: str = "") -> list[str]:
     return [sys.executable, "-c", code, "archive", *map(str, arguments)]
 
 
-def environment() -> dict[str, str]:
-    """That of the tests, with one thread, so that bytes do not depend on the machine's load."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+def environment(*before: Path) -> dict[str, str]:
+    """That of the tests, with one thread, as several processes share the cores; modules are looked for in `before` first."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, (*before, ROOT)))}
 
 
-def start(*arguments: object, patch: str = "") -> subprocess.Popen[str]:
+def start(*arguments: object, patch: str = "", before: tuple[Path, ...] = ()) -> subprocess.Popen[str]:
     """Start `whalefinder archive` in a process group of its own, as a terminal does."""
     return subprocess.Popen(
         command(*arguments, patch=patch),
-        env=environment(),
+        env=environment(*before),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

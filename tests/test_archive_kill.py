@@ -96,6 +96,27 @@ def test_a_killed_worker_is_replaced(sound, tmp_path):
     assert tables(tmp_path) == expected
 
 
+POISON = """
+import sys
+if any("spawn_main" in word for word in sys.orig_argv):
+    import os, signal, soundfile
+    class Deadly(soundfile.SoundFile):
+        def __init__(self, file, *rest):
+            if "110000" in str(file): os.kill(os.getpid(), signal.SIGKILL)
+            super().__init__(file, *rest)
+    soundfile.SoundFile = Deadly
+"""
+
+
+def test_a_recording_that_kills_every_worker_is_listed_and_the_others_are_done(sound, tmp_path):
+    folder, _ = sound
+    (tmp_path / "sitecustomize.py").write_text(POISON)
+    arguments = (folder, "-a", folder.parent / "array.toml", "-o", tmp_path / "out", "--workers", 2)
+    said, _ = (process := start(*arguments, before=(tmp_path,))).communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1 and results(tmp_path / "out") == HOURS - 1, said
+    assert "swim_20260701_110000.wav: its workers died again and again" in said and "Traceback" not in said
+
+
 def test_a_killed_client_takes_its_workers_along(sound, tmp_path):
     folder, expected = sound
     process = start(folder, "-a", folder.parent / "array.toml", "-o", tmp_path, "--workers", 2)
