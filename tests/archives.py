@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from functools import lru_cache
@@ -84,4 +85,6 @@ def start(*arguments: object, patch: str = "", before: tuple[Path, ...] = ()) ->
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        # A test run in the background ignores Ctrl-C, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )

@@ -12,7 +12,7 @@ import pytest
 from tests.archives import environment, found_in, make_archive, start, tables
 
 HOURS = 4
-PATIENCE_S = 90.0
+PATIENCE_S = 240.0
 
 DIE_AT_RENAME = """
 import os, pathlib, signal

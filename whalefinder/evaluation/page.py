@@ -51,7 +51,7 @@ def write_page(
         _mixtures(sets, verdicts, figures, split),
         _curves(sets, verdicts),
         _parts(sets, own, verdicts),
-        _live(sets, verdicts, names, figures),
+        _live(sets, verdicts, figures),
         _species(sets, names),
         _alone(verdicts, pipeline),
         _worst(out, sets, own),
@@ -103,26 +103,33 @@ def _parts(sets: Sets, own: Verdict, verdicts: Sequence[Verdict]) -> Section:
     return Section("By ratio and by recorder", [], [grid], [drawing])
 
 
-def _live(sets: Sets, verdicts: Sequence[Verdict], names: dict[str, list[str]], figures: dict[str, Any]) -> Section:
+def _live(sets: Sets, verdicts: Sequence[Verdict], figures: dict[str, Any]) -> Section:
     rows = [row_of(v.judge, figures["judges"][v.judge]["live"]) for v in verdicts]
-    table = confusion(
-        [clip.label for clip in (*sets.mixtures, *sets.live)], [*names["mixtures"], *names["live"]], CLASSES
-    )
     grids = [
         Grid(f"{len(sets.live)} clips, unmixed.", HEADER, rows),
         Grid("The classifier by band of the hydrophone.", PARTS_HEADER, by_recorder(verdicts[0], sets.live, "live")),
     ]
-    drawing = Drawing(
-        "Named by the classifier: mixtures and live clips.", draw_confusion(table, CLASSES, "mixtures and live clips")
-    )
-    return Section("Live hydrophone", ["3 s clips of a live hydrophone, with a call and without."], grids, [drawing])
+    words = ["3 s clips of a live hydrophone, with a call and without."]
+    return Section("Live hydrophone", words, grids)
 
 
 def _species(sets: Sets, names: dict[str, list[str]]) -> Section:
+    clips = [*sets.mixtures, *sets.live, *sets.species]
+    named = [*names["mixtures"], *names["live"], *names["species"]]
+    table = confusion([clip.label for clip in clips], named, CLASSES)
     rows = species_rows(names["species"], sets.species, CLASSES)
-    words = ["Reported, not judged: there is little of it, and none of these recordings was trained on."]
+    words = [
+        "Other whales and dolphins are reported, not judged: there is little of them to learn from. None of these recordings was "
+        "trained on."
+    ]
     header = ("species", *(name.replace("_", " ") for name in CLASSES))
-    return Section("Other whales and dolphins", words, [Grid("Clips by the name they were given.", header, rows)])
+    drawing = Drawing(
+        "Mixtures, live clips and other species, as the classifier names them at its thresholds.",
+        draw_confusion(table, CLASSES, f"{len(clips)} clips"),
+    )
+    return Section(
+        "All four names", words, [Grid("Other species by the name they were given.", header, rows)], [drawing]
+    )
 
 
 def _alone(verdicts: Sequence[Verdict], pipeline: Verdict) -> Section:
