@@ -21,6 +21,13 @@ from whalefinder.errors import OptionError, OutputError
 ATTEMPTS = 3
 """How often a unit is handed out anew after the cluster lost it; Dask itself gives up on a unit that killed 4 workers."""
 CONNECT_S = 10.0
+WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
+}
+"""Dask tells workers to give memory back at once; tensors that come and go then cost 1.7 times the processor time in page faults."""
 
 Outcome = tuple[Unit, Result | Failure]
 
@@ -107,6 +114,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
     with ExitStack() as stack:
         stack.enter_context(_silenced("distributed"))
         stack.enter_context(dask.config.set({"distributed.comm.timeouts.connect": f"{CONNECT_S}s"}))
+        stack.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT}))
         address = scheduler if scheduler is not None else stack.enter_context(_cluster(workers))
         try:
             client = Client(address, timeout=CONNECT_S, set_as_default=False)
