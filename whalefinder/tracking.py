@@ -69,10 +69,8 @@ def _causal(steps: Steps, hypotheses: Hypotheses) -> Reference:
 
 def _smoothed(steps: Steps, hypotheses: Hypotheses) -> Reference:
     believed = _reweighted(replace(steps, present=hypotheses.believed))
-    (mean, covariance), *others = (
-        smooth(believed, _plain(believed, acceleration)) for acceleration in (REFERENCE, STIFF, LOOSE)
-    )
-    bank = [other[..., :3] for other, _ in others]
+    mean, covariance = smooth(believed, _plain(believed, REFERENCE))
+    bank = [smooth(believed, _plain(believed, acceleration))[0][..., :3] for acceleration in (STIFF, LOOSE)]
     began = replace(hypotheses, began=steps.valid)
     return _seen(steps, began, mean[..., :3], mean[..., 3:], covariance, bank, hypotheses.believed)
 
@@ -109,8 +107,7 @@ def _seen(
 ) -> Reference:
     """Everything in the tangent plane of the reference, compressed so that a degree and a radian both fit."""
     axes = np.stack(tangents(u), axis=-2)  # [batch, step, 2, 3]
-    variance = np.einsum("...ki,...ij,...kj->...k", axes, covariance[..., :3, :3], axes)
-    sd = np.sqrt(np.maximum(variance, SD_FLOOR_RAD**2))
+    sd = _sd_rad(axes, covariance)
     present = steps.present[..., None]
     residual = np.where(present, tangent_offset(axes, u, steps.u), 0.0)
     before = np.concatenate([u[:, :1], u[:, :-1]], axis=1)
@@ -134,6 +131,12 @@ def _seen(
     ]
     features = np.concatenate(columns, axis=-1).clip(-10, 10) * steps.valid[..., None]
     return Reference(u, sd, hypotheses.began & steps.valid, torch.from_numpy(features).float())
+
+
+def _sd_rad(axes: Floats, covariance: Floats) -> Floats:
+    """Standard deviations along `axes` `[..., 2, 3]`, (level, up) `[..., 2]`."""
+    variance = np.einsum("...ki,...ij,...kj->...k", axes, covariance[..., :3, :3], axes)
+    return np.asarray(np.sqrt(np.maximum(variance, SD_FLOOR_RAD**2)))
 
 
 def _time_since(dt_s: Floats, event: np.ndarray) -> Floats:
@@ -170,8 +173,11 @@ def follow(steps: Steps, tracker: Tracker, *, sea_floor: bool = False) -> Follow
 
 def look_back(steps: Steps) -> Followed:
     """The same for archives, from everything that was heard: the smoothed reference, which no network of ours improved."""
-    seen = reference(steps, causal=False)
-    return Followed(seen.u, SMOOTHED_SD * seen.sd_rad)
+    hypotheses = follow_hypotheses(steps, Prior())
+    believed = _reweighted(replace(steps, present=hypotheses.believed))
+    mean, covariance = smooth(believed, _plain(believed, REFERENCE))
+    axes = np.stack(tangents(mean[..., :3]), axis=-2)
+    return Followed(mean[..., :3], SMOOTHED_SD * _sd_rad(axes, covariance))
 
 
 def answer(

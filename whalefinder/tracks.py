@@ -57,18 +57,19 @@ def find_tracks(
     network = (tracker or load_tracker()) if causal else None
     fixes = fixes_of([detections[k] for k in usable])
     label = separate(fixes)
+    animals_of = [np.flatnonzero(label == animal) for animal in range(label.max() + 1)]
+    grids = [grid_of(fixes.of(mine)) for mine in animals_of]
+    shown = [(mine, fixes.of(mine), grid) for mine, grid in zip(animals_of, grids, strict=True) if len(grid)]
+    if not shown:
+        return []
+    steps = merge([some for _, some, _ in shown], [grid for *_, grid in shown])
+    followed = look_back(steps) if network is None else follow(steps, network, sea_floor=sea_floor)
     tracks: list[Track] = []
-    for animal in range(label.max() + 1):
-        mine = np.flatnonzero(label == animal)
-        some = fixes.of(mine)
-        grid = grid_of(some)
-        if len(grid):
-            steps = merge([some], [grid])
-            asked = steps.asked[0]
-            followed = look_back(steps) if network is None else follow(steps, network, sea_floor=sea_floor)
-            followed = Followed(followed.u[0, asked], followed.sd_rad[0, asked])
-            chosen = tuple(usable[k] for k in mine)
-            tracks.append(_track(len(tracks) + 1, detections[chosen[0]].recording, grid, some, followed, chosen))
+    for row, (mine, some, grid) in enumerate(shown):
+        asked = steps.asked[row]
+        chosen = tuple(usable[k] for k in mine)
+        own = Followed(followed.u[row, asked], followed.sd_rad[row, asked])
+        tracks.append(_track(row + 1, detections[chosen[0]].recording, grid, some, own, chosen))
     return tracks
 
 
