@@ -122,7 +122,7 @@ def accuracy_table(results: dict[str, list[Trial]], options: argparse.Namespace)
     """Cells x methods."""
     methods = [m for m in METHODS if options.peers or m in ("ours", "regressor", "true masks")]
     lines = [
-        "## Accuracy",
+        "## Accuracy" if options.peers else "## Accuracy, ours alone",
         "",
         _head(options),
         "",
