@@ -104,6 +104,19 @@ def test_digital_silence_is_finite():
     assert planes_of(x).isfinite().all() and planes_of(torch.zeros_like(x)).isfinite().all()
 
 
+def test_silence_that_somebody_padded_with_says_nothing(shipped):
+    rng = np.random.default_rng(5)
+    sound = rng.standard_normal(2 * 48_000).astype(np.float32)
+    padded = np.concatenate([np.zeros(24_064, np.float32), sound, np.zeros(24_064, np.float32)])
+    plain, answer = (classification.classify_samples(shipped, x) for x in (sound, padded))
+    assert np.allclose(plain, answer, atol=0.05)
+    x = spectra()
+    x[..., 100:150] = 0  # a drop-out within stays
+    x[..., :20] = 0
+    cut = classification.without_silent_ends(x)
+    assert torch.equal(cut, x[..., 21:]) and not classification.without_silent_ends(0 * x).any()
+
+
 def test_windows_of_any_clip_and_the_one_with_most_whale():
     network = Classifier(widths=(4, 8)).eval()
     for frames, windows in ((20, 1), (282, 1), (283, 2), (800, 5)):

@@ -99,7 +99,7 @@ class Recording:
                         break
                     done += length
                     joined = np.concatenate([part[:length] for part in parts], axis=1) if len(parts) > 1 else parts[0]
-                    yield joined[:, list(self.columns)]
+                    yield joined[:, list(self.columns)]  # comes out channel by channel in memory, as is wanted below
             except (soundfile.LibsndfileError, OSError) as reason:
                 self.problems.append(
                     f"{self.name}: reading stopped at {done / self.rate_hz:.1f} s of {self.duration_s:.1f} s ({reason}); "
@@ -142,17 +142,20 @@ class _Watch:
         self.lowest, self.highest = np.full(channels, np.inf), np.full(channels, -np.inf)
 
     def checked(self, block: Samples) -> Samples:
-        bad = ~np.isfinite(block)
-        if bad.any():
+        low, high = block.min(0), block.max(0)
+        if not np.isfinite([low, high]).all():
+            bad = ~np.isfinite(block)
             if self.bad_at_s is None:
                 at, column = np.argwhere(bad)[0]
                 self.bad_at_s = self.seconds + at / self.recording.rate_hz
                 self.bad_channel = self.recording.labels[int(column)]
             block = np.where(bad, np.float32(0), block)
+            low, high = block.min(0), block.max(0)
         self.seconds += len(block) / self.recording.rate_hz
         self.total += len(block)
-        self.full += (np.abs(block) >= FULL_SCALE).sum(axis=0)
-        self.lowest, self.highest = np.minimum(self.lowest, block.min(0)), np.maximum(self.highest, block.max(0))
+        if max(high.max(), -low.min()) >= FULL_SCALE:
+            self.full += (np.abs(block) >= FULL_SCALE).sum(axis=0)
+        self.lowest, self.highest = np.minimum(self.lowest, low), np.maximum(self.highest, high)
         return block
 
     def finish(self) -> None:

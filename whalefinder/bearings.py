@@ -67,7 +67,7 @@ def find_bearing(
             judges the event, stays.
     """
     first = max(0, event.begin // CELL_FRAMES - CONTEXT_CELLS) * CELL_FRAMES
-    last = min(masks.spectra.shape[-1], event.end + CONTEXT_CELLS * CELL_FRAMES)
+    last = min(masks.spectra.shape[-1], (-(-event.end // CELL_FRAMES) + CONTEXT_CELLS) * CELL_FRAMES)  # whole cells
     spectra, share = masks.spectra[..., first:last], masks.shares[CALL, :, first:last]
     begin = max(0, event.begin - MARGIN_FRAMES - first)
     end = min(last, event.end + MARGIN_FRAMES) - first

@@ -92,11 +92,27 @@ def classify_spectra(network: Classifier, spectra: Tensor, valid: Tensor | None 
     Shape:
         → `[window, class]` in the order of `CLASSES`.
     """
-    spectra = _long_enough(spectra)
+    spectra = _long_enough(without_silent_ends(spectra))
     last = max(0, spectra.shape[-1] - WINDOW_FRAMES)
     begins = sorted({*range(0, last, HOP_FRAMES), last})
     planes = torch.stack([planes_of(spectra[..., begin : begin + WINDOW_FRAMES], valid) for begin in begins])
     return network.probabilities(planes).double().numpy()  # type: ignore[no-any-return]
+
+
+def without_silent_ends(spectra: Tensor) -> Tensor:
+    """Digital silence before and after the sound is padding and no sea: it is cut away, and one frame of its edge with it.
+
+    Shape:
+        complex `[channel, frequency, frame]` → the same with fewer frames; all of it where there is nothing but silence.
+    """
+    power = spectrogram.power(spectra).mean((-3, -2))
+    sounding = torch.nonzero(power > SILENCE * power.mean() + spectrogram.FLOOR)[:, 0]
+    if len(sounding) == 0:
+        return spectra
+    first, last = int(sounding[0]), int(sounding[-1])
+    begin = first + 1 if first > 0 else 0
+    end = last if last < len(power) - 1 else len(power)
+    return spectra[..., begin:end] if begin < end else spectra
 
 
 SHORTEST_FRAMES = 94  # 1 s; what is shorter is mirrored

@@ -147,6 +147,9 @@ def kalman(steps: Steps, settings: FilterSettings) -> Filtered:
         mean, covariance = predict(mean, covariance, steps.dt_s[:, t] * running, settings.acceleration)
         out.predicted_mean[:, t], out.predicted_covariance[:, t] = mean, covariance
         present = steps.present[:, t]
+        if not present.any():  # most steps of a grid of times
+            out.mean[:, t], out.covariance[:, t], out.started[:, t] = mean, covariance, running
+            continue
         innovation, inverse, distance = innovate(mean, covariance, steps.u[:, t], noise[:, t])
         believed = present & running & (distance < settings.gate)
         moved, narrowed = update(mean, covariance, innovation, inverse)

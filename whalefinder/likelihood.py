@@ -164,9 +164,20 @@ def plane_wave_likelihood(cells: Cells, delays_s: Tensor) -> Tensor:
     parts = []
     for block in delays_s.split(rows):
         angle = turn * (block[:, m] - block[:, n]).mT  # [cell, pair, direction]
-        form = own + factors @ torch.cat([torch.cos(angle), torch.sin(angle)], dim=1)
+        form = own + factors @ _cosine_and_sine(angle)
         parts.append(_sum_over_cells(cells, form[:, 0].mT, form[:, 1].mT))
     return torch.cat(parts)
+
+
+def _cosine_and_sine(angle: Tensor) -> Tensor:
+    """`[cell, pair, direction]` → `[cell, 2 · pair, direction]`."""
+    if angle.requires_grad:
+        return torch.cat([torch.cos(angle), torch.sin(angle)], dim=1)
+    pairs = angle.shape[1]
+    both = angle.new_empty(angle.shape[0], 2 * pairs, angle.shape[2])
+    torch.cos(angle, out=both[:, :pairs])
+    torch.sin(angle, out=both[:, pairs:])
+    return both
 
 
 def steered_likelihood(cells: Cells, steering: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -102,13 +103,30 @@ class Detection:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Results as they come: detections, and a picture's worth of sound from `first_frame` on."""
+    """Results as they come: detections, and a picture's worth of sound, that of the hydrophones that heard most call."""
 
     detections: list[Detection]
     seconds_done: float
-    first_frame: int
-    level_db: np.ndarray
-    call_share: np.ndarray
+    pieces: tuple[Masks, ...]
+
+    @property
+    def first_frame(self) -> int:
+        """Of the recording."""
+        return self.pieces[0].first_frame
+
+    @cached_property
+    def _loudest(self) -> Masks:
+        return max(self.pieces, key=lambda masks: float(masks.shares[CALL].square().sum()))
+
+    @cached_property
+    def level_db(self) -> np.ndarray:
+        """Mean power of the hydrophones, dB, `[frequency, frame]`."""
+        return (10 * (spectrogram.power(self._loudest.spectra).mean(0) + 1e-20).log10()).numpy()
+
+    @property
+    def call_share(self) -> np.ndarray:
+        """`[frequency, frame]`."""
+        return self._loudest.shares[CALL].numpy()
 
 
 class Locator:
@@ -206,11 +224,8 @@ class Locator:
             array = self.array.of(np.array(group)) if self.array is not None and len(group) > 1 else None
             channel = recording.labels[group[0]] - 1 if array is None and recording.num_channels > 1 else None
             found += self._detections(masks, array, (begin, end), recording, channel)
-        pieces = [masks.between(begin, end) for masks in window]
-        loudest = max(pieces, key=lambda masks: float(masks.shares[CALL].square().sum()))
-        level = 10 * (spectrogram.power(loudest.spectra).mean(0) + 1e-20).log10()
         seconds = min(recording.duration_s, end * spectrogram.FRAME_S)
-        return Stretch(_likeliest(found), seconds, begin, level.numpy(), loudest.shares[CALL].numpy())
+        return Stretch(_likeliest(found), seconds, tuple(masks.between(begin, end) for masks in window))
 
     def _detections(
         self,

@@ -50,15 +50,14 @@ def stft(samples: Tensor) -> Tensor:
     """
     window = torch.hann_window(WINDOW, dtype=samples.dtype, device=samples.device)
     window = window / math.sqrt(WINDOW * float((window**2).sum()))
-    padded = torch.nn.functional.pad(samples.reshape(-1, samples.shape[-1]), (WINDOW // 2, WINDOW // 2))
-    frames = padded.unfold(-1, WINDOW, HOP)
-    spectra = torch.empty(
-        len(frames), NUM_BINS, frames.shape[1], dtype=window.dtype.to_complex(), device=samples.device
-    )
+    rows = samples.reshape(-1, samples.shape[-1])
+    frames = rows.shape[1] // HOP + 1
+    spectra = torch.empty(len(rows), NUM_BINS, frames, dtype=window.dtype.to_complex(), device=samples.device)
     # In blocks that stay in the processor's cache, turned to `[frequency, frame]` on the way: twice torch.stft's speed.
-    for channel, row in enumerate(frames):
-        for begin in range(0, frames.shape[1], STFT_FRAMES):
-            block = torch.fft.rfft(row[begin : begin + STFT_FRAMES] * window)[:, FIRST_BIN : FIRST_BIN + NUM_BINS]
+    for channel, row in enumerate(rows):
+        for begin in range(0, frames, STFT_FRAMES):
+            heard = _heard(row, begin, min(frames, begin + STFT_FRAMES))
+            block = torch.fft.rfft(heard * window)[:, FIRST_BIN : FIRST_BIN + NUM_BINS]
             # A copy from one dense matrix to another is turned in tiles, three times as quick as an assignment.
             turned = block.new_empty(NUM_BINS, len(block)).copy_(block.contiguous().T)
             spectra[channel, :, begin : begin + STFT_FRAMES] = turned
@@ -68,13 +67,26 @@ def stft(samples: Tensor) -> Tensor:
 STFT_FRAMES = 256
 
 
+def _heard(row: Tensor, begin: int, end: int) -> Tensor:
+    """Samples `[frame, WINDOW]` under frames [begin, end) of `[time]`; zeros beyond its ends."""
+    first, last = begin * HOP - WINDOW // 2, (end - 1) * HOP + WINDOW // 2
+    inside = row[max(0, first) : last]
+    short = (max(0, -first), last - max(0, first) - len(inside))
+    return (torch.nn.functional.pad(inside, short) if any(short) else inside).unfold(0, WINDOW, HOP)
+
+
 def moving_mean(x: Tensor, half_width: int) -> Tensor:
     """Mean over the last axis within ± `half_width`, shorter at the ends. Same shape."""
     frames = x.shape[-1]
-    total = torch.nn.functional.pad(x.double().cumsum(-1), (1, 0))
+    total = x.double().cumsum(-1)
     index = torch.arange(frames, device=x.device)
     begin, end = (index - half_width).clamp(min=0), (index + half_width + 1).clamp(max=frames)
-    return ((total[..., end] - total[..., begin]) / (end - begin)).to(x.dtype)
+    inside = total.new_empty(total.shape)
+    whole = max(0, frames - half_width)  # windows that end inside
+    inside[..., :whole] = total[..., half_width:]
+    inside[..., whole:] = total[..., -1:]
+    inside[..., half_width + 1 :] -= total[..., : max(0, frames - half_width - 1)]
+    return (inside / (end - begin)).to(x.dtype)
 
 
 def pair_planes(spectra: Tensor) -> Tensor:
@@ -176,8 +188,8 @@ def _smoothed(products: Tensor, total: Tensor, e_folding_cells: float, gap_cells
     q = smooth_over_cells(products, e_folding_cells, gap_cells) / total.unsqueeze(-3)
     channels = math.isqrt(q.shape[-3])
     own = q[..., :channels, :, :]
-    load = loading * max(1.0, channels / 4) ** 2 * (own.mean(-3, keepdim=True) + FLOOR)
-    return torch.cat([own + load, q[..., channels:, :, :]], dim=-3)
+    own += loading * max(1.0, channels / 4) ** 2 * (own.mean(-3, keepdim=True) + FLOOR)
+    return q
 
 
 def inverse(planes: Tensor) -> Tensor:

@@ -58,7 +58,7 @@ def _handed_out(client: Any, job: Job, units: list[Unit], threads: int | None) -
     from distributed import as_completed
 
     def submit(unit: Unit) -> Any:
-        return client.submit(work_afar, job, unit, threads, key=f"{unit.name}-{uuid.uuid4().hex[:8]}", pure=False)
+        return client.submit(work_afar, job, unit, threads, key=f"unit-{uuid.uuid4().hex[:8]}", pure=False)
 
     given = {future.key: (future, unit) for unit in units for future in [submit(unit)]}
     lost: Counter[str] = Counter()
@@ -115,6 +115,8 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
         stack.enter_context(_silenced("distributed"))
         stack.enter_context(dask.config.set({"distributed.comm.timeouts.connect": f"{CONNECT_S}s"}))
         stack.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT}))
+        # A unit waits with the scheduler, not behind another with a worker: minutes each, they would not be dealt out anew.
+        stack.enter_context(dask.config.set({"distributed.scheduler.worker-saturation": 1.0}))
         address = scheduler if scheduler is not None else stack.enter_context(_cluster(workers))
         try:
             client = Client(address, timeout=CONNECT_S, set_as_default=False)
