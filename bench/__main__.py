@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from bench import archive, real, speed, tracks
+from bench import archive, field, real, speed, tracks
 from bench.accuracy import METHODS, Trial, extra_per_minute, run_cell, summarise
 from bench.scenes import CELLS, Cell
 from whalefinder.sea import Faults
@@ -29,6 +29,7 @@ def main() -> None:
         _accuracy(options)
     if "real" in options.parts:
         _write(real.table(), options)
+        field.draw()
     if "tracks" in options.parts:
         _write(tracks.table(options.swims), options)
         _write(tracks.real_table(), options)

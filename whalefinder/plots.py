@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from whalefinder.explain import HeatMap
@@ -64,7 +65,8 @@ class Picture:
             layout="constrained",
         )
         top = axes[0, 0]
-        self._draw_spectrogram(top, title, detections)
+        image = self.draw_on(top, title, detections)
+        figure.colorbar(image, ax=figure.axes, pad=0.01, label="level (dB re full scale)")
         if with_bearing:
             _draw_angles(axes[1, 0], detections, "azimuth_deg", "azimuth_sd_deg", "azimuth (° from north)")
             _draw_angles(axes[2, 0], detections, "elevation_deg", "elevation_sd_deg", "elevation (°)")
@@ -74,7 +76,8 @@ class Picture:
         axes[-1, 0].set_xlim(0, self.duration_s)
         _save(figure, path)
 
-    def _draw_spectrogram(self, axis: Axes, title: str, detections: list[Detection]) -> None:
+    def draw_on(self, axis: Axes, title: str, detections: list[Detection]) -> AxesImage:
+        """The spectrogram with the calls' mask and a box around every detection; returns the image for a colour bar."""
         extent = (
             0.0,
             self.level_db.shape[1] * self.per_column * FRAME_S,
@@ -86,7 +89,6 @@ class Picture:
         image = axis.imshow(
             self.level_db, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=low, vmax=high
         )
-        axis.figure.colorbar(image, ax=axis.figure.axes, pad=0.01, label="level (dB re full scale)")
         if (self.call_share > 0.5).any():
             axis.contour(self.call_share, [0.5], extent=extent, colors="#7ce0ff", linewidths=0.6)
         for call in detections:
@@ -103,6 +105,7 @@ class Picture:
         calls = sum(call.is_call for call in detections)
         axis.set_title(f"{title}: {calls} call{'s' * (calls != 1)}", loc="left", color=INK, parse_math=False)
         axis.set_ylabel("frequency (kHz)")
+        return image
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -1,0 +1,40 @@
+"""`docs/field.png`: every field recording with what is found in it, to look at."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from whalefinder.audio import open_recording
+from whalefinder.locate import Locator
+from whalefinder.plots import Picture
+from whalefinder.training.clips import find_clips
+
+PAGE = Path("docs/field.png")
+COLUMNS = 3
+
+
+def draw(path: Path = PAGE) -> None:
+    """Spectrograms of all field rows with the call's mask (line) and a box around each detection, one hydrophone at a time."""
+    clips = find_clips("field", "train") + find_clips("field", "dev")
+    rows = -(-len(clips) // COLUMNS)
+    figure, axes = plt.subplots(rows, COLUMNS, figsize=(18, 2.9 * rows), squeeze=False, layout="constrained")
+    locator = Locator()
+    for axis, clip in zip(axes.flat, clips, strict=False):
+        recording = open_recording(clip.path)
+        picture, found = Picture(recording.duration_s), []
+        for stretch in locator.stream(recording):
+            picture.add(stretch)
+            found += stretch.detections
+        picture.draw_on(axis, f"{clip.path.stem} ({clip.label})", found)
+        axis.set_xlim(0, recording.duration_s)
+    for axis in axes.flat[len(clips) :]:
+        axis.set_axis_off()
+    figure.savefig(path, dpi=60)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    draw(Path(sys.argv[1]) if len(sys.argv) > 1 else PAGE)
