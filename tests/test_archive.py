@@ -155,6 +155,8 @@ def test_a_file_that_grows_or_vanishes_under_way_is_done_by_the_next_run(three, 
     reasons = dict(summary.problems)
     assert "changed" in reasons[growing.name] and "vanished" in reasons[vanishing.name]
     monkeypatch.undo()
+    summary = archive.merge(tmp_path / "out")  # of which shards did the work: the reasons are kept
+    assert dict(summary.problems) == reasons
     vanishing.write_bytes(content)
     works = []
     monkeypatch.setattr("whalefinder.archive.crew.work", lambda *a, **k: works.append(1) or work.work(*a, **k))
@@ -172,6 +174,22 @@ def test_a_run_that_has_nothing_to_do_writes_the_same_bytes(three, tmp_path, mon
     assert tables(sound.parent / "reference") == expected
 
 
+def test_times_that_are_read_anew_and_arrays_left_out(three, tmp_path, monkeypatch):
+    sound, _ = three
+    found_in(sound, tmp_path)
+    units = {path.name for path in (tmp_path / "units").iterdir()}
+    monkeypatch.setattr("whalefinder.archive.crew.work", lambda *a, **k: pytest.fail("the sound is the same"))
+    found_in(sound, tmp_path, time_format="%Y%d%m_%H%M%S")
+    assert {path.name for path in (tmp_path / "units").iterdir()} == units
+    assert "2026-01-07T10:00" in (tmp_path / "detections.csv").read_text()
+    monkeypatch.undo()
+    options = archive.ArchiveOptions()
+    archive.Archive([str(sound / "swim_20260701_100000.wav")], None, tmp_path, options).run(Crew())
+    assert not (tmp_path / "tracks.csv").exists()
+    with pytest.raises(OptionError, match="no name for a folder"):
+        archive.Archive([str(sound)], None, tmp_path, options).run(Crew(), deployment="Lime Kiln")
+
+
 def test_shards_are_parts_of_the_whole_and_merge_to_it(three, tmp_path):
     sound, expected = three
     out = tmp_path / "out"
@@ -179,6 +197,10 @@ def test_shards_are_parts_of_the_whole_and_merge_to_it(three, tmp_path):
     assert sum(done) == 3 and not (out / "detections.csv").exists()
     summary = archive.merge(out)
     assert summary.done == 3 and tables(out) == expected
+    result = next((out / "units").glob("*.jsonl"))
+    result.unlink()
+    ((_, reason),) = archive.merge(out).problems
+    assert "no result yet" in reason and "no result yet" in (out / "problems.csv").read_text()
     for wrong in ("0/2", "3/2", "1", "a/b", "1/0"):
         with pytest.raises(OptionError, match="--shard"):
             Crew(shard=wrong).part  # noqa: B018

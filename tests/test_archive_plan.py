@@ -49,6 +49,29 @@ def test_hidden_and_temporary_files_and_the_results_are_left_out(tmp_path):
         find_files(str(tmp_path / "nowhere"))
 
 
+def test_links_are_followed_once_and_what_cannot_be_read_is_listed(tmp_path):
+    record(tmp_path / "disk2", ["leg1/a_20260701_120000.wav"])
+    summer = tmp_path / "summer"
+    summer.mkdir()
+    (summer / "leg1").symlink_to(tmp_path / "disk2" / "leg1")
+    (tmp_path / "disk2" / "leg1" / "round").symlink_to(summer)  # and back
+    (summer / "gone.wav").symlink_to(tmp_path / "nowhere.wav")
+    (summer / "folder.wav").mkdir()
+    with open(os.fsencode(summer) + b"/\xe9t\xe9_20260701_120000.wav", "wb") as file:  # noqa: PTH123 (no UTF-8)
+        file.write(b"RIFF")
+    plan = plan_of(summer)
+    assert [entry.name for entry in plan.entries] == ["leg1/a_20260701_120000.wav"]
+    assert {name for name, _ in plan.unreadable} == {"gone.wav", "\ufffdt\ufffd_20260701_120000.wav"}
+    assert all(reason.isprintable() for _, reason in plan.unreadable)
+
+
+def test_a_folder_without_recordings_is_an_error(tmp_path):
+    (tmp_path / "lost+found").mkdir()
+    record(tmp_path / "lost+found", ["a.wav"])
+    with pytest.raises(RecordingError, match="is the disk mounted"):
+        plan_of(tmp_path)
+
+
 def test_a_name_in_two_folders_and_a_folder_given_twice(tmp_path):
     record(tmp_path, ["one/a.wav", "two/a.wav", "two/b.wav"])
     folders = [str(tmp_path / "one"), str(tmp_path / "two"), str(tmp_path / "two")]

@@ -53,7 +53,7 @@ def test_s3_gives_the_tables_of_the_local_folder_and_leaves_nothing_behind(bucke
     monkeypatch.setattr(sources, "_fetch", watched)
     toml = tmp_path / "local" / "array.toml"
     summary = Archive(["s3://sea/summer"], toml, tmp_path / "there", ArchiveOptions()).run(Crew())
-    assert summary.done == 3 and held == [0, 0, 0, 0]  # one file at a time
+    assert summary.done == 3 and held == [0, 1, 2, 2]  # three recordings at most
     assert list((tmp_path / "cache").iterdir()) == []
     here, there = tables(tmp_path / "here"), tables(tmp_path / "there")
     assert all(here[name] == there[name] for name in ("detections.csv", "tracks.csv", "problems.csv"))
@@ -84,13 +84,17 @@ def test_an_object_that_changes_or_vanishes_is_left_to_the_next_run(bucket, tmp_
     assert summary.done == 1 and "changed" in reasons["swim_20260701_110000.wav"]
     assert "vanished" in reasons["swim_20260701_120000.wav"]
     summary = Archive(["s3://sea/change"], toml, out, ArchiveOptions()).run(Crew())
-    assert summary.done == summary.units == 2 and summary.problems == []
+    assert summary.done == summary.units == 2
+    ((name, reason),) = summary.problems
+    assert name == "swim_20260701_120000.wav" and "is gone" in reason
+    assert Archive(["s3://sea/change"], toml, out, ArchiveOptions()).run(Crew()).problems == []
 
 
 def test_what_a_killed_process_had_fetched_is_swept(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    dead, alive = tmp_path / "whalefinder-99999999-x", tmp_path / f"whalefinder-{os.getpid()}-x"
-    for folder in (dead, alive):
+    dead, alive = (tmp_path / f"{sources._prefix(process)}x" for process in (99999999, os.getpid()))
+    elsewhere = tmp_path / "whalefinder-another-host-99999999-x"  # a temporary folder may be shared
+    for folder in (dead, alive, elsewhere):
         write(folder / "a.wav", swim()[:2000])
     sources.sweep_caches()
-    assert not dead.exists() and alive.exists()
+    assert not dead.exists() and alive.exists() and elsewhere.exists()

@@ -6,6 +6,7 @@ import re
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from tests.test_cli import run
 from whalefinder.arrays import load_array, save_array
 from whalefinder.cuts import PEAK, SOUND_HZ, cut_out
 from whalefinder.errors import OptionError, RecordingError
-from whalefinder.overview import clearest, read_results, write_overview
+from whalefinder.overview import _files, clearest, read_results, write_overview
 from whalefinder.query import query
 from whalefinder.schema import DETECTIONS, names
 from whalefinder.tables import write_table
@@ -135,6 +136,22 @@ def test_the_clearest_are_sure_ones_that_stand_out():
     rows = [detection(snr_db=9.0, probability=0.6), detection(snr_db=1.0), detection(snr_db=3.0)]
     assert [row["snr_db"] for row in clearest(rows, 5)] == [3.0, 1.0, 9.0]
     assert clearest(rows, 1)[0]["snr_db"] == 3.0
+    assert [row["snr_db"] for row in clearest([detection(snr_db=v) for v in (-3.0, 0.0, None)], 3)] == [0.0, -3.0, None]
+
+
+def test_namesakes_of_other_stations_are_not_taken(tmp_path):
+    for station in ("1", "2"):
+        path = tmp_path / "moved" / station / "20260701_120000.wav"
+        path.parent.mkdir(parents=True)
+        path.touch()
+    calls = [detection(f"{station}/20260701_120000.wav") for station in ("1", "2")]
+    files = _files(SimpleNamespace(recordings=[], calls=calls), [tmp_path / "moved"])
+    assert {name: path.parent.name for name, path in files.items()} == {
+        c["recording"]: c["recording"][0] for c in calls
+    }
+    assert _files(SimpleNamespace(recordings=[], calls=calls), [tmp_path / "moved" / "1"]).keys() == {
+        "1/20260701_120000.wav"
+    }
 
 
 def test_recordings_of_an_archive_lie_on_one_clock(tmp_path):

@@ -37,6 +37,14 @@ def test_two_digit_years_warn_and_no_time_says_so():
     assert start_time("20260701_120000.WAV").warning is None
 
 
+def test_offsets_from_utc_count():
+    assert start_time("a_20260701T120000+0200.wav", "%Y%m%dT%H%M%S%z").utc.isoformat() == "2026-07-01T10:00:00+00:00"
+    assert start_time("20260701T120000-0700_REC.wav").utc.hour == 19
+    assert (
+        start_time("20260701_120000-0001.wav").utc.hour == 12 and start_time("20260701T120000-0001.wav").utc.hour == 12
+    )
+
+
 def test_a_format_of_ones_own():
     assert start_time("x_01-07-26_0102.wav", "%d-%m-%y_%H%M").utc == datetime(2026, 7, 1, 1, 2, tzinfo=UTC)
     soundtrap = start_time("1677738025.180927123000.wav", "%y%m%d%H%M%S")

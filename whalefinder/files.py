@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +35,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        # Not the process' number alone: runs in containers, or on several machines, have the same ones.
+        beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
         try:
             yield beside
             with beside.open("rb") as file:

@@ -7,6 +7,7 @@ is known, so that a run and an archive write the same files.
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -53,14 +54,24 @@ def write_formats(
     writers: dict[str, Callable[[Sequence[Row], Path, Sequence[Row]], None]] = {
         "raven": _write_raven, "audacity": _write_audacity, "dcase": _write_dcase,
     }  # fmt: skip
+    stems: set[str] = set()
     for name, mine in found.items():
+        stem = _unused(safe_stem(name), stems)
         for kind in PER_RECORDING.keys() & wanted:
-            written.append(folder / (safe_stem(name) + PER_RECORDING[kind]))
+            written.append(folder / (stem + PER_RECORDING[kind]))
             writers[kind](mine, written[-1], [known[name]] if name in known else [])
     if "raven" in wanted and len(known) > 1 and found.keys() <= known.keys():
         written.append(folder / (ALL + PER_RECORDING["raven"]))
         _write_raven(rows, written[-1], recordings)
     return sorted(written)
+
+
+def _unused(stem: str, taken: set[str]) -> str:
+    """The stem, with a number where another recording has it; disks that do not tell a from A count them as one."""
+    tried = (stem if number == 1 else f"{stem}_{number}" for number in itertools.count(1))
+    found = next(name for name in tried if name.lower() not in taken)
+    taken.add(found.lower())
+    return found
 
 
 def safe_stem(name: str) -> str:
@@ -186,7 +197,8 @@ def _write_dcase(rows: Sequence[Row], path: Path, recordings: Sequence[Row]) -> 
             continue
         kind = int(row["label"] in NO_CALLS)
         azimuth = round((180.0 - row["azimuth_deg"]) % 360.0 - 180.0)
-        first, last = int(row["begin_s"] / DCASE_FRAME_S), int(row["end_s"] / DCASE_FRAME_S)
+        # A millionth more, since 0.3 / 0.1 is 2.9999….
+        first, last = (int(row[name] / DCASE_FRAME_S + 1e-6) for name in ("begin_s", "end_s"))
         lines += [(frame, kind, source, azimuth, round(row["elevation_deg"])) for frame in range(first, last + 1)]
     with replacing(path) as beside:
         beside.write_text("".join(",".join(map(str, line)) + "\n" for line in sorted(lines)), encoding="utf-8")

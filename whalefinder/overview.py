@@ -328,7 +328,12 @@ def clearest(calls: Sequence[Row], count: int) -> list[Row]:
     """The calls to look at first: sure ones (probability ≥ 0.9) before others, then by how far they stand out."""
 
     def rank(row: Row) -> tuple[bool, float, str, float]:
-        return (row["probability"] or 0) < SURE, -(row["snr_db"] or -99.0), row["recording"], row["begin_s"]
+        return (
+            (row["probability"] or 0) < SURE,
+            99.0 if row["snr_db"] is None else -row["snr_db"],
+            row["recording"],
+            row["begin_s"],
+        )
 
     return sorted(calls, key=rank)[:count]
 
@@ -337,11 +342,21 @@ def _files(results: Results, places: Sequence[Path]) -> dict[str, Path]:
     """Where each recording is: where the user says, else where it was during the run."""
     found = {row["recording"]: Path(row["path"]) for row in results.recordings if row["path"]}
     found = {name: path for name, path in found.items() if path.is_file()}
-    wanted = {Path(row["recording"]).name: row["recording"] for row in results.calls}
+    wanted: dict[str, set[str]] = {}
+    for row in results.calls:
+        wanted.setdefault(Path(row["recording"]).name, set()).add(row["recording"])
     for place in places:
-        for path in [place] if place.is_file() else sorted(place.rglob("*")):
+        files = [place] if place.is_file() else sorted(place.rglob("*"))
+        namesakes: dict[str, list[Path]] = {}
+        for path in files:
             if path.name in wanted and path.is_file():
-                found[wanted[path.name]] = path
+                namesakes.setdefault(path.name, []).append(path)
+        for base, paths in namesakes.items():
+            for name in wanted[base]:
+                # Stations name their files alike: where there are several, the folders have to agree.
+                below = [path for path in paths if path.as_posix().endswith("/" + name)]
+                alone = paths if len(paths) == len(wanted[base]) == 1 and name not in found else []
+                found.update((name, path) for path in (below or alone)[:1])
     return found
 
 

@@ -29,6 +29,18 @@ WHEN = {"detections": "start_utc", "tracks": "time_utc", "recordings": "start_ut
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
+def check_deployment(deployment: str) -> None:
+    """That a data set can be written under a name.
+
+    Raises:
+        OptionError: a name that cannot be a folder's.
+    """
+    if not NAME.fullmatch(deployment):
+        raise OptionError(
+            f"deployment {deployment!r} is no name for a folder; use letters, digits, '.', '-' and '_', at most 64"
+        )
+
+
 def write_dataset(rows: Iterable[Row], folder: Path, deployment: str, table: str = "detections") -> list[Path]:
     """Write one table of a deployment; what was there of it before is replaced, other deployments stay.
 
@@ -45,12 +57,9 @@ def write_dataset(rows: Iterable[Row], folder: Path, deployment: str, table: str
         OptionError: a name that cannot be a folder's, or no such table.
         OutputError: a file cannot be written; days that were written before it stay.
     """
+    check_deployment(deployment)
     import pyarrow.parquet as pq
 
-    if not NAME.fullmatch(deployment):
-        raise OptionError(
-            f"deployment {deployment!r} is no name for a folder; use letters, digits, '.', '-' and '_', at most 64"
-        )
     columns, home = _columns(table), folder / table / f"deployment={deployment}"
     days: dict[str, list[Row]] = {}
     for row in rows:
@@ -124,7 +133,7 @@ def collect(outputs: list[Path], folder: Path, deployment: str) -> dict[str, int
     """
     tables: dict[str, list[Row]] = {name: [] for name in TABLES}
     seen: dict[str, Path] = {}
-    for output in outputs:
+    for output in dict.fromkeys(path.resolve() for path in outputs):
         found = read_output(output)
         for recording in {row["recording"] for row in found["recordings"] or found["detections"]}:
             if seen.setdefault(recording, output) != output:

@@ -78,15 +78,10 @@ def _heard(row: Tensor, begin: int, end: int) -> Tensor:
 def moving_mean(x: Tensor, half_width: int) -> Tensor:
     """Mean over the last axis within ± `half_width`, shorter at the ends. Same shape."""
     frames = x.shape[-1]
-    total = x.double().cumsum(-1)
+    total = torch.nn.functional.pad(x.double().cumsum(-1), (1, 0))
     index = torch.arange(frames, device=x.device)
     begin, end = (index - half_width).clamp(min=0), (index + half_width + 1).clamp(max=frames)
-    inside = total.new_empty(total.shape)
-    whole = max(0, frames - half_width)  # windows that end inside
-    inside[..., :whole] = total[..., half_width:]
-    inside[..., whole:] = total[..., -1:]
-    inside[..., half_width + 1 :] -= total[..., : max(0, frames - half_width - 1)]
-    return (inside / (end - begin)).to(x.dtype)
+    return ((total[..., end] - total[..., begin]) / (end - begin)).to(x.dtype)
 
 
 def pair_planes(spectra: Tensor) -> Tensor:

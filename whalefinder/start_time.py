@@ -28,6 +28,8 @@ PATTERNS = (
 AMBIGUOUS = {"%y%m%d#%H%M%S", "%y%j#%H%M%S", "%y%m%d%H%M%S"}
 """Two-digit years: the same digits could be day, month, year."""
 
+OFFSET = re.compile(r"[+-](0\d|1[0-4])(00|15|30|45)(?!\d)")
+
 
 @dataclass(frozen=True)
 class StartTime:
@@ -63,6 +65,9 @@ def start_time(name: str, time_format: str | None = None) -> StartTime:
                 warning = (
                     f"{name}: start read as {found:%Y-%m-%d %H:%M:%S} UTC from {match}; if wrong give --time-format"
                 )
+            offset = OFFSET.match(name.partition(match)[2]) if "T" in layout else None
+            if offset:  # only behind ISO 8601's T: elsewhere such digits count files
+                found = datetime.strptime(match + offset[0], layout + "%z").astimezone(UTC)
             return StartTime(found, warning, match)
     return StartTime(None, f"{name}: no start time in the name; start_utc stays empty, or give --time-format")
 
@@ -81,7 +86,8 @@ def _by_format(name: str, time_format: str) -> StartTime:
             same = "%f" in time_format or found.strftime(time_format) == name[begin:end]
             if not same or any(c.isdigit() for c in around):
                 continue
-            return StartTime(found if found.tzinfo else found.replace(tzinfo=UTC), text=name[begin:end])
+            found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+            return StartTime(found, text=name[begin:end])
     raise RecordingError(f"--time-format {time_format!r} fits no part of {name!r}; example: %Y%m%d_%H%M%S")
 
 

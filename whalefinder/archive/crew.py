@@ -13,9 +13,9 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 from whalefinder.archive.job import Job
-from whalefinder.archive.store import Result
+from whalefinder.archive.store import Failure, Result
 from whalefinder.archive.units import Unit
-from whalefinder.archive.work import FATAL, Failure, cache, work, work_afar
+from whalefinder.archive.work import FATAL, cache, work
 from whalefinder.errors import OptionError, OutputError
 
 ATTEMPTS = 3
@@ -58,7 +58,7 @@ def _handed_out(client: Any, job: Job, units: list[Unit], threads: int | None) -
     from distributed import as_completed
 
     def submit(unit: Unit) -> Any:
-        return client.submit(work_afar, job, unit, threads, key=f"unit-{uuid.uuid4().hex[:8]}", pure=False)
+        return client.submit(work, job, unit, threads, key=f"unit-{uuid.uuid4().hex[:8]}", pure=False)
 
     given = {future.key: (future, unit) for unit in units for future in [submit(unit)]}
     lost: Counter[str] = Counter()
@@ -77,14 +77,14 @@ def _handed_out(client: Any, job: Job, units: list[Unit], threads: int | None) -
             given[again.key] = again, unit
             waiting.add(again)
         else:
-            yield unit, Failure(unit.pieces[0].entries[0].name, "lost by the cluster again and again; run again")
+            yield unit, Failure(unit.recording, "lost by the cluster again and again; run again")
         future.release()
 
 
 def _failure(unit: Unit, reason: BaseException) -> Failure:
     if isinstance(reason, FATAL):
         raise reason
-    name = unit.pieces[0].entries[0].name
+    name = unit.recording
     if type(reason).__name__ == "KilledWorker":
         return Failure(name, "its workers died again and again (too little memory?); run again with fewer --workers")
     return Failure(name, f"{type(reason).__name__}: {reason}")

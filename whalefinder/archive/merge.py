@@ -19,10 +19,12 @@ from whalefinder.archive.units import Entry, Piece, Unit
 from whalefinder.archive.work import SLACK_S
 from whalefinder.locate import Detection
 from whalefinder.tables import COLUMNS, EXTRA_COLUMNS, RECORDING_COLUMNS, TRACK_COLUMNS, row_of, rows_of
-from whalefinder.tracks import MAX_SILENCE_S, Track, find_tracks
+from whalefinder.tracks import LONGEST_S, MAX_SILENCE_S, Track, find_tracks
 
 ARCHIVE_TRACK_COLUMNS = (*TRACK_COLUMNS, "time_utc")
 """`time_s` counts from the begin of `recording`, in which the track begins, and may go on beyond its end."""
+LONGEST_BOUT_S = 6 * LONGEST_S
+"""Calls that never fall silent are followed so long at once; memory holds no more."""
 BACKWARDS_S = 2.0
 """Times of joined recordings may go back by up to a second, and calls belong to a unit from a little before it on."""
 
@@ -82,7 +84,8 @@ def tracks_of(plan: Plan, detections: Iterable[Detection]) -> Iterator[Track]:
     bouts: dict[int, list[Detection]] = {}
     for detection in detections:
         bout = bouts.setdefault(groups[detection.recording], [])
-        if bout and _seconds_between(bout[-1], detection) > MAX_SILENCE_S + 60.0:
+        silent = bout and _seconds_between(bout[-1], detection) > MAX_SILENCE_S + 60.0
+        if silent or (bout and _seconds_between(bout[0], detection) > LONGEST_BOUT_S):
             found += _tracks(bout, starts)
             bout.clear()
         bout.append(detection)
@@ -135,6 +138,8 @@ def write_tables(plan: Plan, store: Store, problems: list[tuple[str, str]]) -> t
                 tracks += 1
                 start = starts[track.recording]
                 rows.writerows({**row, "time_utc": _utc(start, row["time_s"])} for row in rows_of(track))
+    else:
+        (store.out / "tracks.csv").unlink(missing_ok=True)  # of a run with an array
     with _table(store, "recordings", RECORDING_COLUMNS) as rows:
         rows.writerows(map(row_of_entry, plan.entries))
     with _table(store, "problems", ("recording", "problem")) as rows:

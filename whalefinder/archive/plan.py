@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,8 +19,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from whalefinder.archive.job import Job
-from whalefinder.archive.sources import find_files, is_remote, open_files
-from whalefinder.archive.units import Entry, File, Piece, Unit, make_unit
+from whalefinder.archive.sources import SUFFIXES, find_files, is_remote, open_files, printable
+from whalefinder.archive.units import Entry, File, Piece, Unit, digest, make_unit
 from whalefinder.audio import groups_of_channels
 from whalefinder.errors import RecordingError
 from whalefinder.locate import LEAD_CELLS, TAIL_CELLS
@@ -65,6 +66,10 @@ def make_plan(folders: list[str], job: Job, out: Path | None = None) -> Plan:
         OptionError: an address whose library is not installed.
     """
     groups = _groups(folders, job, out)
+    if not groups:
+        raise RecordingError(
+            f"{', '.join(folders)}: no sound file ({', '.join(SUFFIXES)}) below; check the path, is the disk mounted?"
+        )
     with ThreadPoolExecutor(THREADS) as pool:
         read = list(pool.map(lambda group: _read(group, job), groups))
     unreadable = tuple(item for item in read if isinstance(item, tuple))
@@ -78,7 +83,18 @@ def units_of(entries: list[Entry], job: Job) -> tuple[Unit, ...]:
     for chain in chains(entries):
         for piece in _pieces(chain):
             buckets.setdefault(_bucket(piece), []).append(piece)
-    return in_order([make_unit(pieces, job.key) for pieces in buckets.values()])
+    return _told_apart(in_order([make_unit(pieces, job.key) for pieces in buckets.values()]))
+
+
+def _told_apart(units: tuple[Unit, ...]) -> tuple[Unit, ...]:
+    """Units of files that look the same (copies, silence) are numbered, so that each has a result of its own."""
+    seen: Counter[str] = Counter()
+    apart = []
+    for unit in units:
+        twins = seen[unit.id]
+        seen[unit.id] += 1
+        apart.append(replace(unit, id=digest([unit.id, twins])) if twins else unit)
+    return tuple(apart)
 
 
 def in_order(units: list[Unit]) -> tuple[Unit, ...]:
@@ -112,8 +128,13 @@ def _read(group: list[File], job: Job) -> Entry | tuple[str, str]:
     """A recording, or (name, reason) where it cannot be used."""
     try:
         recording, marks = open_files(group, job.array, job.options.time_format)
-    except (RecordingError, OSError) as reason:
-        return group[0].name, str(reason).removeprefix(f"{group[0].url}: ")
+    except Exception as reason:  # whatever one file does to us, the others are read, and it is listed
+        if not is_remote(group[0].url) and Path(group[0].url).is_dir():
+            return group[0].name, "this folder cannot be listed; check its permissions"
+        said = printable(str(reason)).removeprefix(f"{printable(group[0].url)}: ")
+        return group[0].name, said if isinstance(
+            reason, RecordingError | OSError
+        ) else f"{type(reason).__name__}: {said}"
     by_name = {file.url.rsplit("/", 1)[-1] if is_remote(file.url) else Path(file.url).name: file for file in group}
     told = start_time(recording.name, job.options.time_format)
     return Entry(

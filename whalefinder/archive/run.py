@@ -13,11 +13,10 @@ from whalefinder.archive.merge import write_tables
 from whalefinder.archive.plan import Plan, make_plan
 from whalefinder.archive.planfile import load_plan, save_plan
 from whalefinder.archive.sources import sweep_caches
-from whalefinder.archive.store import Store, locked
+from whalefinder.archive.store import Failure, Store, locked
 from whalefinder.archive.units import Unit
-from whalefinder.archive.work import Failure
-from whalefinder.errors import OptionError
-from whalefinder.results import collect
+from whalefinder.errors import OptionError, OutputError
+from whalefinder.results import check_deployment, collect
 
 Report = Callable[[float, float, str], None]
 
@@ -83,36 +82,39 @@ class Archive:
 
         Raises:
             OutputError: another run works in the folder, the disk is full, or the scheduler is lost.
-            OptionError: Dask is not installed or not to be reached, or an impossible shard.
+            OptionError: Dask is not installed or not to be reached, an impossible shard or deployment.
         """
         part, parts = crew.part
+        if deployment is not None:
+            check_deployment(deployment)  # now, not after weeks
         store = Store(self.out)
         with locked(self.out, crew.shard):
             if crew.shard is None:
                 store.sweep()
                 sweep_caches()
+            gone = _gone(self.plan, self.out)
             save_plan(self.plan, self.out)
             mine = [unit for unit in self.plan.units if int(unit.id, 16) % parts == part]
             there = store.done(self.plan.units)
             missing = [unit for unit in mine if unit.id not in there or store.load(unit) is None]
-            failures = self._work(missing, store, crew, report)
-            summary = _summary(self.plan, mine, store, failures)
+            self._work(missing, store, crew, report)
+            summary = _summary(self.plan, mine, store)
+            summary.problems += gone
             if crew.shard is None:
                 _write(self.plan, store, summary, deployment)
             return summary
 
-    def _work(self, missing: list[Unit], store: Store, crew: Crew, report: Report) -> list[Failure]:
-        total_s, done_s, failures = sum(unit.seconds for unit in missing), 0.0, []
+    def _work(self, missing: list[Unit], store: Store, crew: Crew, report: Report) -> None:
+        total_s, done_s = sum(unit.seconds for unit in missing), 0.0
         report(0.0, total_s, "")
         with closing(self._outcomes(missing, crew, lambda unit, s: report(done_s + s, total_s, unit.name))) as outcomes:
             for unit, outcome in outcomes:
                 if isinstance(outcome, Failure):
-                    failures.append(outcome)
+                    store.fail(unit, outcome)
                 else:
                     store.save(unit, outcome)
                 done_s += unit.seconds
                 report(done_s, total_s, unit.name)
-        return failures
 
     def _outcomes(
         self, missing: list[Unit], crew: Crew, tick: Callable[[Unit, float], None]
@@ -131,21 +133,34 @@ def merge(out: Path, deployment: str | None = None) -> ArchiveSummary:
     """
     plan, store = load_plan(out), Store(out)
     with locked(out):
-        summary = _summary(plan, list(plan.units), store, [])
+        summary = _summary(plan, list(plan.units), store)
         _write(plan, store, summary, deployment)
         return summary
 
 
-def _summary(plan: Plan, mine: list[Unit], store: Store, failures: list[Failure]) -> ArchiveSummary:
+def _gone(plan: Plan, out: Path) -> list[tuple[str, str]]:
+    """Recordings of the last run's plan that are no more: a disk that is not mounted must not go unseen."""
+    try:
+        before = load_plan(out)
+    except OutputError:
+        return []
+    there = {entry.name for entry in plan.entries} | {name for name, _ in plan.unreadable}
+    why = "was here in the last run and is gone, and its calls with it; is a disk missing?"
+    return [(entry.name, why) for entry in before.entries if entry.name not in there]
+
+
+def _summary(plan: Plan, mine: list[Unit], store: Store) -> ArchiveSummary:
     """What is done of some units, and everything that is wrong."""
     summary = ArchiveSummary(len(mine), problems=list(plan.unreadable))
     for entry in plan.entries:
         base = entry.name.rpartition("/")[2]
         summary.problems += [(entry.name, line.removeprefix(f"{base}: ")) for line in entry.problems]
-    summary.problems += [(failure.name, failure.reason) for failure in failures]
     for unit in mine:
         result = store.load(unit)
-        if result is not None:
+        if result is None:
+            failure = store.failure(unit)
+            summary.problems.append((failure.name, failure.reason))
+        else:
             summary.done += 1
             summary.seconds += unit.seconds
             summary.problems += result.problems

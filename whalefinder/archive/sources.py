@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from whalefinder.errors import OptionError, RecordingError
 from whalefinder.geometry import HydrophoneArray
 
 SUFFIXES = (".wav", ".wave", ".w64", ".rf64", ".flac")
-TEMPORARY = re.compile(r"^[.~]|~$|^(@eaDir|\$RECYCLE\.BIN|System Volume Information)$")
+TEMPORARY = re.compile(r"^[.~]|~$|^(@eaDir|lost\+found|\$RECYCLE\.BIN|System Volume Information)$")
 STAMPS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "mtime")  # what servers call a file's version
 HEAD_BYTES = (1 << 18, 1 << 23)  # enough for a header; the second where recorders put much before the sound
 
@@ -55,18 +56,37 @@ def _find_local(folder: Path, leave_out: Path | None) -> Iterator[File]:
         return
     if not folder.is_dir():
         raise RecordingError(f"{folder}: no such folder; check the path, is the disk mounted?")
-    for root, folders, names in os.walk(folder, onerror=_unlistable):
+    closed: list[Path] = []
+    visited = set()  # of folders: a link may lead back to one above it
+
+    def unlistable(reason: OSError) -> None:
+        if Path(reason.filename) == folder:
+            raise RecordingError(f"{folder}: cannot be listed ({reason.strerror}); check its permissions") from reason
+        closed.append(Path(reason.filename))
+
+    for root, folders, names in os.walk(folder, onerror=unlistable, followlinks=True):
+        here = Path(root).stat()
+        if (here.st_dev, here.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((here.st_dev, here.st_ino))
         folders[:] = [f for f in folders if not TEMPORARY.search(f) and Path(root, f) != leave_out]
-        for name in names:
-            if _is_sound(name):
-                path = Path(root, name)
-                found = path.stat() if path.exists() else None  # a link to nowhere is listed as unreadable
-                size, stamp = (found.st_size, str(found.st_mtime_ns)) if found else (0, "")
-                yield File(str(path), path.relative_to(folder).as_posix(), size, stamp)
+        yield from (_local_file(Path(root, name), folder) for name in names if _is_sound(name))
+    yield from (_local_file(path, folder) for path in closed)
 
 
-def _unlistable(reason: OSError) -> None:
-    raise RecordingError(f"{reason.filename}: cannot be listed ({reason.strerror}); check its permissions") from reason
+def _local_file(path: Path, folder: Path) -> File:
+    name = printable(path.relative_to(folder).as_posix())
+    try:
+        status = path.stat()
+    except OSError:  # a link to nowhere, or no permission: listed as unreadable when it is opened
+        return File(str(path), name, 0, "")
+    return File(str(path), name, status.st_size, str(status.st_mtime_ns))
+
+
+def printable(name: str) -> str:
+    """A name of a file with what is not UTF-8 in it replaced."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _find_remote(address: str) -> Iterator[File]:
@@ -82,6 +102,7 @@ def _find_remote(address: str) -> Iterator[File]:
     for path, about in found.items():
         name = path.removeprefix(root).strip("/") or path.rsplit("/", 1)[-1]
         if _is_sound(name):
+            about = about if about.get("size") is not None else system.info(path)
             yield File(system.unstrip_protocol(path), name, int(about.get("size") or 0), _stamp(about))
 
 
@@ -92,7 +113,7 @@ def _system(address: str) -> tuple[Any, str]:
         raise OptionError(f"{address}: addresses need more: pip install 'whalefinder[archive]'") from reason
     try:
         system, path = fsspec.core.url_to_fs(address)
-    except (ImportError, ValueError) as reason:
+    except Exception as reason:  # every back end has errors of its own
         raise OptionError(f"{address}: {_said(reason)}; s3:// needs pip install 'whalefinder[archive]'") from reason
     return system, path
 
@@ -174,12 +195,15 @@ def _stand_in(file: File, folder: Path, head: int) -> Path:
     return path
 
 
+KEPT = 3
+"""Distant recordings kept on this disk: units go on where one before ended, so each is wanted by three of them."""
+
+
 class Cache:
-    """Distant files on this disk, those of one recording at a time; the next one takes their place."""
+    """Distant files on this disk, those of the last `KEPT` recordings; they are gone when the process ends."""
 
     def __init__(self) -> None:
-        self._folder: Path | None = None
-        self._files: tuple[File, ...] = ()
+        self._folders: dict[tuple[File, ...], tempfile.TemporaryDirectory[str]] = {}
 
     @contextmanager
     def local(self, files: tuple[File, ...]) -> Iterator[tuple[Path, ...]]:
@@ -198,19 +222,25 @@ class Cache:
             check_unchanged(file)
 
     def _fetched(self, files: tuple[File, ...]) -> tuple[Path, ...]:
-        if files != self._files or self._folder is None:
-            self.clear()
-            self._folder = Path(tempfile.mkdtemp(prefix=f"whalefinder-{os.getpid()}-"))
+        folder = self._folders.pop(files, None)
+        if folder is None:
+            while len(self._folders) >= KEPT:
+                self._folders.pop(next(iter(self._folders))).cleanup()
+            folder = tempfile.TemporaryDirectory(prefix=_prefix(os.getpid()), ignore_cleanup_errors=True)
             for file in files:
-                _fetch(file, self._folder)
-            self._files = files
-        return tuple(self._folder / file.url.rsplit("/", 1)[-1] for file in files)
+                _fetch(file, Path(folder.name))
+        self._folders[files] = folder  # the latest is last
+        return tuple(Path(folder.name) / file.url.rsplit("/", 1)[-1] for file in files)
 
     def clear(self) -> None:
         """Delete what was fetched."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder, self._files = None, ()
+        for folder in self._folders.values():
+            folder.cleanup()
+        self._folders.clear()
+
+
+def _prefix(process: int | str) -> str:
+    return f"whalefinder-{socket.gethostname()}-{process}-"
 
 
 def _fetch(file: File, folder: Path) -> None:
@@ -230,8 +260,8 @@ def _fetch(file: File, folder: Path) -> None:
 
 def sweep_caches() -> None:
     """Delete what killed processes of this machine had fetched."""
-    for folder in Path(tempfile.gettempdir()).glob("whalefinder-*-*"):
-        owner = folder.name.split("-")[1]
+    for folder in Path(tempfile.gettempdir()).glob(_prefix("*") + "*"):
+        owner = folder.name.removeprefix(_prefix("")[:-1]).split("-")[0]
         if owner.isdigit() and not _lives(int(owner)):
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -2,6 +2,7 @@
 
     DIR/plan.json       what the archive holds, for the merge
     DIR/units/*.jsonl   one file a unit, whole or not there; its being there is the journal
+    DIR/units/*.failed  why a unit has none
     DIR/lock            held by who works here
 
 A file is written under another name, flushed to the disk, and only then given its own; the folder is flushed too. After
@@ -41,6 +42,14 @@ class Result:
     problems: list[tuple[str, str]] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Failure:
+    """Why a unit has no result: (recording, reason)."""
+
+    name: str
+    reason: str
+
+
 class Store:
     """The results in a folder."""
 
@@ -51,12 +60,13 @@ class Store:
 
     def path(self, unit: Unit) -> Path:
         """Where the result of a unit is."""
-        return self.units / f"{unit.name}.jsonl"
+        # Not by its time, which may be read anew (`--time-format`) without a change of what was heard.
+        return self.units / f"{unit.id}.jsonl"
 
     def done(self, units: tuple[Unit, ...]) -> set[str]:
         """The ids of those units whose result is there."""
         there = {path.name for path in self.units.iterdir()}
-        return {unit.id for unit in units if f"{unit.name}.jsonl" in there}
+        return {unit.id for unit in units if f"{unit.id}.jsonl" in there}
 
     def save(self, unit: Unit, result: Result) -> None:
         """Write the result of a unit; it is there whole or not at all.
@@ -72,6 +82,22 @@ class Store:
         lines.append({"end": len(lines)})
         with atomic(self.path(unit)) as file:
             file.writelines(json.dumps(line, default=float) + "\n" for line in lines)
+        self._failed(unit).unlink(missing_ok=True)
+
+    def fail(self, unit: Unit, failure: Failure) -> None:
+        """Note why a unit has no result, for whoever writes the tables; a later result takes it away."""
+        with atomic(self._failed(unit)) as file:
+            json.dump(asdict(failure), file)
+
+    def failure(self, unit: Unit) -> Failure:
+        """Why a unit has no result."""
+        try:
+            return Failure(**json.loads(self._failed(unit).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return Failure(unit.recording, "no result yet; run again, with --shard the shard that it belongs to")
+
+    def _failed(self, unit: Unit) -> Path:
+        return self.units / f"{unit.id}.failed"
 
     def load(self, unit: Unit) -> Result | None:
         """The result of a unit; None where there is none or it is damaged, and then it is deleted to be made again."""

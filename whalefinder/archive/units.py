@@ -126,8 +126,14 @@ class Unit:
         return entry.start_utc + timedelta(seconds=(piece.own[0] - begin) / piece.rate_hz)
 
     @property
+    def recording(self) -> str:
+        """The recording in which its own sound begins; what is read before that only leads in."""
+        piece = self.pieces[0]
+        return piece.at(piece.own[0])[0].name
+
+    @property
     def name(self) -> str:
-        """The time it begins and its identity: the name of its result."""
+        """The time it begins and its identity, to be shown."""
         start = self.start_utc
         return f"{start:%Y%m%dT%H%M%SZ}-{self.id}" if start else f"undated-{self.id}"
 

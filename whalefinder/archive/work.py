@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import torch
 
 from whalefinder.archive.job import Job
 from whalefinder.archive.sources import Cache
-from whalefinder.archive.store import Result
+from whalefinder.archive.store import Failure, Result
 from whalefinder.archive.units import Entry, Piece, Unit
 from whalefinder.audio import Recording
 from whalefinder.chain import ChainedRecording, Part
@@ -26,14 +25,6 @@ FATAL = (ArrayError, ModelError, OptionError)
 
 Tick = Callable[[float], None]
 cache = Cache()
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a unit has no result: (recording, reason)."""
-
-    name: str
-    reason: str
 
 
 def work(job: Job, unit: Unit, threads: int | None = None, tick: Tick = lambda seconds: None) -> Result | Failure:
@@ -61,12 +52,6 @@ def work(job: Job, unit: Unit, threads: int | None = None, tick: Tick = lambda s
         result.problems += problems
         before_s += piece.seconds
     return result
-
-
-def work_afar(job: Job, unit: Unit, threads: int | None) -> Result | Failure:
-    """`work` in a process of its own, which has no console."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads or 1))
-    return work(job, unit, threads)
 
 
 def _piece(job: Job, piece: Piece, tick: Tick) -> tuple[list[Detection], list[tuple[str, str]]]:

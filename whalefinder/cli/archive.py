@@ -131,10 +131,9 @@ def _conclude(summary: ArchiveSummary, out: Path, shard: str | None, quiet: bool
         errors.print(escaped(f"problem: {name}: {reason}"), soft_wrap=True)
     missing = summary.units - summary.done
     if missing:
-        errors.print(f"{missing} unit{'s' * (missing != 1)} without a result; run the same command again")
+        errors.print(f"{missing} unit{'s' * (missing != 1)} without a result; run again what was to make them")
     if summary.problems:
-        errors.print(
-            f"[red]{len(summary.problems)} problem{'s' * (len(summary.problems) != 1)}[/], see {escaped(str(out))}/problems.csv"
-        )
+        listed = f", see {escaped(str(out))}/problems.csv" if shard is None else "; --merge lists them in problems.csv"
+        errors.print(f"[red]{len(summary.problems)} problem{'s' * (len(summary.problems) != 1)}[/]{listed}")
     if missing or summary.problems:
         raise typer.Exit(1)
