@@ -23,7 +23,7 @@ from whalefinder.evaluation.peers import NO_EVENT, ByEnergy, ByFlatImage, BySegm
 from whalefinder.metrics import Counts
 from whalefinder.networks import load_network, save_network
 from whalefinder.networks.classifier import Classifier
-from whalefinder.report import Drawing, Grid, Section, needs, write_report
+from whalefinder.page import Drawing, Grid, Section, needs, save_page
 from whalefinder.spectrogram import RATE_HZ
 from whalefinder.training.clips import Clip, find_clips
 from whalefinder.training.labelled import LabelledClip
@@ -217,8 +217,8 @@ def test_a_missing_package_is_named():
 
 def test_reports_are_written_anywhere_and_alike(tmp_path):
     section = Section("A & B", ["x < y"], [Grid("t", ("a", "b"), [("1", "2")])], [Drawing("d", b"png")])
-    paths = [tmp_path / name / "report.html" for name in ("one", "two")]
-    workers = [threading.Thread(target=write_report, args=(path, "T", [section])) for path in paths]
+    paths = [tmp_path / name / "page.html" for name in ("one", "two")]
+    workers = [threading.Thread(target=save_page, args=(path, "T", [section])) for path in paths]
     for worker in workers:
         worker.start()
     for worker in workers:

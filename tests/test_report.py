@@ -19,8 +19,8 @@ from tests.test_cli import run
 from whalefinder.arrays import load_array, save_array
 from whalefinder.cuts import PEAK, SOUND_HZ, cut_out
 from whalefinder.errors import OptionError, RecordingError
-from whalefinder.overview import _files, clearest, read_results, write_overview
 from whalefinder.query import query
+from whalefinder.report import _files, clearest, read_results, write_report
 from whalefinder.schema import DETECTIONS, names
 from whalefinder.tables import write_table
 
@@ -56,7 +56,7 @@ class Page(HTMLParser):
 
 
 def page_of(folder, **options):
-    missing = write_overview(folder, **options)
+    missing = write_report(folder, **options)
     return Page((folder / "report.html").read_text(encoding="utf-8")), missing
 
 
@@ -118,7 +118,7 @@ def test_a_folder_without_calls_has_a_page(tmp_path):
     page, missing = page_of(tmp_path)
     assert missing == [] and "No calls were found." in page.text["p"] and facts_of(page)["calls"] == "0"
     with pytest.raises(OptionError, match=r"detections\.csv: cannot be read"):
-        write_overview(tmp_path / "none")
+        write_report(tmp_path / "none")
 
 
 def test_ambiguous_bearings_are_counted_not_drawn(tmp_path):
@@ -227,7 +227,7 @@ WIDER = """return [...document.querySelectorAll('body *')].filter(e => !e.closes
 
 def test_the_page_in_a_real_browser(tmp_path):
     folder = write_output(tmp_path / "lime-kiln-2026", tmp_path / "sounds", files=6)
-    write_overview(folder, best=3)
+    write_report(folder, best=3)
     with chromium(tmp_path / "profile") as browser:
         browser.get((folder / "report.html").as_uri())
         play = """const done = arguments[0]; const sounds = [...document.querySelectorAll('audio')];

@@ -1,98 +1,383 @@
-"""A report as one HTML file: text, tables and pictures inside it, sounds beside it. Opens without a network.
+"""`whalefinder report`: what a folder of results says, as one HTML page that needs no network.
 
-Everything that is shown goes through the template's autoescape, so that a file's name can hold no markup.
+tables → facts, charts (`charts`), the clearest calls with sounds (`cuts`) → `templates/report.html`
 """
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
+import numpy as np
 
-from whalefinder.errors import OptionError
-from whalefinder.tables import writing
+from whalefinder.errors import OptionError, RecordingError
+from whalefinder.files import replacing
+from whalefinder.formats import Row
+from whalefinder.geometry import Floats
+from whalefinder.results import read_output, starts_of
+from whalefinder.schema import NO_CALLS
 from whalefinder.version import __version__
 
-DOTS_PER_INCH = 90
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table: one cell a string; the first column is the row's name."""
-
-    caption: str
-    header: tuple[str, ...]
-    rows: list[tuple[str, ...]]
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A picture with its words, and a sound to hear with it (a path relative to the report)."""
-
-    caption: str
-    png: bytes
-    sound: str = ""
-
-    @property
-    def source(self) -> str:
-        """The picture as a `data:` address."""
-        return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
+MOST_BEST = 50
+"""Each takes up to 0.4 MB of the page."""
+SURE = 0.9
+MAX_POINTS = 200  # of one track; more cannot be told apart on a screen
+LONGEST_TABLE = 30
 
 
 @dataclass
-class Section:
-    """One headed part of the report."""
+class Results:
+    """Tables of one folder, with a clock that all their rows share.
+
+    `dated`: every recording with results has a start, and times are UTC; else files are laid end to end.
+    """
+
+    calls: list[Row]
+    tracks: list[Row]
+    recordings: list[Row]
+    starts: dict[str, datetime] = field(default_factory=dict)
+    offsets_s: dict[str, float] = field(default_factory=dict)
+    dated: bool = True
+
+    def at(self, recording: str, seconds: float) -> float:
+        """Time on the charts: days since 1970, as matplotlib counts them, or minutes."""
+        if self.dated:
+            return (self.starts[recording].timestamp() + seconds) / 86_400
+        return (self.offsets_s[recording] + seconds) / 60
+
+    @property
+    def hours(self) -> float | None:
+        """Listened, or None where that was not written down."""
+        return sum(row["duration_s"] for row in self.recordings) / 3600 if self.recordings else None
+
+
+@dataclass(frozen=True)
+class Chart:
+    """An SVG with its words; `kind`: `rose`, `long`, `wide` (a row of its own) or nothing."""
+
+    caption: str
+    svg: str
+    kind: str = ""
+
+
+@dataclass
+class Part:
+    """One headed part of the page: charts (SVG), sentences, a table."""
 
     title: str
+    charts: list[Chart] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
-    grids: list[Grid] = field(default_factory=list)
-    drawings: list[Drawing] = field(default_factory=list)
+    header: tuple[str, ...] = ()
+    rows: list[tuple[str, ...]] = field(default_factory=list)
 
 
-def png_of(figure: Figure) -> bytes:
-    """A figure as PNG without dates or versions, so that the same data give the same bytes."""
-    import matplotlib.pyplot as plt
+def write_report(
+    folder: Path, out: Path | None = None, *, recordings: Sequence[Path] = (), best: int = 12
+) -> list[str]:
+    """Write the page of a folder of results.
 
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=DOTS_PER_INCH, format="png", metadata={"Software": None})
-    plt.close(figure)
-    return buffer.getvalue()
+    Args:
+        folder: the `--out` folder of `locate` or `archive`.
+        out: the HTML file; default `folder/report.html`.
+        recordings: folders or files where recordings are now, if they have moved.
+        best: how many of the clearest calls are shown with spectrogram and sound, at most `MOST_BEST`.
 
-
-def needs(*modules: str, what: str) -> None:
-    """Say in one line which package is missing before hours of work.
-
-    Raises:
-        OptionError: one of `modules` is not installed.
-    """
-    from importlib.util import find_spec
-
-    missing = [name for name in modules if find_spec(name) is None]
-    if missing:
-        raise OptionError(f"{what} needs {', '.join(missing)}; install it with: pip install 'whalefinder[train]'")
-
-
-def write_report(path: Path, title: str, sections: Sequence[Section]) -> None:
-    """Write the HTML file.
+    Returns:
+        What is missing on the page, one line each (recordings that were not found).
 
     Raises:
-        OutputError: it cannot be written.
+        OptionError: the folder holds no results, or jinja2 is missing.
+        OutputError: the page cannot be written.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    templates = Environment(
-        loader=PackageLoader("whalefinder"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+        from markupsafe import Markup
+    except ImportError as reason:
+        raise OptionError("report needs jinja2; install it with: pip install 'whalefinder[archive]'") from reason
+    results = read_results(folder)
+    cards, missing = _cards(results, recordings, min(best, MOST_BEST))
+    templates = Environment(loader=PackageLoader("whalefinder"), autoescape=True, undefined=StrictUndefined)
+    templates.trim_blocks = templates.lstrip_blocks = True
+    templates.filters["svg"] = Markup  # ours alone; everything else is escaped
+    page = templates.get_template("report.html").render(
+        title=f"Whale calls: {folder.absolute().name}",
+        period=_period(results),
+        facts=_facts(results),
+        parts=[part for part in _parts(results) if part.charts or part.rows or part.words],
+        cards=cards,
+        missing=missing,
+        version=__version__,
     )
-    facts: dict[str, Any] = {"title": title, "sections": sections, "version": __version__}
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(templates.get_template("report.html").render(facts), encoding="utf-8")
+    with replacing(out or folder / "report.html") as beside:
+        beside.write_text(page, encoding="utf-8")
+    return missing
+
+
+def read_results(folder: Path) -> Results:
+    """The tables of an output folder, put on one clock."""
+    tables = read_output(folder)
+    calls = [row for row in tables["detections"] if row["label"] not in NO_CALLS]
+    found = Results(calls, tables["tracks"], tables["recordings"], starts_of(tables))
+    named = dict.fromkeys(row["recording"] for row in found.recordings + tables["detections"] + found.tracks)
+    found.dated = bool(named) and all(name in found.starts for name in named)
+    lengths = {row["recording"]: row["duration_s"] for row in found.recordings}
+    for row in tables["detections"]:
+        lengths[row["recording"]] = max(lengths.get(row["recording"], 0.0), row["end_s"])
+    passed = 0.0
+    for name in named:
+        found.offsets_s[name] = passed
+        passed += lengths.get(name, 0.0)
+    return found
+
+
+def _period(results: Results) -> str:
+    if not results.dated:
+        return "the recordings' names tell no dates: their times are laid end to end"
+    ends = [results.starts[row["recording"]] + timedelta(seconds=row["duration_s"]) for row in results.recordings]
+    ends += [results.starts[row["recording"]] + timedelta(seconds=row["end_s"]) for row in results.calls]
+    first, last = min(results.starts.values()), max(ends or list(results.starts.values()))
+    return f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
+
+
+def _facts(results: Results) -> list[tuple[str, str]]:
+    facts = [("calls", f"{len(results.calls):,}")]
+    if results.hours is not None:
+        if results.hours < 1:
+            facts.append(("minutes listened", f"{60 * results.hours:.2g}"))
+        else:
+            facts.append(
+                ("hours listened", f"{results.hours:,.3g}" if results.hours < 100 else f"{results.hours:,.0f}")
+            )
+        if results.hours > 0:
+            facts.append(("calls per hour", f"{len(results.calls) / results.hours:.3g}"))
+        facts.append(("recordings", f"{len(results.recordings):,}"))
+    if results.tracks:
+        facts.append(("tracks", f"{len({row['track'] for row in results.tracks}):,}"))
+    errors = _column(results.calls, "azimuth_sd_deg")
+    if np.isfinite(errors).any():
+        facts.append(("median azimuth error", f"{np.nanmedian(errors):.2g}°"))
+    return facts
+
+
+def _column(rows: Sequence[Row], name: str) -> Floats:
+    return np.array([np.nan if row[name] is None else row[name] for row in rows], float)
+
+
+def _parts(results: Results) -> list[Part]:
+    if not results.calls:
+        return [Part("Calls", words=["No calls were found."])]
+    return [_when(results), _where(results), _tracks(results), _levels(results)]
+
+
+def _when(results: Results) -> Part:
+    from whalefinder import charts
+
+    part = Part("When")
+    if not results.dated:
+        minutes = np.array([results.at(row["recording"], row["begin_s"]) for row in results.calls])
+        total = max(60 * (results.hours or 0.0), float(minutes.max()))
+        part.charts.append(Chart("Calls over the recordings.", charts.calls_in_time(minutes, total)))
+        return part
+    days, counts, listened = _by_hour(results)
+    part.charts.append(Chart("Calls per day.", charts.calls_by_day(days, [int(n) for n in counts.sum(0)])))
+    part.charts.append(Chart("Calls by hour of the day.", charts.calls_by_hour(days, counts, listened)))
+    return part
+
+
+def _by_hour(results: Results) -> tuple[list[str], Floats, np.ndarray | None]:
+    """Calls and listening on a grid `[hour, day]` from the first day to the last."""
+    heard = [_hour(results.starts[row["recording"]], row["begin_s"]) for row in results.calls]
+    recorded = [
+        range(_hour(start, 0), _hour(start, max(0.0, row["duration_s"] - 1e-3)) + 1)
+        for row in results.recordings
+        for start in [results.starts[row["recording"]]]
+    ]
+    all_hours = heard + [hour for span in recorded for hour in (span[0], span[-1])]
+    first, last = min(all_hours) // 24, max(all_hours) // 24
+    counts = np.zeros((last - first + 1, 24))
+    np.add.at(counts.ravel(), np.array(heard) - 24 * first, 1)
+    listened = np.zeros(counts.shape, bool)
+    for span in recorded:
+        listened.ravel()[span[0] - 24 * first : span[-1] + 1 - 24 * first] = True
+    days = [str(np.datetime64(first + k, "D")) for k in range(len(counts))]
+    return days, counts.T, listened.T if recorded else None
+
+
+def _hour(start: datetime, seconds: float) -> int:
+    return int((start.timestamp() + seconds) // 3600)
+
+
+def _where(results: Results) -> Part:
+    from whalefinder import charts
+
+    part = Part("From where")
+    # A cone's azimuth is one of two, and would point where no whale was.
+    known = [
+        row
+        for row in results.calls
+        if row["azimuth_deg"] is not None and not row["ambiguity"].startswith(("cone", "plane"))
+    ]
+    left_out = sum(row["azimuth_deg"] is not None for row in results.calls) - len(known)
+    if left_out:
+        part.words.append(f"{left_out:,} calls have an ambiguous direction (column ambiguity) and are not shown.")
+    if not known:
+        return part
+    azimuth = _column(known, "azimuth_deg")
+    x = np.array([results.at(row["recording"], (row["begin_s"] + row["end_s"]) / 2) for row in known])
+    part.charts.append(
+        Chart("Calls by direction, north up. Areas are proportional to calls.", charts.rose(azimuth), "rose")
+    )
+    many = len(known) > charts.MANY
+    caption = "Directions of the calls." if many else "Direction of every call; bars are one standard deviation."
+    sd = _column(known, "azimuth_sd_deg")
+    part.charts.append(Chart(caption, charts.bearings(x, azimuth, sd, results.dated), "long"))
+    return part
+
+
+def _tracks(results: Results) -> Part:
+    from whalefinder import charts
+
+    part = Part("Tracks")
+    by_track: dict[int, list[Row]] = {}
+    for row in results.tracks:
+        by_track.setdefault(row["track"], []).append(row)
+    if not by_track:
+        return part
+    lines = []
+    for rows in by_track.values():
+        rows = rows[:: max(1, len(rows) // MAX_POINTS)]
+        x = np.array([results.at(row["recording"], row["time_s"]) for row in rows])
+        lines.append((x, _column(rows, "azimuth_deg"), _column(rows, "azimuth_sd_deg")))
+    caption = "Animals followed over several calls; bands are two standard deviations."
+    part.charts.append(Chart(caption, charts.tracks(lines, results.dated), "wide"))
+    part.header = ("track", "begin", "lasts", "calls", "azimuth", "elevation")
+    busiest = sorted(by_track.items(), key=lambda item: (-sum(row["calls"] for row in item[1]), item[0]))
+    for number, rows in sorted(busiest[:LONGEST_TABLE]):
+        part.rows.append(_track_cells(number, rows, results))
+    if len(busiest) > LONGEST_TABLE:
+        part.words.append(f"The table holds the {LONGEST_TABLE} tracks with the most calls of {len(busiest):,}.")
+    return part
+
+
+def _track_cells(number: int, rows: list[Row], results: Results) -> tuple[str, ...]:
+    first, last = rows[0], rows[-1]
+    return (
+        str(number),
+        _moment(results, first["recording"], first["time_s"]),
+        f"{(last['time_s'] - first['time_s']) / 60:.1f} min",
+        str(sum(row["calls"] for row in rows)),
+        f"{first['azimuth_deg']:.0f}° → {last['azimuth_deg']:.0f}°",
+        f"{first['elevation_deg']:.0f}° → {last['elevation_deg']:.0f}°",
+    )
+
+
+def _moment(results: Results, recording: str, seconds: float) -> str:
+    start = results.starts.get(recording)
+    if start is not None:
+        return f"{start + timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}"
+    return f"{int(seconds // 60)}:{seconds % 60:04.1f} in {recording}"
+
+
+def _levels(results: Results) -> Part:
+    from whalefinder import charts
+
+    part = Part("How loud")
+    for name, unit, what, caption in (
+        ("level_db", "dB re 1 µPa", "received level, r.m.s.", "Received levels, r.m.s. over the call in its own band."),
+        ("snr_db", "dB", "call over all other sound", "Calls over boats and all other sound, 0.5-12 kHz."),
+    ):
+        values = _column(results.calls, name)
+        values = values[np.isfinite(values)]
+        if len(values):
+            part.charts.append(Chart(caption, charts.histogram(values, unit, what)))
+        elif name == "level_db":
+            part.words.append(
+                "No received levels: the array file gives no sensitivity_db with full_scale_v (docs/conventions.md)."
+            )
+    return part
+
+
+def _cards(results: Results, places: Sequence[Path], best: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """The clearest calls with picture and sound; and what could not be shown."""
+    from whalefinder import charts
+    from whalefinder.cuts import cut_out
+
+    files = _files(results, places)
+    cards: list[dict[str, Any]] = []
+    missing: dict[str, str] = {}
+    for row in clearest(results.calls, best):
+        card = {"facts": _card_facts(results, row), "picture": "", "sound": "", "why": ""}
+        try:
+            path = files.get(row["recording"])
+            if path is None:
+                raise RecordingError(f"{row['recording']}: not found; say where it is with --recordings")
+            cut = cut_out(path, row["begin_s"], row["end_s"], row["channel"] or 1)
+            card["picture"] = charts.spectrogram_of(cut, row["begin_s"], row["end_s"], row["low_hz"], row["high_hz"])
+            card["sound"] = cut.sound
+        except RecordingError as reason:
+            card["why"] = f"{row['recording']} was not found or cannot be read"
+            missing[row["recording"]] = str(reason)
+        cards.append(card)
+    return cards, list(missing.values())
+
+
+def clearest(calls: Sequence[Row], count: int) -> list[Row]:
+    """The calls to look at first: sure ones (probability ≥ 0.9) before others, then by how far they stand out."""
+
+    def rank(row: Row) -> tuple[bool, float, str, float]:
+        return (
+            (row["probability"] or 0) < SURE,
+            99.0 if row["snr_db"] is None else -row["snr_db"],
+            row["recording"],
+            row["begin_s"],
+        )
+
+    return sorted(calls, key=rank)[:count]
+
+
+def _files(results: Results, places: Sequence[Path]) -> dict[str, Path]:
+    """Where each recording is: where the user says, else where it was during the run."""
+    found = {row["recording"]: Path(row["path"]) for row in results.recordings if row["path"]}
+    found = {name: path for name, path in found.items() if path.is_file()}
+    wanted: dict[str, set[str]] = {}
+    for row in results.calls:
+        wanted.setdefault(Path(row["recording"]).name, set()).add(row["recording"])
+    for place in places:
+        files = [place] if place.is_file() else sorted(place.rglob("*"))
+        namesakes: dict[str, list[Path]] = {}
+        for path in files:
+            if path.name in wanted and path.is_file():
+                namesakes.setdefault(path.name, []).append(path)
+        for base, paths in namesakes.items():
+            for name in wanted[base]:
+                # Stations name their files alike: where there are several, the folders have to agree.
+                below = [path for path in paths if path.as_posix().endswith("/" + name)]
+                alone = paths if len(paths) == len(wanted[base]) == 1 and name not in found else []
+                found.update((name, path) for path in (below or alone)[:1])
+    return found
+
+
+def _card_facts(results: Results, row: Row) -> list[tuple[str, str]]:
+    facts = [
+        *([("when", _moment(results, row["recording"], row["begin_s"]))] if row["recording"] in results.starts else []),
+        ("recording", f"{row['recording']} at {row['begin_s']:.1f} s"),
+        ("what", f"{row['label'].replace('_', ' ')}, probability {row['probability']:.2f}"),
+        ("band", f"{row['low_hz'] / 1e3:.1f}-{row['high_hz'] / 1e3:.1f} kHz, {row['end_s'] - row['begin_s']:.1f} s"),
+        ("over other sound", f"{row['snr_db']:.0f} dB"),
+    ]
+    if row["azimuth_deg"] is not None:
+        words = f"azimuth {_angle(row, 'azimuth')}"
+        if row["elevation_deg"] is not None:
+            words += f", elevation {_angle(row, 'elevation')}"
+        facts.append(("from", words + (f" ({row['ambiguity'].split(':')[0]})" if row["ambiguity"] else "")))
+    if row["level_db"] is not None:
+        facts.append(("level", f"{row['level_db']:.0f} dB re 1 µPa"))
+    return facts
+
+
+def _angle(row: Row, name: str) -> str:
+    sd = row[f"{name}_sd_deg"]
+    return f"{row[f'{name}_deg']:.1f}°" + ("" if sd is None else f" ± {sd:.2g}°")

@@ -9,7 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from whalefinder.cli.common import Out, app, console, errors, escaped, one_line_errors, progress_bar
+from whalefinder.cli.common import (
+    AllEvents,
+    Array,
+    Method,
+    MinProbability,
+    Out,
+    Regressor,
+    TimeFormat,
+    Weights,
+    app,
+    console,
+    errors,
+    escaped,
+    one_line_errors,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     from whalefinder.archive import Archive, ArchiveSummary, Crew
@@ -20,9 +35,7 @@ def archive(
     folders: Annotated[
         list[str] | None, typer.Argument(metavar="FOLDER...", help="Folders, or addresses such as s3://bucket/prefix.")
     ] = None,
-    array: Annotated[
-        Path | None, typer.Option("--array", "-a", help="Array file (TOML); without it: no bearings.")
-    ] = None,
+    array: Array = None,
     out: Out = Path("whalefinder-archive"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, do nothing.")] = False,
     workers: Annotated[int, typer.Option("--workers", "-n", min=1, max=1024, help="Processes on this machine.")] = 1,
@@ -31,20 +44,12 @@ def archive(
     merge_only: Annotated[
         bool, typer.Option("--merge", help="Write the tables from what is done, work no more.")
     ] = False,
-    weights: Annotated[
-        Path | None, typer.Option(help="Another segmenter (.safetensors); default: the shipped one.")
-    ] = None,
-    time_format: Annotated[str | None, typer.Option(help="strptime format of the start time in file names.")] = None,
-    min_probability: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Report calls from this probability on.")
-    ] = None,
-    all_events: Annotated[bool, typer.Option("--all", help="Also report events that are probably no call.")] = False,
-    method: Annotated[
-        str, typer.Option(help="Bearings by steering (any array) or by network (the regressor of one array).")
-    ] = "steering",
-    regressor: Annotated[
-        Path | None, typer.Option(help="Weights for --method network; default: those of the 0.5 m tetrahedron.")
-    ] = None,
+    weights: Weights = None,
+    time_format: TimeFormat = None,
+    min_probability: MinProbability = None,
+    all_events: AllEvents = False,
+    method: Method = "steering",
+    regressor: Regressor = None,
     deployment: Annotated[
         str | None, typer.Option(help="Also write DIR/dataset, a Parquet data set, under this name.")
     ] = None,

@@ -24,6 +24,18 @@ app = typer.Typer(
 console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if it is not there.")]
+# Options of `locate` that `archive` has too.
+Array = Annotated[Path | None, typer.Option("--array", "-a", help="Array file (TOML); without it: no bearings.")]
+Weights = Annotated[Path | None, typer.Option(help="Another segmenter (.safetensors); default: the shipped one.")]
+TimeFormat = Annotated[str | None, typer.Option(help="strptime format of the start time in file names.")]
+MinProbability = Annotated[float | None, typer.Option(min=0, max=1, help="Report calls from this probability on.")]
+AllEvents = Annotated[bool, typer.Option("--all", help="Also report events that are probably no call.")]
+Method = Annotated[
+    str, typer.Option(help="Bearings by steering (any array) or by network (the regressor of one array).")
+]
+Regressor = Annotated[
+    Path | None, typer.Option(help="Weights for --method network; default: those of the 0.5 m tetrahedron.")
+]
 
 
 @contextmanager

@@ -8,34 +8,39 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from whalefinder.cli.common import Out, app, console, errors, escaped, one_line_errors, progress_bar
+from whalefinder.cli.common import (
+    AllEvents,
+    Array,
+    Method,
+    MinProbability,
+    Out,
+    Regressor,
+    TimeFormat,
+    Weights,
+    app,
+    console,
+    errors,
+    escaped,
+    one_line_errors,
+    progress_bar,
+)
 
 
 @app.command()
 def locate(
     recordings: Annotated[list[Path], typer.Argument(help="WAV, W64, RF64 or FLAC files.")],
-    array: Annotated[
-        Path | None, typer.Option("--array", "-a", help="Array file (TOML); without it: no bearings.")
-    ] = None,
+    array: Array = None,
     out: Out = Path("whalefinder-out"),
     formats: Annotated[
         str, typer.Option("--format", "-f", help="csv, parquet, raven, audacity, dcase, json, jsonl; comma-separated.")
     ] = "csv",
-    weights: Annotated[
-        Path | None, typer.Option(help="Another segmenter (.safetensors); default: the shipped one.")
-    ] = None,
-    time_format: Annotated[str | None, typer.Option(help="strptime format of the start time in file names.")] = None,
-    min_probability: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Report calls from this probability on.")
-    ] = None,
-    all_events: Annotated[bool, typer.Option("--all", help="Also report events that are probably no call.")] = False,
+    weights: Weights = None,
+    time_format: TimeFormat = None,
+    min_probability: MinProbability = None,
+    all_events: AllEvents = False,
     pictures: Annotated[bool, typer.Option(help="Write one PNG per recording.")] = True,
-    method: Annotated[
-        str, typer.Option(help="Bearings by steering (any array) or by network (the regressor of one array).")
-    ] = "steering",
-    regressor: Annotated[
-        Path | None, typer.Option(help="Weights for --method network; default: those of the 0.5 m tetrahedron.")
-    ] = None,
+    method: Method = "steering",
+    regressor: Regressor = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")] = False,
 ) -> None:
     """Find the calls in recordings and where each came from.

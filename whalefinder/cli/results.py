@@ -33,10 +33,10 @@ def report(
     Example:
       whalefinder report results
     """
-    from whalefinder.overview import write_overview
+    from whalefinder.report import write_report
 
     with one_line_errors():
-        missing = write_overview(folder, out, recordings=recordings or (), best=best)
+        missing = write_report(folder, out, recordings=recordings or (), best=best)
         for line in missing:
             errors.print(f"missing on the page: {escaped(line)}", soft_wrap=True)
         console.print(f"page → {out or folder / 'report.html'}", soft_wrap=True)

@@ -28,7 +28,7 @@ from whalefinder.evaluation.summary import (
 )
 from whalefinder.metrics import confusion, precision_recall, roc
 from whalefinder.networks.classifier import CLASSES
-from whalefinder.report import Drawing, Grid, Section, write_report
+from whalefinder.page import Drawing, Grid, Section, save_page
 from whalefinder.spectrogram import RATE_HZ
 from whalefinder.tables import safe_stem, writing
 from whalefinder.training.labelled import LabelledClip
@@ -56,7 +56,7 @@ def write_page(
         _alone(verdicts, pipeline),
         _worst(out, sets, own),
     ]
-    write_report(page, f"whalefinder evaluation, split {split}", sections)
+    save_page(page, f"whalefinder evaluation, split {split}", sections)
     return page
 
 

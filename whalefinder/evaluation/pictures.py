@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from whalefinder import spectrogram
 from whalefinder.metrics import Curve, Reliability
-from whalefinder.report import png_of
+from whalefinder.page import png_of
 
 COLOURS = ("#0b6e99", "#ff6b35", "#6a994e", "#8a5fbf", "#8a97a6")
 

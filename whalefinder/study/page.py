@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from whalefinder.report import Drawing, Grid, Section, write_report
+from whalefinder.page import Drawing, Grid, Section, save_page
 from whalefinder.study.ledger import Ledger, Row
 from whalefinder.study.parts import BOATS, CANDIDATES, FOLDS, LADDER, RATIOS, SELECTED, TREATMENTS, chosen
 from whalefinder.study.pictures import draw_epochs, draw_imbalance, draw_ladder, draw_samples, values
@@ -38,7 +38,7 @@ def write_page(out: Path, ledger: Ledger, curves: Ledger, left_out: int) -> Path
             with writing(out / f"{name}.png"):
                 (out / f"{name}.png").write_bytes(drawing.png)
     page = out / "study.html"
-    write_report(page, "whalefinder study: orca or boat", sections)
+    save_page(page, "whalefinder study: orca or boat", sections)
     return page
 
 

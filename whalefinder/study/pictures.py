@@ -10,7 +10,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from whalefinder.report import png_of
+from whalefinder.page import png_of
 from whalefinder.study.ledger import Row
 
 BLUE, ORANGE, GREEN, GREY = "#0b6e99", "#ff6b35", "#6a994e", "#8a97a6"
