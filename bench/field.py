@@ -1,4 +1,4 @@
-"""`docs/field.png`: every field recording with what is found in it, to look at."""
+"""`docs/field.jpg`: every field recording with what is found in it, to look at."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from whalefinder.locate import Locator
 from whalefinder.plots import Picture
 from whalefinder.training.clips import find_clips
 
-PAGE = Path("docs/field.png")
+PAGE = Path("docs/field.jpg")
 COLUMNS = 3
 
 
@@ -32,7 +32,7 @@ def draw(path: Path = PAGE) -> None:
         axis.set_xlim(0, recording.duration_s)
     for axis in axes.flat[len(clips) :]:
         axis.set_axis_off()
-    figure.savefig(path, dpi=60)
+    figure.savefig(path, dpi=60, pil_kwargs={"quality": 75})
     plt.close(figure)
 
 
