@@ -9,7 +9,7 @@ import torch
 from tests.helpers import array
 from whalefinder import likelihood, spectrogram
 from whalefinder.geometry import direction
-from whalefinder.scores import call_probability, event_score
+from whalefinder.scores import event_score
 
 
 def test_the_sum_by_hand():
@@ -17,7 +17,6 @@ def test_the_sum_by_hand():
     assert event_score(mask) == pytest.approx(4.60517 + 6.0 - 10.2, abs=1e-4)
     spatial = {**mask, "noise_flatness": -2.0, "noise_towards": -3.0}
     assert event_score(spatial) == pytest.approx(4.60517 + 6.0 - 4.0 + 7.5 - 12.3, abs=1e-4)
-    assert call_probability(spatial) == pytest.approx(1 / (1 + math.exp(-1.80517)), abs=1e-4)
 
 
 def noise_covariance(strength: float, u: np.ndarray) -> torch.Tensor:

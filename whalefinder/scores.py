@@ -5,17 +5,15 @@
 *area*: call-dominated bins, weighted by their share; *mean share* over those bins; *flatness* and *noise towards it*
 (`likelihood.flatness`, `likelihood.noise_towards`): a boat that changes its sound is where noise came from already, a
 whale is not. With noise from everywhere the two add a constant. The weights and the array's threshold were chosen on the dev
-recordings (`docs/experiments.md`); the logistic maps the score to 0...1 with 0.5 at the threshold and is not calibrated.
+recordings (`docs/experiments.md`). The classifier has its say besides (`classification.with_array_score`).
 """
 
 from __future__ import annotations
 
-import math
-
 SHARE, FLATNESS, TOWARDS = 12.0, 2.0, 2.5
 THRESHOLD_ARRAY = 12.3
 THRESHOLD_SINGLE = 10.2
-"""One hydrophone knows no direction: the mask alone decides, with a threshold that is not chosen yet (same page)."""
+"""One hydrophone knows no direction: the mask alone scores, and says only which events are not worth the classifier."""
 
 
 def event_score(evidence: dict[str, float]) -> float:
@@ -24,8 +22,3 @@ def event_score(evidence: dict[str, float]) -> float:
     if "noise_towards" not in evidence:
         return score - THRESHOLD_SINGLE
     return score + FLATNESS * evidence["noise_flatness"] - TOWARDS * evidence["noise_towards"] - THRESHOLD_ARRAY
-
-
-def call_probability(evidence: dict[str, float]) -> float:
-    """The score on a scale of 0...1."""
-    return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, event_score(evidence)))))
