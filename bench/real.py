@@ -18,7 +18,8 @@ def table() -> str:
     quiet = [c for c in find_clips("ambient", "dev") if "orcaal" in c.path.parent.name]
     words = (
         "One hydrophone at a time, no bearing; detections by label, orca first. Of these only field rows of the train split "
-        "were trained on. The orcaal labels contradict what their spectrograms show (`docs/experiments.md`). Field recordings to look at: `docs/field.jpg`."
+        "were trained on. The orcaal labels contradict what their spectrograms show (`docs/experiments.md`). "
+        "Field recordings to look at: `docs/field.jpg`."
     )
     lines = ["## Real recordings, unmixed", "", words, ""]
     lines += ["| what | result |", "| --- | --- |"]
