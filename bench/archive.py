@@ -22,8 +22,8 @@ START = datetime(2026, 7, 1, tzinfo=UTC)
 
 
 def table(long: bool, recordings: int = RECORDINGS, minutes: float = MINUTES) -> str:
-    """`recordings` of `minutes` each, one an hour and so a unit each; with `long` three times as many."""
-    recordings *= 3 if long else 1
+    """`recordings` of `minutes` each, one an hour and so a unit each; with `long` six times as many."""
+    recordings *= 6 if long else 1
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sound, array = _archive(folder, recordings, minutes)
