@@ -19,6 +19,8 @@ COLUMNS = 3
 def draw(path: Path = PAGE) -> None:
     """Spectrograms of all field rows with the call's mask (line) and a box around each detection, one hydrophone at a time."""
     clips = find_clips("field", "train") + find_clips("field", "dev")
+    if not clips:
+        return  # no data folder
     rows = -(-len(clips) // COLUMNS)
     figure, axes = plt.subplots(rows, COLUMNS, figsize=(18, 2.9 * rows), squeeze=False, layout="constrained")
     locator = Locator()

@@ -123,6 +123,7 @@ def test_a_killed_client_takes_its_workers_along(sound, tmp_path):
     process = start(folder, "-a", folder.parent / "array.toml", "-o", tmp_path, "--workers", 2)
     wait_for(lambda: results(tmp_path) > 0, process)
     orphans = workers_of(process)
+    assert len(orphans) == 2
     process.kill()
     process.communicate(timeout=PATIENCE_S)
     wait_for(lambda: not any(orphan.is_running() and orphan.status() != psutil.STATUS_ZOMBIE for orphan in orphans))

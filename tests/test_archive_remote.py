@@ -92,7 +92,7 @@ def test_an_object_that_changes_or_vanishes_is_left_to_the_next_run(bucket, tmp_
 
 def test_what_a_killed_process_had_fetched_is_swept(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    dead, alive = (tmp_path / f"{sources._prefix(process)}x" for process in (99999999, os.getpid()))
+    dead, alive = (tmp_path / f"{sources._here()}{process}-x" for process in (99999999, os.getpid()))
     elsewhere = tmp_path / "whalefinder-another-host-99999999-x"  # a temporary folder may be shared
     for folder in (dead, alive, elsewhere):
         write(folder / "a.wav", swim()[:2000])

@@ -1,7 +1,8 @@
 """When a recording began, from the name its recorder gave it.
 
-Names are read as UTC, the norm of the field; the file's modification time is never used. Patterns follow
-PAMGuard's list and the recorders' manuals (SoundTrap, AudioMoth, icListen, AMAR, RTSys, Song Meter, …).
+Names are read as UTC, the norm of the field, unless an offset stands behind an ISO 8601 time; the file's modification
+time is never used. Patterns follow PAMGuard's list and the recorders' manuals (SoundTrap, AudioMoth, icListen, AMAR,
+RTSys, Song Meter, …).
 """
 
 from __future__ import annotations

@@ -58,6 +58,7 @@ def _handed_out(client: Any, job: Job, units: list[Unit], threads: int | None) -
     from distributed import as_completed
 
     def submit(unit: Unit) -> Any:
+        # One name for all: only tasks that are called alike wait with the scheduler.
         return client.submit(work, job, unit, threads, key=f"unit-{uuid.uuid4().hex[:8]}", pure=False)
 
     given = {future.key: (future, unit) for unit in units for future in [submit(unit)]}

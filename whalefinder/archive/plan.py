@@ -132,9 +132,8 @@ def _read(group: list[File], job: Job) -> Entry | tuple[str, str]:
         if not is_remote(group[0].url) and Path(group[0].url).is_dir():
             return group[0].name, "this folder cannot be listed; check its permissions"
         said = printable(str(reason)).removeprefix(f"{printable(group[0].url)}: ")
-        return group[0].name, said if isinstance(
-            reason, RecordingError | OSError
-        ) else f"{type(reason).__name__}: {said}"
+        ours = isinstance(reason, RecordingError | OSError)
+        return group[0].name, said if ours else f"{type(reason).__name__}: {said}"
     by_name = {file.url.rsplit("/", 1)[-1] if is_remote(file.url) else Path(file.url).name: file for file in group}
     told = start_time(recording.name, job.options.time_format)
     return Entry(

@@ -70,7 +70,8 @@ def _find_local(folder: Path, leave_out: Path | None) -> Iterator[File]:
             folders.clear()
             continue
         visited.add((here.st_dev, here.st_ino))
-        folders[:] = [f for f in folders if not TEMPORARY.search(f) and Path(root, f) != leave_out]
+        # In order, so that what several links lead to is always found by the same one.
+        folders[:] = [f for f in sorted(folders) if not TEMPORARY.search(f) and Path(root, f) != leave_out]
         yield from (_local_file(Path(root, name), folder) for name in names if _is_sound(name))
     yield from (_local_file(path, folder) for path in closed)
 
@@ -226,9 +227,13 @@ class Cache:
         if folder is None:
             while len(self._folders) >= KEPT:
                 self._folders.pop(next(iter(self._folders))).cleanup()
-            folder = tempfile.TemporaryDirectory(prefix=_prefix(os.getpid()), ignore_cleanup_errors=True)
-            for file in files:
-                _fetch(file, Path(folder.name))
+            folder = tempfile.TemporaryDirectory(prefix=f"{_here()}{os.getpid()}-", ignore_cleanup_errors=True)
+            try:
+                for file in files:
+                    _fetch(file, Path(folder.name))
+            except BaseException:
+                folder.cleanup()
+                raise
         self._folders[files] = folder  # the latest is last
         return tuple(Path(folder.name) / file.url.rsplit("/", 1)[-1] for file in files)
 
@@ -239,8 +244,9 @@ class Cache:
         self._folders.clear()
 
 
-def _prefix(process: int | str) -> str:
-    return f"whalefinder-{socket.gethostname()}-{process}-"
+def _here() -> str:
+    # The machine's name, since machines may share a temporary folder and have processes of the same number.
+    return f"whalefinder-{socket.gethostname()}-"
 
 
 def _fetch(file: File, folder: Path) -> None:
@@ -260,8 +266,8 @@ def _fetch(file: File, folder: Path) -> None:
 
 def sweep_caches() -> None:
     """Delete what killed processes of this machine had fetched."""
-    for folder in Path(tempfile.gettempdir()).glob(_prefix("*") + "*"):
-        owner = folder.name.removeprefix(_prefix("")[:-1]).split("-")[0]
+    for folder in Path(tempfile.gettempdir()).glob(f"{_here()}*-*"):
+        owner = folder.name.removeprefix(_here()).split("-")[0]
         if owner.isdigit() and not _lives(int(owner)):
             shutil.rmtree(folder, ignore_errors=True)
 
