@@ -19,8 +19,9 @@ from whalefinder.study import examples, parts
 from whalefinder.study.examples import IMAGE, Source, Sources, draw, simulated_examples
 from whalefinder.study.learn import ORCA, Recipe, fit, loss_on, probability_on, scores_on
 from whalefinder.study.ledger import Ledger
-from whalefinder.study.page import write_page
+from whalefinder.study.page import above_the_lowest, write_page
 from whalefinder.study.parts import Material, Run
+from whalefinder.study.pictures import stopping_point
 
 
 def spectrum(seed, frames):
@@ -73,7 +74,7 @@ def test_it_learns_and_l2_keeps_weights_small(sources):
     norms = {}
     for l2 in (0.0, 0.05):
         recipe = Recipe(l2=l2, steps=50, widths=(8, 16))
-        network, curve = fit(recipe, train, train, every=24)
+        network, curve = fit(recipe, train, {"test": train}, every=24)
         norms[l2] = sum(float(w.detach().square().sum()) for w in network.parameters() if w.dim() > 1)
         if not l2:
             assert [point["step"] for point in curve] == [1, 24, 48]
@@ -190,12 +191,15 @@ def test_the_report_tells_every_part(tmp_path):
         tests = (*tests, "test, chosen threshold") if run.validation else tests
         size = int(run.name.split()[0]) if run.part == "samples" else 240
         common = {"train_images": size, "train_orca": 48, "training_loss": 0.1, "average_precision": 0.9}
-        loss = 0.2 if run.name.startswith("per recording, λ = 0.01") else 0.3 + 0.001 * number
+        loss = 0.2 if run.name.startswith("per recording, λ = 0.01") else 0.3 + 0.001 * (37 * number % 101)
         ledger.once(
             (run.part, run.name, run.seed),
             lambda: [{"test": t, "test_loss": loss, "threshold": 0.4, **common, **scores} for t in tests],  # noqa: B023
         )
-    losses = [{"step": k, "epoch": k, "training_loss": 1 / k, "test_loss": abs(k - 3) + 1.0} for k in range(1, 6)]
+    losses = [
+        {"step": k, "epoch": k, "training_loss": 1 / k, "validation_loss": abs(k - 4), "test_loss": abs(k - 3) + 1.0}
+        for k in range(1, 6)
+    ]
     curves.once(("epochs", "training time", 1), lambda: losses)
     assert parts.chosen(ledger) == "per recording, λ = 0.01"
     page = write_page(tmp_path, ledger, curves, 0).read_text()
@@ -203,7 +207,7 @@ def test_the_report_tells_every_part(tmp_path):
         "72%",
         "81%",
         "84%",
-        "lowest test loss 1.000 after 3 epochs",
+        "2.000 (4)</td><td>1.000 (3)</td><td>3.000 (5)</td>",  # stopped by validation, lowest, end
         "per recording, λ = 0.01",
         "1:100, focal",
     ):
@@ -213,6 +217,29 @@ def test_the_report_tells_every_part(tmp_path):
         "epochs.png", "imbalance.png", "ladder.png", "samples.png",
     ]  # fmt: skip
     assert len(re.findall("data:image/png", page)) == 4
+
+
+def test_widths_are_compared_seed_by_seed():
+    """Differences 1 and 3: mean 2, standard error 1, and Student's t with one degree of freedom is tan(0.475 π) = 12.706."""
+    losses = {"small": np.array([2.0, 5.0, 9.0]), "right": np.array([1.0, 2.0]), "once": np.array([4.0])}
+    expected = f"+2.000 ({2 - math.tan(0.475 * math.pi):+.3f} to {2 + math.tan(0.475 * math.pi):+.3f})"
+    assert above_the_lowest(losses) == {"small": expected, "right": "lowest", "once": "+3.000"}
+
+
+def test_the_stopping_point_is_chosen_on_validation_alone():
+    curve = [{"epoch": k, "validation_loss": v, "test_loss": t} for k, v, t in ((1, 3, 0.1), (2, 1, 0.9), (3, 2, 0.2))]
+    assert stopping_point(curve)["epoch"] == 2
+
+
+def test_the_curves_watch_vessels_that_are_not_trained_on(sources):
+    class Made(Material):
+        train = sources
+
+    for run in parts.plan(Made(), None):
+        if run.part in ("epochs", "capacity"):
+            assert not {name.removesuffix(".flac") for name in run.train(run.seed).boats} & {
+                held.removeprefix("ship ") for held in Made().held_vessels
+            }
 
 
 def test_folds_and_splits_share_neither_call_types_nor_vessels():

@@ -5,6 +5,7 @@ Stochastic gradient descent with momentum, so that L2 is the paper's; images sta
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,10 +68,13 @@ class Recipe:
         )
 
 
-def fit(recipe: Recipe, train: Examples, watch: Examples | None = None, every: int = 0) -> tuple[Classifier, Curve]:
-    """Train from scratch. → the network and, with `watch`, losses on both sets every `every` steps.
+def fit(
+    recipe: Recipe, train: Examples, watch: Mapping[str, Examples] | None = None, every: int = 0
+) -> tuple[Classifier, Curve]:
+    """Train from scratch. → the network and, with `watch`, the losses on `train` and on every named set every `every` steps.
 
-    Both losses are taken with dropout and augmentation off, so that they can be compared.
+    All losses are taken with dropout and augmentation off, so that they can be compared. Columns: `training_loss` and, for
+    each name of `watch`, `<name>_loss`.
     """
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng([recipe.seed, 42])
@@ -87,8 +91,9 @@ def fit(recipe: Recipe, train: Examples, watch: Examples | None = None, every: i
         loss = classification_loss(network(batch), labels[chosen], settings)
         descend(network, optimiser, loss + l2_penalty(network, recipe.l2) if recipe.l2 else loss)
         schedule.step()
-        if watch is not None and every and ((step + 1) % every == 0 or step == 0):
-            losses = {"training_loss": loss_on(network, train, recipe), "test_loss": loss_on(network, watch, recipe)}
+        if watch and every and ((step + 1) % every == 0 or step == 0):
+            sets = {"training": train, **watch}
+            losses = {f"{name}_loss": loss_on(network, examples, recipe) for name, examples in sets.items()}
             curve.append({"step": step + 1, "epoch": (step + 1) * BATCH / len(train), **losses})
     return network.eval(), curve
 

@@ -32,7 +32,7 @@ COLUMNS = (
     "threshold",
     "seconds",
 )
-CURVE_COLUMNS = (*KEY, "step", "epoch", "training_loss", "test_loss")
+CURVE_COLUMNS = (*KEY, "step", "epoch", "training_loss", "validation_loss", "test_loss")
 
 
 class Ledger:

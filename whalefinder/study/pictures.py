@@ -9,11 +9,13 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 
 from whalefinder.page import png_of
 from whalefinder.study.ledger import Row
 
 BLUE, ORANGE, GREEN, GREY = "#0b6e99", "#ff6b35", "#6a994e", "#8a97a6"
+HELD_OUT = ("validation", "test")
 
 
 def values(rows: Sequence[Row], name: str) -> np.ndarray:
@@ -45,20 +47,26 @@ def draw_ladder(names: Sequence[str], rows: dict[str, list[Row]], paper: dict[st
 
 
 def draw_samples(rows: Sequence[Row]) -> bytes:
-    """Loss against the number of independent training samples."""
-    figure, axis = plt.subplots(figsize=(6.5, 4.2), layout="constrained")
-    for test, column, words, colour in (
-        ("simulated", "training_loss", "training", GREY),
-        ("simulated", "test_loss", "test, same kind", BLUE),
-        ("test", "test_loss", "test, real calls in real ships", ORANGE),
+    """Loss against the number of independent training samples; the gap is shaded between sets of one kind."""
+    figure, axis = plt.subplots(figsize=(7, 4.4), layout="constrained")
+    means = []
+    sizes = sorted({int(row["train_images"]) for row in rows})
+    for test, column, words, colour, line in (
+        ("simulated", "training_loss", "training: simulated", GREY, "-"),
+        ("simulated", "test_loss", "test of the same kind: simulated", BLUE, "-"),
+        ("test", "test_loss", "real calls in real ships (an easier set)", ORANGE, ":"),
     ):
         chosen = [row for row in rows if row["test"] == test]
-        sizes = sorted({int(row["train_images"]) for row in chosen})
         each = [values([row for row in chosen if row["train_images"] == size], column) for size in sizes]
-        axis.plot(sizes, [np.mean(v) for v in each], "o-", color=colour, label=words)
+        means.append(np.array([np.mean(v) for v in each]))
+        axis.plot(sizes, means[-1], marker="o", label=words, color=colour, linestyle=line)
         for size, found in zip(sizes, each, strict=True):
-            axis.plot(np.full(len(found), size), found, ".", color=colour, alpha=0.5)
-    axis.set(xlabel="independent training samples", ylabel="loss (nats)", xscale="log")
+            axis.plot(np.full(len(found), size), found, ".", color=colour, alpha=0.4)
+    axis.fill_between(sizes, means[0], means[1], color=BLUE, alpha=0.08, linewidth=0)
+    for size, low, high in zip(sizes, means[0], means[1], strict=True):
+        axis.annotate(f"{high - low:.2f}", (size, high), (0, 8), textcoords="offset points", ha="center", color=BLUE)
+    axis.set(xlabel="independent training samples", ylabel="loss (nats)", xscale="log", ylim=(0, None))
+    axis.set_title("figures: gap between training and test of the same kind", fontsize="medium")
     axis.set_xticks(sizes, [str(size) for size in sizes])
     axis.minorticks_off()
     axis.grid(alpha=0.25)
@@ -66,24 +74,48 @@ def draw_samples(rows: Sequence[Row]) -> bytes:
     return png_of(figure)
 
 
+def by_seed(curves: Sequence[Row]) -> dict[int, list[Row]]:
+    """The points of each seed's curve."""
+    return {seed: [row for row in curves if row["seed"] == seed] for seed in sorted({row["seed"] for row in curves})}
+
+
+def stopping_point(curve: Sequence[Row]) -> Row:
+    """Where early stopping ends a run: the lowest validation loss. The test has no say in it."""
+    return min(curve, key=lambda row: row["validation_loss"])
+
+
 def draw_epochs(curves: Sequence[Row], capacity: Sequence[Row]) -> bytes:
     """Loss against training time, and against the size of the network, on one small training set."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.2), layout="constrained")
-    for seed in sorted({row["seed"] for row in curves}):
-        rows = [row for row in curves if row["seed"] == seed]
-        for column, label, colour in (("training_loss", "training", GREY), ("test_loss", "test", BLUE)):
-            left.plot(values(rows, "epoch"), values(rows, column), color=colour, label=label if seed == 1 else None)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
+    _draw_time(left, by_seed(curves))
     names = list(dict.fromkeys(str(row["run"]) for row in capacity))
     for column, words, colour in (("training_loss", "training", GREY), ("test_loss", "test", BLUE)):
         each = [values([row for row in capacity if row["run"] == name], column) for name in names]
-        right.plot(range(len(names)), [np.mean(v) for v in each], "o-", color=colour, label=words)
+        right.plot(range(len(names)), [np.mean(v) for v in each], "o-", color=colour, label=f"{words}, mean of seeds")
+        for place, found in enumerate(each):
+            right.plot(np.full(len(found), place), found, ".", color=colour, alpha=0.4)
     right.set_xticks(range(len(names)), names)
-    left.set(xlabel="epochs", ylabel="loss (nats)", yscale="log", title="training time")
-    right.set(xlabel="channels of the stages", ylabel="loss (nats)", yscale="log", title="capacity")
+    right.set(xlabel="channels of the stages", ylabel="loss (nats)", ylim=(0, None), title="capacity")
     for axis in (left, right):
-        axis.grid(alpha=0.25, which="both")
+        axis.grid(alpha=0.25)
         axis.legend(frameon=False)
     return png_of(figure)
+
+
+def _draw_time(axis: Axes, curves: dict[int, list[Row]]) -> None:
+    epochs = values(next(iter(curves.values())), "epoch")
+    for name, colour in zip(("training", *HELD_OUT), (GREY, GREEN, BLUE), strict=True):
+        each = np.array([values(rows, f"{name}_loss") for rows in curves.values()])
+        axis.plot(epochs, each.T, color=colour, linewidth=0.7, alpha=0.35)
+        axis.plot(epochs, each.mean(0), color=colour, linewidth=2.2, label=f"{name}, mean of seeds")
+    stops = [stopping_point(rows) for rows in curves.values()]
+    axis.plot(
+        values(stops, "epoch"), values(stops, "test_loss"), "o", color=ORANGE, label="early stopping: lowest validation"
+    )
+    axis.axvline(float(np.median(values(stops, "epoch"))), color=ORANGE, linewidth=1, linestyle="--")
+    # The first steps are far off the scale on which the curve turns.
+    late = [values(rows[len(rows) // 2 :], f"{name}_loss").max() for rows in curves.values() for name in HELD_OUT]
+    axis.set(xlabel="epochs", ylabel="loss (nats)", xlim=(0, None), ylim=(0, 1.3 * max(late)), title="training time")
 
 
 def draw_imbalance(rows: Sequence[Row], ratios: Sequence[int], methods: Sequence[str]) -> bytes:
