@@ -14,11 +14,12 @@ import torch
 
 from bench import peers
 from bench.scenes import SECONDS, Cell, make_array, recording_of
-from whalefinder import limit, spectrogram
+from whalefinder import spectrogram
+from whalefinder.array import limit
+from whalefinder.array.geometry import Floats, HydrophoneArray, direction, great_circle_rad
 from whalefinder.audio import open_recording
 from whalefinder.bearings import MARGIN_FRAMES, find_bearing
 from whalefinder.events import Event
-from whalefinder.geometry import Floats, HydrophoneArray, direction, great_circle_rad
 from whalefinder.locate import Detection, Locator
 from whalefinder.masks import CALL, Masks, masks_of
 from whalefinder.metrics import match

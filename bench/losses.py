@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from whalefinder.geometry import angles, direction, tangents
+from whalefinder.array.geometry import angles, direction, tangents
 from whalefinder.losses import (
     AzimuthLoss,
     ElevationLoss,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from whalefinder import likelihood, spectrogram, steering
-from whalefinder.geometry import (
+from whalefinder.array.geometry import (
     Floats,
     HydrophoneArray,
     azimuth_from_anticlockwise_east,

@@ -10,9 +10,9 @@ from dataclasses import fields
 import numpy as np
 from numpy.typing import NDArray
 
+from whalefinder.array.geometry import Floats, great_circle_rad
 from whalefinder.filters import Filtered, FilterSettings, kalman, smooth
 from whalefinder.fixes import Fixes, Steps
-from whalefinder.geometry import Floats, great_circle_rad
 
 Bools = NDArray[np.bool_]
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from whalefinder.geometry import HydrophoneArray, tetrahedron
+from whalefinder.array.geometry import HydrophoneArray, tetrahedron
 from whalefinder.sea import Boat, Call, Faults, Scene, SimulatedRecording, simulate
 from whalefinder.sea.propagation import Path
 from whalefinder.sea.signals import Floats

@@ -16,10 +16,10 @@ import torch
 
 from bench.scenes import CELLS, make_array, recording_of
 from whalefinder import spectrogram
-from whalefinder.arrays import save_array
+from whalefinder.array.array_file import save_array
+from whalefinder.array.geometry import HydrophoneArray, tetrahedron
 from whalefinder.bearings import find_bearing
 from whalefinder.events import EventSettings, find_events
-from whalefinder.geometry import HydrophoneArray, tetrahedron
 from whalefinder.masks import CALL, masks_of
 from whalefinder.networks import load_network
 from whalefinder.regression import load_regressor

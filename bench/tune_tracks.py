@@ -17,9 +17,9 @@ import numpy as np
 
 from bench import grid_bayes, imm, rivals
 from bench.tracks import rms_deg, steps_and_truth
+from whalefinder.array.geometry import Floats
 from whalefinder.filters import FilterSettings
 from whalefinder.fixes import Steps
-from whalefinder.geometry import Floats
 from whalefinder.sea.swims import draw_training_swim
 
 Settings = TypeVar("Settings", FilterSettings, imm.ImmSettings, grid_bayes.GridSettings)

@@ -16,8 +16,8 @@ import soundfile
 
 from tests.helpers import RATE, array
 from whalefinder.archive import Archive, ArchiveOptions, Crew
-from whalefinder.arrays import save_array
-from whalefinder.geometry import direction
+from whalefinder.array.array_file import save_array
+from whalefinder.array.geometry import direction
 from whalefinder.sea import Call, Scene, propagation, simulate
 from whalefinder.sea.calls import random_call
 

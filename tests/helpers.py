@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from whalefinder.geometry import HydrophoneArray, tetrahedron
+from whalefinder.array.geometry import HydrophoneArray, tetrahedron
 from whalefinder.training.clips import data_folder
 
 RATE = 48_000

@@ -15,7 +15,7 @@ from tests.archives import RATE, found_in, make_archive, swim, tables, write
 from tests.helpers import array, noise
 from whalefinder import archive
 from whalefinder.archive import Crew, plan, sources, store, work
-from whalefinder.arrays import save_array
+from whalefinder.array.array_file import save_array
 from whalefinder.cli import app
 from whalefinder.errors import OptionError, OutputError
 from whalefinder.spectrogram import FRAME_S

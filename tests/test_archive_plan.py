@@ -15,9 +15,9 @@ from whalefinder.archive.describe import complaints, describe
 from whalefinder.archive.job import make_job
 from whalefinder.archive.plan import chains, recorders
 from whalefinder.archive.sources import find_files
-from whalefinder.arrays import save_array
+from whalefinder.array.array_file import save_array
+from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.errors import RecordingError
-from whalefinder.geometry import HydrophoneArray
 
 RATE = 8000
 

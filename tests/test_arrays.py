@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from whalefinder.arrays import import_csv, load_array, save_array
+from whalefinder.array.array_file import import_csv, load_array, save_array
+from whalefinder.array.geometry import HydrophoneArray, tetrahedron
 from whalefinder.errors import ArrayError
-from whalefinder.geometry import HydrophoneArray, tetrahedron
 
 GOOD = """
 name = "pair"

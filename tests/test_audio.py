@@ -5,9 +5,9 @@ import pytest
 
 from tests.helpers import RATE, array, needs_data, noise, write
 from whalefinder import audio
-from whalefinder.arrays import import_csv
+from whalefinder.array.array_file import import_csv
+from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.errors import RecordingError
-from whalefinder.geometry import HydrophoneArray
 
 
 def whole(recording):

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from tests.helpers import array, noise, write
 from whalefinder import tables
-from whalefinder.arrays import save_array
+from whalefinder.array.array_file import save_array
+from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.cli import app
-from whalefinder.geometry import HydrophoneArray
 
 runner = CliRunner()
 

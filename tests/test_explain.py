@@ -11,14 +11,14 @@ from typer.testing import CliRunner
 
 from tests.helpers import array, noise, write
 from whalefinder import excerpt, explain, spectrogram
-from whalefinder.arrays import save_array
+from whalefinder.array.array_file import save_array
+from whalefinder.array.geometry import HydrophoneArray, direction
 from whalefinder.audio import open_recording
 from whalefinder.classification import POOL_FRAMES, planes_of
 from whalefinder.cli import app
 from whalefinder.errors import OptionError
 from whalefinder.events import Event
 from whalefinder.explain import Occluder, occlude
-from whalefinder.geometry import HydrophoneArray, direction
 from whalefinder.leave_one_out import leave_one_out, summary
 from whalefinder.masks import CALL, Masks
 from whalefinder.networks import load_network, save_network

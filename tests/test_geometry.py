@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whalefinder import geometry as g
+from whalefinder.array import geometry as g
 from whalefinder.errors import ArrayError
 
 DEGREE = np.pi / 180

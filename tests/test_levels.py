@@ -8,10 +8,10 @@ import torch
 
 from tests.helpers import RATE, array, write
 from whalefinder import spectrogram
-from whalefinder.arrays import load_array, save_array
+from whalefinder.array.array_file import load_array, save_array
+from whalefinder.array.geometry import direction
 from whalefinder.errors import ArrayError
 from whalefinder.events import Event
-from whalefinder.geometry import direction
 from whalefinder.levels import received_level_db
 from whalefinder.locate import locate
 from whalefinder.masks import CALL, Masks

@@ -10,9 +10,9 @@ import soundfile
 
 import whalefinder
 from tests.helpers import RATE, array, needs_data, write
+from whalefinder.array.geometry import HydrophoneArray, direction, great_circle_rad
 from whalefinder.bearings import to_bearing
 from whalefinder.events import EventSettings, activity, find_events
-from whalefinder.geometry import HydrophoneArray, direction, great_circle_rad
 from whalefinder.sea import Call, Scene, simulate
 from whalefinder.sea.calls import random_call
 from whalefinder.sea.propagation import Path
@@ -128,9 +128,9 @@ def test_the_real_array_gives_bearings_that_its_delays_confirm():
     import torch
 
     from whalefinder import likelihood, spectrogram, steering
-    from whalefinder.arrays import import_csv
+    from whalefinder.array.array_file import import_csv
+    from whalefinder.array.geometry import direction_from_tdoa
     from whalefinder.audio import open_recording
-    from whalefinder.geometry import direction_from_tdoa
 
     xav = replace(
         import_csv(folder / "large-array__hydrophones_config_07-HI.csv", 1484.0), file_pattern="AMAR*.{channel}.*.wav"

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests.helpers import array
+from whalefinder.array.geometry import direction, great_circle_rad
 from whalefinder.errors import LossError, WhalefinderError
-from whalefinder.geometry import direction, great_circle_rad
 from whalefinder.losses import (
     AzimuthLoss,
     ElevationLoss,

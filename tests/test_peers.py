@@ -8,7 +8,7 @@ from bench import peers
 from tests.helpers import array
 from tests.test_steering import plane_wave_spectra
 from whalefinder import spectrogram
-from whalefinder.geometry import direction, great_circle_rad
+from whalefinder.array.geometry import direction, great_circle_rad
 
 
 @pytest.mark.parametrize(

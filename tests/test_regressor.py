@@ -11,10 +11,17 @@ from typer.testing import CliRunner
 import whalefinder
 from tests.helpers import array, write
 from whalefinder import spectrogram
-from whalefinder.arrays import save_array
+from whalefinder.array.array_file import save_array
+from whalefinder.array.geometry import (
+    HydrophoneArray,
+    attitude,
+    direction,
+    great_circle_rad,
+    plane_wave_delays,
+    tetrahedron,
+)
 from whalefinder.cli import app
 from whalefinder.errors import ArrayError, OptionError
-from whalefinder.geometry import HydrophoneArray, attitude, direction, great_circle_rad, plane_wave_delays, tetrahedron
 from whalefinder.networks.regressor import MAX_CELLS, CallBins, Regressor, features, pair_indices
 from whalefinder.regression import load_regressor, turned_by
 from whalefinder.sea import Call, Scene, simulate

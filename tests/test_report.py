@@ -16,7 +16,7 @@ from tests.browser import chromium, resize
 from tests.helpers import write
 from tests.outputs import detection, sweep, write_output
 from tests.test_cli import run
-from whalefinder.arrays import load_array, save_array
+from whalefinder.array.array_file import load_array, save_array
 from whalefinder.cuts import PEAK, SOUND_HZ, cut_out
 from whalefinder.errors import OptionError, RecordingError
 from whalefinder.query import query

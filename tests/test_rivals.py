@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from bench import grid_bayes, imm, rivals, tracks
+from whalefinder.array.geometry import angles, direction, great_circle_rad
 from whalefinder.filters import EYE
 from whalefinder.fixes import Fixes, merge
-from whalefinder.geometry import angles, direction, great_circle_rad
 from whalefinder.sea.swims import SCENARIOS, draw_swim
 
 GATED = {

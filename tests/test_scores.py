@@ -8,7 +8,7 @@ import torch
 
 from tests.helpers import array
 from whalefinder import likelihood, spectrogram
-from whalefinder.geometry import direction
+from whalefinder.array.geometry import direction
 from whalefinder.scores import event_score
 
 

@@ -5,7 +5,7 @@ import pyroomacoustics as pra
 import pytest
 
 from tests.helpers import RATE, array
-from whalefinder.geometry import tetrahedron
+from whalefinder.array.geometry import tetrahedron
 from whalefinder.sea import Boat, Call, Faults, Scene, simulate
 from whalefinder.sea.ambient import wind_noise
 from whalefinder.sea.boats import random_boat

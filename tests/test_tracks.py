@@ -10,11 +10,11 @@ import torch
 
 import whalefinder
 from whalefinder import tracking
+from whalefinder.array.geometry import angles, direction, great_circle_rad
 from whalefinder.association import Prior, animals, follow_hypotheses
 from whalefinder.bearings import Bearing
 from whalefinder.filters import FilterSettings, kalman, smooth
 from whalefinder.fixes import Fixes, grid_of, merge
-from whalefinder.geometry import angles, direction, great_circle_rad
 from whalefinder.locate import Detection
 from whalefinder.networks import load_tracker
 from whalefinder.networks.tracker import Tracker

@@ -27,7 +27,7 @@ def test_shares_are_a_split_and_the_same_seed_draws_the_same(pool):
 
 def test_steering_of_mixtures_against_geometry():
     """Two routes: the phases of training, and a sound delayed by geometry."""
-    from whalefinder.geometry import direction, plane_wave_delays, tetrahedron
+    from whalefinder.array.geometry import direction, plane_wave_delays, tetrahedron
 
     positions, u = tetrahedron(0.5), direction(1.0, -0.2)
     ours = mixtures.phases(torch.from_numpy(positions)[None].float(), torch.from_numpy(u)[None, None].float())

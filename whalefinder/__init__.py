@@ -5,7 +5,8 @@ for call in whalefinder.locate("night.wav", array):
     print(call.begin_s, call.azimuth_deg, call.elevation_deg)
 """
 
-from whalefinder.arrays import load_array
+from whalefinder.array.array_file import load_array
+from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.audio import Recording, open_recording
 from whalefinder.bearings import Bearing
 from whalefinder.errors import (
@@ -16,7 +17,6 @@ from whalefinder.errors import (
     RecordingError,
     WhalefinderError,
 )
-from whalefinder.geometry import HydrophoneArray
 from whalefinder.locate import Detection, Locator, locate
 from whalefinder.tracks import Track, find_tracks
 from whalefinder.version import __version__

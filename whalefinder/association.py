@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from whalefinder.array.geometry import Floats, tangent_offset, tangents
 from whalefinder.filters import FilterSettings, begin, kalman, on_sphere, predict, smooth
 from whalefinder.fixes import Fixes, Steps, measurement_covariance, merge
-from whalefinder.geometry import Floats, tangent_offset, tangents
 
 HYPOTHESES = 12
 FREEDOM = 4.0

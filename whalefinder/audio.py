@@ -18,8 +18,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.errors import ArrayError, RecordingError
-from whalefinder.geometry import HydrophoneArray
 from whalefinder.spectrogram import RATE_HZ, WINDOW
 from whalefinder.start_time import start_time
 

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from whalefinder import likelihood, spectrogram, steering
+from whalefinder.array.geometry import HydrophoneArray, angles, tangents
 from whalefinder.events import Event
-from whalefinder.geometry import HydrophoneArray, angles, tangents
 from whalefinder.masks import CALL, Masks, shares_of
 from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.regression import Regression

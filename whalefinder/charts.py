@@ -23,8 +23,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from whalefinder.array.geometry import Floats
 from whalefinder.cuts import Cut
-from whalefinder.geometry import Floats
 from whalefinder.spectrogram import BIN_HZ, FIRST_BIN, NUM_BINS
 
 INK = "#123456"  # stands for the page's text colour, see `_svg`

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from whalefinder import likelihood, spectrogram
+from whalefinder.array.geometry import Floats, HydrophoneArray
 from whalefinder.errors import ModelError
 from whalefinder.events import Event
-from whalefinder.geometry import Floats, HydrophoneArray
 from whalefinder.masks import CALL, Masks
 from whalefinder.networks.classifier import CLASSES, WHALES, Classifier
 

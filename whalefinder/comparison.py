@@ -8,9 +8,9 @@ from datetime import datetime
 
 import numpy as np
 
+from whalefinder.array.geometry import Floats, direction, great_circle_rad
 from whalefinder.errors import OptionError
 from whalefinder.formats import Row
-from whalefinder.geometry import Floats, direction, great_circle_rad
 
 TOLERANCE_S = 0.25
 

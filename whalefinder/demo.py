@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from whalefinder.geometry import HydrophoneArray, tetrahedron
+from whalefinder.array.geometry import HydrophoneArray, tetrahedron
 from whalefinder.locate import Detection
 from whalefinder.plots import draw_array
 from whalefinder.run import RunOptions, run_locate

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from whalefinder import events, spectrogram
+from whalefinder.array.geometry import HydrophoneArray, spread
 from whalefinder.audio import Recording, Samples, resampled
 from whalefinder.errors import OptionError, RecordingError
 from whalefinder.events import Event, EventSettings
-from whalefinder.geometry import HydrophoneArray, spread
 from whalefinder.locate import MAX_HYDROPHONES, hearing
 from whalefinder.masks import CALL, Masks, masks_of
 from whalefinder.networks.segmentation import SegmentationNetwork

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from whalefinder.array.geometry import Floats
 from whalefinder.fixes import Steps, measurement_covariance
-from whalefinder.geometry import Floats
 
 EYE = np.eye(3)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from whalefinder.geometry import Floats, tangents
+from whalefinder.array.geometry import Floats, tangents
 
 GRID_STEP_S = 1.0
 

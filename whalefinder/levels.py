@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 
 from whalefinder import spectrogram
+from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.events import Event
-from whalefinder.geometry import HydrophoneArray
 from whalefinder.masks import CALL, Masks
 
 ONE_SIDED_DB = 10 * math.log10(2)  # spectra hold the positive frequencies alone: half of the power

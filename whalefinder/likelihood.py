@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from whalefinder import spectrogram
-from whalefinder.geometry import Floats, HydrophoneArray
+from whalefinder.array.geometry import Floats, HydrophoneArray
 
 MIN_SHARE = 0.05  # cells with less call than this (in frames) are left out
 FINE_CELLS = 1500

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from whalefinder import audio, events, spectrogram
+from whalefinder.array.geometry import HydrophoneArray, spread
 from whalefinder.audio import Recording, open_recording
 from whalefinder.bearings import CONTEXT_CELLS, Bearing, Look, find_bearing, to_bearing
 from whalefinder.classification import (
@@ -33,7 +34,6 @@ from whalefinder.classification import (
 )
 from whalefinder.errors import OptionError
 from whalefinder.events import Event, EventSettings
-from whalefinder.geometry import HydrophoneArray, spread
 from whalefinder.levels import received_level_db
 from whalefinder.masks import CALL, MARGIN_CELLS, Masks, masks_of
 from whalefinder.networks import load_classifier, load_network

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.errors import LossError
-from whalefinder.geometry import HydrophoneArray
 
 Values = NDArray[Any] | Tensor
 Number = TypeVar("Number", float, NDArray[Any], Tensor)

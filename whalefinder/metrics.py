@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaincinv, ndtri
 
+from whalefinder.array.geometry import direction, great_circle_rad
 from whalefinder.errors import OptionError
-from whalefinder.geometry import direction, great_circle_rad
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

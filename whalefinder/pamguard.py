@@ -25,9 +25,9 @@ from typing import Any
 
 import numpy as np
 
+from whalefinder.array.geometry import angles, attitude, direction
 from whalefinder.errors import OptionError, RecordingError
 from whalefinder.formats import Row
-from whalefinder.geometry import angles, attitude, direction
 from whalefinder.schema import DETECTIONS, names
 
 LABELS = {"Click Detector": "click", "SoundTrap Click Detector": "click", "WhistlesMoans": "whistle"}

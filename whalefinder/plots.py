@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
+from whalefinder.array.geometry import Floats, HydrophoneArray
+from whalefinder.array.limit import TypicalCall, expected_error_deg
 from whalefinder.explain import HeatMap
-from whalefinder.geometry import Floats, HydrophoneArray
-from whalefinder.limit import TypicalCall, expected_error_deg
 from whalefinder.locate import Detection, Stretch
 from whalefinder.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S, NUM_BINS
 from whalefinder.tables import writing

@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from whalefinder.array.geometry import Floats, HydrophoneArray, angles, direction
 from whalefinder.errors import ArrayError, ModelError
-from whalefinder.geometry import Floats, HydrophoneArray, angles, direction
 from whalefinder.networks import read_card, shipped_weights
 from whalefinder.networks.regressor import CallBins, Regressor
 from whalefinder.steering import Fix

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from whalefinder.array.geometry import Floats
 from whalefinder.errors import OptionError, RecordingError
 from whalefinder.files import replacing
 from whalefinder.formats import Row
-from whalefinder.geometry import Floats
 from whalefinder.results import read_output, starts_of
 from whalefinder.schema import NO_CALLS
 from whalefinder.version import __version__

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from whalefinder.arrays import load_array
+from whalefinder.array.array_file import load_array
+from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.audio import Recording, group_recordings, open_recording
 from whalefinder.errors import OutputError, RecordingError
 from whalefinder.events import EventSettings
-from whalefinder.geometry import HydrophoneArray
 from whalefinder.locate import MAX_HYDROPHONES, Detection, Locator
 from whalefinder.networks import load_network
 from whalefinder.tables import (

@@ -10,9 +10,9 @@ import numpy as np
 import soundfile
 import soxr
 
-from whalefinder.arrays import save_array
+from whalefinder.array.array_file import save_array
+from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.errors import OptionError, RecordingError
-from whalefinder.geometry import HydrophoneArray
 from whalefinder.sea import Boat, Call, Faults, Scene, SimulatedRecording, TrueCall, simulate
 from whalefinder.sea.boats import random_boat
 from whalefinder.sea.calls import random_call

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from whalefinder import spectrogram
-from whalefinder.geometry import Floats, HydrophoneArray, equal_area_grid, tangents
+from whalefinder.array.geometry import Floats, HydrophoneArray, equal_area_grid, tangents
+from whalefinder.array.limit import geometry_covariance, inverse_curvature
 from whalefinder.likelihood import Cells, plane_wave_likelihood
-from whalefinder.limit import geometry_covariance, inverse_curvature
 from whalefinder.surface import REFINE_CELLS, fit_image
 
 COARSE_CELLS, MIN_SCAN_CELLS = 300, 60

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from whalefinder.array.geometry import Floats, tangent_offset, tangents
 from whalefinder.association import FREEDOM, Hypotheses, Prior, follow_hypotheses
 from whalefinder.filters import Filtered, FilterSettings, kalman, smooth
 from whalefinder.fixes import Steps
-from whalefinder.geometry import Floats, tangent_offset, tangents
 from whalefinder.networks.tracker import Tracker
 
 REFERENCE = 4e-4  # acceleration of the smoother's reference, rad / s^1.5

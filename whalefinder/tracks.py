@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from whalefinder.array.geometry import Floats, angles, direction
 from whalefinder.association import animals
 from whalefinder.fixes import Fixes, grid_of, merge
-from whalefinder.geometry import Floats, angles, direction
 from whalefinder.locate import Detection
 from whalefinder.networks import load_tracker
 from whalefinder.networks.tracker import Tracker

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from whalefinder.archive.units import File
+from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.audio import Recording, open_recording
 from whalefinder.errors import OptionError, RecordingError
-from whalefinder.geometry import HydrophoneArray
 
 SUFFIXES = (".wav", ".wave", ".w64", ".rf64", ".flac")
 TEMPORARY = re.compile(r"^[.~]|~$|^(@eaDir|lost\+found|\$RECYCLE\.BIN|System Volume Information)$")

@@ -60,7 +60,7 @@ def explain(
 
       whalefinder explain night.wav --at 75.3 --what classifier --class orca --out why
     """
-    from whalefinder.arrays import load_array
+    from whalefinder.array.array_file import load_array
     from whalefinder.audio import open_recording
     from whalefinder.excerpt import listen
     from whalefinder.explain import Occluder

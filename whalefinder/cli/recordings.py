@@ -88,8 +88,8 @@ def check(
     Example:
       whalefinder check array.toml
     """
-    from whalefinder.arrays import load_array
-    from whalefinder.inspect_array import describe
+    from whalefinder.array.array_file import load_array
+    from whalefinder.array.describe import describe
     from whalefinder.plots import draw_array
 
     with one_line_errors():
@@ -120,7 +120,7 @@ def import_array(
     """
     from dataclasses import replace
 
-    from whalefinder.arrays import import_csv, save_array
+    from whalefinder.array.array_file import import_csv, save_array
     from whalefinder.tables import writing
 
     with one_line_errors(), writing(out):
@@ -156,8 +156,8 @@ def simulate(
     Example:
       whalefinder simulate --out sea --boats 3 --sir -10 && whalefinder locate sea/simulated.wav -a sea/array.toml
     """
-    from whalefinder.arrays import load_array
-    from whalefinder.geometry import HydrophoneArray, tetrahedron
+    from whalefinder.array.array_file import load_array
+    from whalefinder.array.geometry import HydrophoneArray, tetrahedron
     from whalefinder.sea import Faults
     from whalefinder.simulated import Plan, draw_scene, write_simulation
 

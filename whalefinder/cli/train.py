@@ -65,7 +65,7 @@ def train_regressor(
 
       whalefinder locate night.wav -a array.toml --method network --regressor runs/regressor/regressor.safetensors
     """
-    from whalefinder.arrays import load_array
+    from whalefinder.array.array_file import load_array
     from whalefinder.plots import draw_curve
     from whalefinder.training.regressor import STEPS_PER_MINUTE, Settings, train
 

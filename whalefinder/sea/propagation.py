@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 
-from whalefinder.geometry import travel_times_s
+from whalefinder.array.geometry import travel_times_s
 from whalefinder.sea.signals import Floats
 from whalefinder.spectrogram import RATE_HZ
 

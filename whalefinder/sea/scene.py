@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from whalefinder.geometry import HydrophoneArray, angles
+from whalefinder.array.geometry import HydrophoneArray, angles
 from whalefinder.sea.ambient import wind_noise
 from whalefinder.sea.propagation import Path, receive, roughened
 from whalefinder.sea.signals import Floats, band_power

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from whalefinder.array.geometry import Floats, direction, tangents
 from whalefinder.fixes import Fixes, grid_of
-from whalefinder.geometry import Floats, direction, tangents
 
 SECONDS = 300.0
 ERROR_FREEDOM = 4.0

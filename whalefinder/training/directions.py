@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whalefinder import geometry, spectrogram
-from whalefinder.geometry import Floats, HydrophoneArray
+from whalefinder import spectrogram
+from whalefinder.array import geometry
+from whalefinder.array.geometry import Floats, HydrophoneArray
 from whalefinder.losses import azimuth_label, elevation_label
 from whalefinder.networks.regressor import GATE, MAX_CELLS, CallBins
 from whalefinder.sea.signals import BAND_HZ

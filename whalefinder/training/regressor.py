@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from whalefinder.array.geometry import Floats, HydrophoneArray, direction, great_circle_rad, tangents
 from whalefinder.errors import ArrayError
-from whalefinder.geometry import Floats, HydrophoneArray, direction, great_circle_rad, tangents
 from whalefinder.losses import AzimuthLoss, ElevationLoss, azimuth_deg, azimuth_weight, elevation_deg
 from whalefinder.networks.regressor import REACH, Regressor
 from whalefinder.training import directions, mixtures

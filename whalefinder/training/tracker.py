@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from whalefinder.array.geometry import angles, tangents
 from whalefinder.fixes import merge
-from whalefinder.geometry import angles, tangents
 from whalefinder.losses import AzimuthLoss, ElevationLoss, azimuth_weight, elevation_label
 from whalefinder.networks.tracker import Tracker
 from whalefinder.sea.swims import ARRAY_DEPTH_M, NEAREST_M, SECONDS, draw_training_swim

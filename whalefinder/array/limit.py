@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from whalefinder import spectrogram
-from whalefinder.geometry import Floats, HydrophoneArray, direction, tangents
+from whalefinder.array.geometry import Floats, HydrophoneArray, direction, tangents
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from whalefinder.geometry import HydrophoneArray, angles, direction
-from whalefinder.limit import TypicalCall, expected_error_deg, geometry_covariance
+from whalefinder.array.geometry import HydrophoneArray, angles, direction
+from whalefinder.array.limit import TypicalCall, expected_error_deg, geometry_covariance
 
 
 def describe(array: HydrophoneArray) -> list[tuple[str, str]]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from whalefinder.array.geometry import HydrophoneArray, attitude
 from whalefinder.errors import ArrayError
-from whalefinder.geometry import HydrophoneArray, attitude
 
 
 class _Hydrophone(BaseModel):
