@@ -14,10 +14,8 @@ import torch
 
 from bench import peers
 from bench.scenes import SECONDS, Cell, make_array, recording_of
-from whalefinder import spectrogram
 from whalefinder.array import limit
 from whalefinder.array.geometry import Floats, HydrophoneArray, direction, great_circle_rad
-from whalefinder.audio import open_recording
 from whalefinder.bearings import MARGIN_FRAMES, find_bearing
 from whalefinder.events import Event
 from whalefinder.locate import Detection, Locator
@@ -26,6 +24,8 @@ from whalefinder.metrics import match
 from whalefinder.networks import load_network
 from whalefinder.regression import Regression, load_regressor
 from whalefinder.sea import SimulatedRecording
+from whalefinder.sound import spectrogram
+from whalefinder.sound.recording import open_recording
 
 BEYOND_DEG = 10.0
 SLOW_PEERS_EVERY = 2  # pyroomacoustics takes longer than all the rest: it gets every second recording

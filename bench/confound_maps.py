@@ -16,11 +16,12 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
-from whalefinder import explain, spectrogram
+from whalefinder import explain
 from whalefinder.classification import POOL_FRAMES, WINDOW_FRAMES, load_labels, planes_of
 from whalefinder.metrics import bootstrap
 from whalefinder.networks.classifier import Classifier
-from whalefinder.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S, NUM_BINS
+from whalefinder.sound import spectrogram
+from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S, NUM_BINS
 
 if TYPE_CHECKING:
     from bench.confounds import Clip, Effect

@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from bench import confound_maps
-from whalefinder import spectrogram
 from whalefinder.classification import LabelSettings, classify_spectra, load_labels, most_whale
 from whalefinder.metrics import Interval, bootstrap
 from whalefinder.networks import load_classifier, read_card, shipped_weights
 from whalefinder.networks.classifier import CLASSES, Classifier
 from whalefinder.sea.signals import band_power, taper
-from whalefinder.spectrogram import HOP, RATE_HZ, WINDOW
+from whalefinder.sound import spectrogram
+from whalefinder.sound.spectrogram import HOP, RATE_HZ, WINDOW
 from whalefinder.training.clips import find_clips
 from whalefinder.training.labelled import real_clips
 from whalefinder.training.sources import catalogue_calls

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from whalefinder.audio import open_recording
 from whalefinder.locate import Locator
 from whalefinder.plots import Picture
+from whalefinder.sound.recording import open_recording
 from whalefinder.training.clips import find_clips
 
 PAGE = Path("docs/field.jpg")

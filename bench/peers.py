@@ -12,7 +12,7 @@ import pyroomacoustics as pra
 import torch
 from torch import Tensor
 
-from whalefinder import likelihood, spectrogram, steering
+from whalefinder import likelihood, steering
 from whalefinder.array.geometry import (
     Floats,
     HydrophoneArray,
@@ -22,7 +22,8 @@ from whalefinder.array.geometry import (
     equal_area_grid,
     tangents,
 )
-from whalefinder.spectrogram import FIRST_BIN, NUM_BINS, RATE_HZ, WINDOW
+from whalefinder.sound import spectrogram
+from whalefinder.sound.spectrogram import FIRST_BIN, NUM_BINS, RATE_HZ, WINDOW
 
 GRID_STEP_DEG = 2.0
 CALL_FREE_S = 2.0

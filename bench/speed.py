@@ -15,7 +15,6 @@ import soundfile
 import torch
 
 from bench.scenes import CELLS, make_array, recording_of
-from whalefinder import spectrogram
 from whalefinder.array.array_file import save_array
 from whalefinder.array.geometry import HydrophoneArray, tetrahedron
 from whalefinder.bearings import find_bearing
@@ -25,6 +24,7 @@ from whalefinder.networks import load_network
 from whalefinder.regression import load_regressor
 from whalefinder.sea import simulate
 from whalefinder.simulated import Plan, draw_scene
+from whalefinder.sound import spectrogram
 
 MINUTE_S = 60.0
 

@@ -18,7 +18,7 @@ from whalefinder.archive import Crew, plan, sources, store, work
 from whalefinder.array.array_file import save_array
 from whalefinder.cli import app
 from whalefinder.errors import OptionError, OutputError
-from whalefinder.spectrogram import FRAME_S
+from whalefinder.sound.spectrogram import FRAME_S
 
 
 @pytest.fixture(scope="module")

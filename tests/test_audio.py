@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from tests.helpers import RATE, array, needs_data, noise, write
-from whalefinder import audio
 from whalefinder.array.array_file import import_csv
 from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.errors import RecordingError
+from whalefinder.sound import recording as audio
 
 
 def whole(recording):

@@ -8,12 +8,13 @@ import torch
 
 import whalefinder
 from tests.helpers import RATE, noise, write
-from whalefinder import classification, spectrogram
+from whalefinder import classification
 from whalefinder.classification import classify_samples, load_labels, planes_of, with_array_score
 from whalefinder.errors import ModelError, OptionError
 from whalefinder.networks import load_classifier, save_network
 from whalefinder.networks.classifier import CLASSES, Classifier
 from whalefinder.sea.calls import pulsed_call
+from whalefinder.sound import spectrogram
 from whalefinder.training import calibration, classifier, labelled, nuisances, objective
 from whalefinder.training import sources as sources_of
 from whalefinder.training.classifier import Settings

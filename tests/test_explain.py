@@ -10,10 +10,9 @@ import torch
 from typer.testing import CliRunner
 
 from tests.helpers import array, noise, write
-from whalefinder import excerpt, explain, spectrogram
+from whalefinder import excerpt, explain
 from whalefinder.array.array_file import save_array
 from whalefinder.array.geometry import HydrophoneArray, direction
-from whalefinder.audio import open_recording
 from whalefinder.classification import POOL_FRAMES, planes_of
 from whalefinder.cli import app
 from whalefinder.errors import OptionError
@@ -25,7 +24,9 @@ from whalefinder.networks import load_network, save_network
 from whalefinder.networks.classifier import CLASSES, Classifier
 from whalefinder.sea import Call, Scene, simulate
 from whalefinder.sea.calls import random_call
-from whalefinder.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S, HOP, NUM_BINS, RATE_HZ
+from whalefinder.sound import spectrogram
+from whalefinder.sound.recording import open_recording
+from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S, HOP, NUM_BINS, RATE_HZ
 
 ORCA, AMBIENT = CLASSES.index("orca"), CLASSES.index("ambient")
 SILENCE = Occluder(8, 8, 4, 4, "silence")

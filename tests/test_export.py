@@ -12,7 +12,6 @@ import torch
 from typer.testing import CliRunner
 
 from tests.helpers import noise
-from whalefinder import spectrogram as sp
 from whalefinder.classification import WINDOW_S, classify_samples, planes_of
 from whalefinder.cli import app
 from whalefinder.errors import OptionError
@@ -23,6 +22,7 @@ from whalefinder.export.shipped import export_models
 from whalefinder.masks import masks_of
 from whalefinder.networks import load_network, save_network
 from whalefinder.networks.classifier import CLASSES, Classifier
+from whalefinder.sound import spectrogram as sp
 
 PARITY = 1e-4
 

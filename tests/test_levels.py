@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from tests.helpers import RATE, array, write
-from whalefinder import spectrogram
 from whalefinder.array.array_file import load_array, save_array
 from whalefinder.array.geometry import direction
 from whalefinder.errors import ArrayError
@@ -15,6 +14,7 @@ from whalefinder.events import Event
 from whalefinder.levels import received_level_db
 from whalefinder.locate import locate
 from whalefinder.masks import CALL, Masks
+from whalefinder.sound import spectrogram
 from whalefinder.tables import row_of
 
 SENSITIVITY_DB = (-170.0, -173.0, -168.0, -171.0)

@@ -16,7 +16,7 @@ from whalefinder.events import EventSettings, activity, find_events
 from whalefinder.sea import Call, Scene, simulate
 from whalefinder.sea.calls import random_call
 from whalefinder.sea.propagation import Path
-from whalefinder.spectrogram import FRAME_S, NUM_BINS
+from whalefinder.sound.spectrogram import FRAME_S, NUM_BINS
 from whalefinder.steering import Fix
 
 
@@ -127,10 +127,11 @@ def test_the_real_array_gives_bearings_that_its_delays_confirm():
 
     import torch
 
-    from whalefinder import likelihood, spectrogram, steering
+    from whalefinder import likelihood, steering
     from whalefinder.array.array_file import import_csv
     from whalefinder.array.geometry import direction_from_tdoa
-    from whalefinder.audio import open_recording
+    from whalefinder.sound import spectrogram
+    from whalefinder.sound.recording import open_recording
 
     xav = replace(
         import_csv(folder / "large-array__hydrophones_config_07-HI.csv", 1484.0), file_pattern="AMAR*.{channel}.*.wav"

@@ -7,8 +7,8 @@ import torch
 from bench import peers
 from tests.helpers import array
 from tests.test_steering import plane_wave_spectra
-from whalefinder import spectrogram
 from whalefinder.array.geometry import direction, great_circle_rad
+from whalefinder.sound import spectrogram
 
 
 @pytest.mark.parametrize(

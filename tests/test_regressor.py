@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 
 import whalefinder
 from tests.helpers import array, write
-from whalefinder import spectrogram
 from whalefinder.array.array_file import save_array
 from whalefinder.array.geometry import (
     HydrophoneArray,
@@ -27,6 +26,7 @@ from whalefinder.regression import load_regressor, turned_by
 from whalefinder.sea import Call, Scene, simulate
 from whalefinder.sea.calls import random_call
 from whalefinder.sea.propagation import Path
+from whalefinder.sound import spectrogram
 from whalefinder.training import directions, mixtures, regressor
 
 REACH_M, PATHS = 0.55, 111

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from tests.helpers import array
-from whalefinder import likelihood, spectrogram
+from whalefinder import likelihood
 from whalefinder.array.geometry import direction
 from whalefinder.scores import event_score
+from whalefinder.sound import spectrogram
 
 
 def test_the_sum_by_hand():

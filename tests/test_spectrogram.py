@@ -5,7 +5,7 @@ import scipy.signal
 import torch
 
 from tests.helpers import noise
-from whalefinder import spectrogram as sp
+from whalefinder.sound import spectrogram as sp
 
 
 def spectra(channels=4, seconds=2.0, seed=0):

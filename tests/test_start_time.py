@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from whalefinder.errors import RecordingError
-from whalefinder.start_time import start_time
+from whalefinder.sound.start_time import start_time
 
 
 @pytest.mark.parametrize(

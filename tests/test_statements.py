@@ -17,7 +17,7 @@ from whalefinder.losses import AzimuthLoss, ElevationLoss
 from whalefinder.networks import load_network
 from whalefinder.networks.classifier import Classifier, Residual
 from whalefinder.networks.segmentation import SegmentationNetwork
-from whalefinder.spectrogram import FEATURES
+from whalefinder.sound.spectrogram import FEATURES
 from whalefinder.training.loop import descend
 
 EXACT = 1e-10

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from tests.helpers import RATE, array, needs_data
-from whalefinder import likelihood, spectrogram, steering, surface
+from whalefinder import likelihood, steering, surface
 from whalefinder.array import geometry as g
 from whalefinder.array import limit
+from whalefinder.sound import spectrogram
 
 
 def plane_wave_spectra(positions, u, speed, *, seconds=1.0, snr_db=20.0, seed=0, low=1000, high=6000):

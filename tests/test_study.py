@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 import whalefinder.study as package
 from tests.helpers import needs_data
-from whalefinder import spectrogram
 from whalefinder.cli import app
 from whalefinder.errors import OptionError, OutputError
+from whalefinder.sound import spectrogram
 from whalefinder.study import examples, parts
 from whalefinder.study.examples import IMAGE, Source, Sources, draw, simulated_examples
 from whalefinder.study.learn import ORCA, Recipe, fit, loss_on, probability_on, scores_on

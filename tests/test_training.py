@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from tests.helpers import needs_data
-from whalefinder import spectrogram
 from whalefinder.errors import ModelError
 from whalefinder.networks.segmentation import SegmentationNetwork
+from whalefinder.sound import spectrogram
 from whalefinder.training import clips, mixtures, segmenter
 
 

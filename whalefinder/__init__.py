@@ -7,7 +7,6 @@ for call in whalefinder.locate("night.wav", array):
 
 from whalefinder.array.array_file import load_array
 from whalefinder.array.geometry import HydrophoneArray
-from whalefinder.audio import Recording, open_recording
 from whalefinder.bearings import Bearing
 from whalefinder.errors import (
     ArrayError,
@@ -18,6 +17,7 @@ from whalefinder.errors import (
     WhalefinderError,
 )
 from whalefinder.locate import Detection, Locator, locate
+from whalefinder.sound.recording import Recording, open_recording
 from whalefinder.tracks import Track, find_tracks
 from whalefinder.version import __version__
 

@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from whalefinder import likelihood, spectrogram, steering
+from whalefinder import likelihood, steering
 from whalefinder.array.geometry import HydrophoneArray, angles, tangents
 from whalefinder.events import Event
 from whalefinder.masks import CALL, Masks, shares_of
 from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.regression import Regression
 from whalefinder.scores import event_score
-from whalefinder.spectrogram import CELL_FRAMES
+from whalefinder.sound import spectrogram
+from whalefinder.sound.spectrogram import CELL_FRAMES
 
 MARGIN_FRAMES = 2
 STEEP_DEG = 10.0  # a line that hangs within this of the vertical gives an elevation instead of azimuths

@@ -25,7 +25,7 @@ from matplotlib.ticker import MaxNLocator
 
 from whalefinder.array.geometry import Floats
 from whalefinder.cuts import Cut
-from whalefinder.spectrogram import BIN_HZ, FIRST_BIN, NUM_BINS
+from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, NUM_BINS
 
 INK = "#123456"  # stands for the page's text colour, see `_svg`
 CALL, QUIET = "#d9480f", "#8a97a6"

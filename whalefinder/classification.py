@@ -18,12 +18,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from whalefinder import likelihood, spectrogram
+from whalefinder import likelihood
 from whalefinder.array.geometry import Floats, HydrophoneArray
 from whalefinder.errors import ModelError
 from whalefinder.events import Event
 from whalefinder.masks import CALL, Masks
 from whalefinder.networks.classifier import CLASSES, WHALES, Classifier
+from whalefinder.sound import spectrogram
 
 WINDOW_S = 3.0
 WINDOW_FRAMES = 2 * round(WINDOW_S / spectrogram.FRAME_S / 2)  # 282

@@ -12,9 +12,9 @@ import soundfile
 import soxr
 import torch
 
-from whalefinder import spectrogram
 from whalefinder.array.geometry import Floats
 from whalefinder.errors import RecordingError
+from whalefinder.sound import spectrogram
 
 MARGIN_S = 0.5
 LONGEST_S = 8.0  # of a longer call its begin

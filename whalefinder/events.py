@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from whalefinder.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S
+from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S
 
 Floats = NDArray[np.float32]
 

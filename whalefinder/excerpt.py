@@ -8,15 +8,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from whalefinder import events, spectrogram
+from whalefinder import events
 from whalefinder.array.geometry import HydrophoneArray, spread
-from whalefinder.audio import Recording, Samples, resampled
 from whalefinder.errors import OptionError, RecordingError
 from whalefinder.events import Event, EventSettings
 from whalefinder.locate import MAX_HYDROPHONES, hearing
 from whalefinder.masks import CALL, Masks, masks_of
 from whalefinder.networks.segmentation import SegmentationNetwork
-from whalefinder.spectrogram import CELL_FRAMES, FRAME_S, HOP, RATE_HZ
+from whalefinder.sound import spectrogram
+from whalefinder.sound.recording import Recording, Samples, resampled
+from whalefinder.sound.spectrogram import CELL_FRAMES, FRAME_S, HOP, RATE_HZ
 
 GRID_FRAMES = 15 * CELL_FRAMES
 GRID_S = GRID_FRAMES * HOP / RATE_HZ

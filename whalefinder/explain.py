@@ -21,7 +21,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from whalefinder import spectrogram
 from whalefinder.classification import HOP_FRAMES, POOL_FRAMES, WINDOW_FRAMES, planes_of
 from whalefinder.errors import OptionError
 from whalefinder.events import EventSettings
@@ -30,7 +29,8 @@ from whalefinder.files import writing
 from whalefinder.masks import CALL
 from whalefinder.networks.classifier import CLASSES, WHALES, Classifier
 from whalefinder.networks.segmentation import UPSAMPLING, SegmentationNetwork
-from whalefinder.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S
+from whalefinder.sound import spectrogram
+from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S
 
 Score = Callable[[Tensor], Tensor]
 """Planes `[batch, plane, frequency, frame]` → confidence `[batch]`, or `[batch, value]` with a `target`."""

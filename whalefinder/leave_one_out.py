@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from whalefinder import likelihood, spectrogram
+from whalefinder import likelihood
 from whalefinder.array.geometry import Floats, HydrophoneArray, great_circle_rad, tangents
 from whalefinder.bearings import CONTEXT_CELLS, NOISE_CELLS, find_bearing
 from whalefinder.events import Event
 from whalefinder.files import writing
 from whalefinder.masks import CALL, Masks, shares_of
 from whalefinder.networks.segmentation import SegmentationNetwork
-from whalefinder.spectrogram import CELL_FRAMES
+from whalefinder.sound import spectrogram
+from whalefinder.sound.spectrogram import CELL_FRAMES
 from whalefinder.steering import Fix
 
 SUSPICIOUS = 3.0

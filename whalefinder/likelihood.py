@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from whalefinder import spectrogram
 from whalefinder.array.geometry import Floats, HydrophoneArray
+from whalefinder.sound import spectrogram
 
 MIN_SHARE = 0.05  # cells with less call than this (in frames) are left out
 FINE_CELLS = 1500

@@ -18,9 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from whalefinder import audio, events, spectrogram
+from whalefinder import events
 from whalefinder.array.geometry import HydrophoneArray, spread
-from whalefinder.audio import Recording, open_recording
 from whalefinder.bearings import CONTEXT_CELLS, Bearing, Look, find_bearing, to_bearing
 from whalefinder.classification import (
     HOPELESS_ARRAY,
@@ -42,7 +41,10 @@ from whalefinder.networks.quantised import for_inference
 from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.regression import Regression, load_regressor
 from whalefinder.scores import event_score
-from whalefinder.spectrogram import CELL_FRAMES
+from whalefinder.sound import recording as audio
+from whalefinder.sound import spectrogram
+from whalefinder.sound.recording import Recording, open_recording
+from whalefinder.sound.spectrogram import CELL_FRAMES
 
 CORE_CELLS = 720  # 61 s of sound go through the network at once
 LEAD_CELLS, TAIL_CELLS = CONTEXT_CELLS, 144  # an event is judged with 2 s before it and 12 s from its begin on

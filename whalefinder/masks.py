@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from whalefinder import spectrogram
 from whalefinder.networks.segmentation import CLASSES, UPSAMPLING, SegmentationNetwork
+from whalefinder.sound import spectrogram
 
 CALL, BOAT, AMBIENT = (CLASSES.index(name) for name in ("call", "boat", "ambient"))
 

@@ -17,7 +17,7 @@ from whalefinder.sea import Boat, Call, Faults, Scene, SimulatedRecording, TrueC
 from whalefinder.sea.boats import random_boat
 from whalefinder.sea.calls import random_call
 from whalefinder.sea.propagation import Path as Course
-from whalefinder.spectrogram import RATE_HZ
+from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.tables import writing
 
 PEAK = 0.5

@@ -9,10 +9,10 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from whalefinder import spectrogram
 from whalefinder.array.geometry import Floats, HydrophoneArray, equal_area_grid, tangents
 from whalefinder.array.limit import geometry_covariance, inverse_curvature
 from whalefinder.likelihood import Cells, plane_wave_likelihood
+from whalefinder.sound import spectrogram
 from whalefinder.surface import REFINE_CELLS, fit_image
 
 COARSE_CELLS, MIN_SCAN_CELLS = 300, 60

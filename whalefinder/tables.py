@@ -9,13 +9,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from whalefinder.audio import Recording
 from whalefinder.errors import OptionError
 from whalefinder.files import writing as writing
 from whalefinder.formats import safe_stem as safe_stem
 from whalefinder.formats import write_formats
 from whalefinder.locate import Detection
 from whalefinder.schema import DETECTIONS, RECORDINGS, TRACKS, names
+from whalefinder.sound.recording import Recording
 from whalefinder.tracks import Track
 
 COLUMNS = names(DETECTIONS)[:14]

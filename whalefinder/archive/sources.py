@@ -15,8 +15,8 @@ from typing import Any
 
 from whalefinder.archive.units import File
 from whalefinder.array.geometry import HydrophoneArray
-from whalefinder.audio import Recording, open_recording
 from whalefinder.errors import OptionError, RecordingError
+from whalefinder.sound.recording import Recording, open_recording
 
 SUFFIXES = (".wav", ".wave", ".w64", ".rf64", ".flac")
 TEMPORARY = re.compile(r"^[.~]|~$|^(@eaDir|lost\+found|\$RECYCLE\.BIN|System Volume Information)$")

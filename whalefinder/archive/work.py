@@ -13,10 +13,10 @@ from whalefinder.archive.job import Job
 from whalefinder.archive.sources import Cache
 from whalefinder.archive.store import Failure, Result
 from whalefinder.archive.units import Entry, Piece, Unit
-from whalefinder.audio import Recording
-from whalefinder.chain import ChainedRecording, Part
 from whalefinder.errors import ArrayError, ModelError, OptionError, RecordingError
 from whalefinder.locate import Detection
+from whalefinder.sound.joined import ChainedRecording, Part
+from whalefinder.sound.recording import Recording
 
 SLACK_S = 0.25
 """Pieces that join keep calls that begin this much beyond their border; the merge drops those found by both."""

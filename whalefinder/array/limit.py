@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whalefinder import spectrogram
 from whalefinder.array.geometry import Floats, HydrophoneArray, direction, tangents
+from whalefinder.sound import spectrogram
 
 
 @dataclass(frozen=True)

@@ -61,11 +61,11 @@ def explain(
       whalefinder explain night.wav --at 75.3 --what classifier --class orca --out why
     """
     from whalefinder.array.array_file import load_array
-    from whalefinder.audio import open_recording
     from whalefinder.excerpt import listen
     from whalefinder.explain import Occluder
     from whalefinder.networks import load_network
     from whalefinder.networks.quantised import for_inference
+    from whalefinder.sound.recording import open_recording
 
     with one_line_errors():
         occluder = Occluder.of(window_hz, window_s, baseline)

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from whalefinder.audio import open_recording
 from whalefinder.classification import LabelSettings
 from whalefinder.evaluation.peers import ORCA, ByEnergy, ByFlatImage, ByNetwork, BySegmenter, Judge, scores_of
 from whalefinder.evaluation.sets import Sets, windows
@@ -19,6 +18,7 @@ from whalefinder.locate import Locator
 from whalefinder.metrics import best_threshold
 from whalefinder.networks import load_network
 from whalefinder.networks.classifier import CLASSES, Classifier
+from whalefinder.sound.recording import open_recording
 from whalefinder.training import labelled
 
 Floats = NDArray[np.float64]

@@ -29,7 +29,7 @@ from whalefinder.evaluation.summary import (
 from whalefinder.metrics import confusion, precision_recall, roc
 from whalefinder.networks.classifier import CLASSES
 from whalefinder.page import Drawing, Grid, Section, save_page
-from whalefinder.spectrogram import RATE_HZ
+from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.tables import safe_stem, writing
 from whalefinder.training.labelled import LabelledClip
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from whalefinder.classification import WINDOW_S
 from whalefinder.errors import OptionError
-from whalefinder.spectrogram import RATE_HZ
+from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training.clips import Clip, data_folder, find_clips
 from whalefinder.training.labelled import LabelledClip, evaluation_mixtures, real_clips
 

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from whalefinder import spectrogram as sp
 from whalefinder.files import replacing
+from whalefinder.sound import spectrogram as sp
 from whalefinder.version import __version__
 
 Card = dict[str, Any]

@@ -12,8 +12,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from whalefinder import spectrogram as sp
 from whalefinder.classification import LIMIT, POOL_FRAMES, RIPPLE_BINS, SCALE, SILENCE
+from whalefinder.sound import spectrogram as sp
 
 
 class Spectra(nn.Module):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from whalefinder import spectrogram as sp
 from whalefinder.classification import HOP_FRAMES, WINDOW_FRAMES
 from whalefinder.export.features import ClassifierPlanes, Features, Spectra
 from whalefinder.networks.classifier import WHALES, Classifier
 from whalefinder.networks.segmentation import UPSAMPLING, SegmentationNetwork
+from whalefinder.sound import spectrogram as sp
 
 
 class SegmenterGraph(nn.Module):

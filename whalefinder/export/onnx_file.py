@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from whalefinder import spectrogram as sp
 from whalefinder.classification import WINDOW_FRAMES
 from whalefinder.errors import OptionError
 from whalefinder.export.card import Card, as_text, card_of, write_card
 from whalefinder.export.graphs import ClassifierGraph, SegmenterGraph
 from whalefinder.files import replacing
 from whalefinder.networks import classifier, segmentation
+from whalefinder.sound import spectrogram as sp
 
 OPSET = 18
 MAX_CHANNELS = 8  # the whitening is written out hydrophone by hydrophone; its graph grows with their cube

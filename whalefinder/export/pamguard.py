@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from whalefinder import spectrogram as sp
 from whalefinder.classification import WINDOW_S
 from whalefinder.export.card import Card, card_of
 from whalefinder.export.graphs import SpectrogramClassifier, WaveClassifier
 from whalefinder.files import replacing
 from whalefinder.networks.classifier import CLASSES, Classifier
+from whalefinder.sound import spectrogram as sp
 
 SEGMENT_MS = round(1000 * WINDOW_S)
 SEGMENT = SEGMENT_MS * sp.RATE_HZ // 1000  # samples

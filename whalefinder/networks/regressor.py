@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from whalefinder import spectrogram
 from whalefinder.networks.lstm import LSTM
-from whalefinder.spectrogram import CELL_FRAMES, FLOOR
+from whalefinder.sound import spectrogram
+from whalefinder.sound.spectrogram import CELL_FRAMES, FLOOR
 
 GATE = 0.2  # bins with a smaller call share say nothing about the direction of the call
 MAX_CELLS = 12  # of 8 frames, 1 s; cells of longer events are wider

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from whalefinder.sea.signals import Floats, band_power
-from whalefinder.spectrogram import RATE_HZ
+from whalefinder.sound.spectrogram import RATE_HZ
 
 DB_PER_DECADE = -17.0
 BLOCK_S = 10.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from whalefinder.sea.signals import Floats, shaped_noise, smooth_curve, taper
-from whalefinder.spectrogram import RATE_HZ
+from whalefinder.sound.spectrogram import RATE_HZ
 
 
 def random_boat(rng: np.random.Generator, seconds: float) -> Floats:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from whalefinder.sea.signals import Floats, smooth_curve, taper
-from whalefinder.spectrogram import RATE_HZ
+from whalefinder.sound.spectrogram import RATE_HZ
 
 
 def whistle(rng: np.random.Generator) -> Floats:

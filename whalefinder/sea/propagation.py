@@ -14,7 +14,7 @@ import soxr
 
 from whalefinder.array.geometry import travel_times_s
 from whalefinder.sea.signals import Floats
-from whalefinder.spectrogram import RATE_HZ
+from whalefinder.sound.spectrogram import RATE_HZ
 
 OVERSAMPLING = 8
 PATH_STEP_S = 0.002

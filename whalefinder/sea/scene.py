@@ -14,7 +14,7 @@ from whalefinder.array.geometry import HydrophoneArray, angles
 from whalefinder.sea.ambient import wind_noise
 from whalefinder.sea.propagation import Path, receive, roughened
 from whalefinder.sea.signals import Floats, band_power
-from whalefinder.spectrogram import RATE_HZ
+from whalefinder.sound.spectrogram import RATE_HZ
 
 
 @dataclass(frozen=True)

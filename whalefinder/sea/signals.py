@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from whalefinder.spectrogram import RATE_HZ
+from whalefinder.sound.spectrogram import RATE_HZ
 
 Floats = NDArray[np.float64]
 BAND_HZ = (500.0, 12_000.0)

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whalefinder import spectrogram
 from whalefinder.classification import PLANES, POOL_FRAMES, planes_of
 from whalefinder.errors import OptionError
 from whalefinder.sea.boats import random_boat
 from whalefinder.sea.calls import random_call
 from whalefinder.sea.signals import BAND_HZ
+from whalefinder.sound import spectrogram
 from whalefinder.training import clips, mixtures
 
 FRAMES = 188  # 2 s

@@ -16,7 +16,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from whalefinder.spectrogram import RATE_HZ
+from whalefinder.sound.spectrogram import RATE_HZ
 
 
 @dataclass(frozen=True)

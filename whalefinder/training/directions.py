@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whalefinder import spectrogram
 from whalefinder.array import geometry
 from whalefinder.array.geometry import Floats, HydrophoneArray
 from whalefinder.losses import azimuth_label, elevation_label
 from whalefinder.networks.regressor import GATE, MAX_CELLS, CallBins
 from whalefinder.sea.signals import BAND_HZ
-from whalefinder.spectrogram import CELL_FRAMES
+from whalefinder.sound import spectrogram
+from whalefinder.sound.spectrogram import CELL_FRAMES
 from whalefinder.training import mixtures
 
 FRAMES = MAX_CELLS * CELL_FRAMES  # 1 s

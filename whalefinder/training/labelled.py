@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from whalefinder import spectrogram
 from whalefinder.classification import WINDOW_FRAMES, planes_of
 from whalefinder.networks.classifier import CLASSES
 from whalefinder.sea.signals import band_power, taper
-from whalefinder.spectrogram import RATE_HZ
+from whalefinder.sound import spectrogram
+from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training import clips
 from whalefinder.training.sources import Source, Sources, catalogue_calls, in_band
 from whalefinder.training.sources import build_sources as build_sources  # for those who draw from them

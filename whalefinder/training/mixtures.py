@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whalefinder import spectrogram
 from whalefinder.array import geometry
 from whalefinder.sea.boats import random_boat
 from whalefinder.sea.calls import random_call
 from whalefinder.sea.signals import BAND_HZ
+from whalefinder.sound import spectrogram
 from whalefinder.training import clips
 
 FRAMES = 376  # 4 s

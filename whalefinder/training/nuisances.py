@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from whalefinder.sea.signals import Floats, shaped_noise, smooth_curve, taper
-from whalefinder.spectrogram import RATE_HZ
+from whalefinder.sound.spectrogram import RATE_HZ
 
 SECONDS = 4.0
 SAMPLES = int(SECONDS * RATE_HZ)

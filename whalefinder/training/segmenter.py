@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from whalefinder import spectrogram
 from whalefinder.networks.quantised import largest_inputs
 from whalefinder.networks.segmentation import CLASSES, SegmentationNetwork
+from whalefinder.sound import spectrogram
 from whalefinder.training import mixtures
 from whalefinder.training.loop import Report, Run, descend, silent
 

@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from whalefinder import spectrogram
 from whalefinder.sea.boats import random_boat
 from whalefinder.sea.calls import near_tonal, pulsed_call, whistle
 from whalefinder.sea.signals import BAND_HZ, Floats, smooth_curve, taper
-from whalefinder.spectrogram import RATE_HZ
+from whalefinder.sound import spectrogram
+from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training import clips
 from whalefinder.training.mixtures import mono_spectrum
 from whalefinder.training.nuisances import random_nuisance

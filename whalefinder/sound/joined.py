@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from whalefinder.audio import Recording, Samples, resampled
+from whalefinder.sound.recording import Recording, Samples, resampled
 
 
 @dataclass(frozen=True)

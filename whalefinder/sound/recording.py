@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.errors import ArrayError, RecordingError
-from whalefinder.spectrogram import RATE_HZ, WINDOW
-from whalefinder.start_time import start_time
+from whalefinder.sound.spectrogram import RATE_HZ, WINDOW
+from whalefinder.sound.start_time import start_time
 
 Samples = NDArray[np.float32]
 MIN_RATE_HZ = 8000
