@@ -18,8 +18,8 @@ from bench.scenes import CELLS, make_array, recording_of
 from whalefinder.array.array_file import save_array
 from whalefinder.array.geometry import HydrophoneArray, tetrahedron
 from whalefinder.bearings import find_bearing
-from whalefinder.events import EventSettings, find_events
-from whalefinder.masks import CALL, masks_of
+from whalefinder.calls.events import EventSettings, find_events
+from whalefinder.calls.masks import CALL, masks_of
 from whalefinder.networks import load_network
 from whalefinder.regression import load_regressor
 from whalefinder.sea import simulate

@@ -8,8 +8,8 @@ import torch
 
 import whalefinder
 from tests.helpers import RATE, noise, write
-from whalefinder import classification
-from whalefinder.classification import classify_samples, load_labels, planes_of, with_array_score
+from whalefinder.calls import classification
+from whalefinder.calls.classification import classify_samples, load_labels, planes_of, with_array_score
 from whalefinder.errors import ModelError, OptionError
 from whalefinder.networks import load_classifier, save_network
 from whalefinder.networks.classifier import CLASSES, Classifier

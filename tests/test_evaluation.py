@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from tests.helpers import needs_data
 from whalefinder import evaluation
-from whalefinder.classification import LabelSettings
+from whalefinder.calls.classification import LabelSettings
 from whalefinder.cli import app
 from whalefinder.errors import OptionError
 from whalefinder.evaluation import judging, sets, summary

@@ -13,13 +13,13 @@ from tests.helpers import array, noise, write
 from whalefinder import excerpt, explain
 from whalefinder.array.array_file import save_array
 from whalefinder.array.geometry import HydrophoneArray, direction
-from whalefinder.classification import POOL_FRAMES, planes_of
+from whalefinder.calls.classification import POOL_FRAMES, planes_of
+from whalefinder.calls.events import Event
+from whalefinder.calls.masks import CALL, Masks
 from whalefinder.cli import app
 from whalefinder.errors import OptionError
-from whalefinder.events import Event
 from whalefinder.explain import Occluder, occlude
 from whalefinder.leave_one_out import leave_one_out, summary
-from whalefinder.masks import CALL, Masks
 from whalefinder.networks import load_network, save_network
 from whalefinder.networks.classifier import CLASSES, Classifier
 from whalefinder.sea import Call, Scene, simulate

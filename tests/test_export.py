@@ -12,14 +12,14 @@ import torch
 from typer.testing import CliRunner
 
 from tests.helpers import noise
-from whalefinder.classification import WINDOW_S, classify_samples, planes_of
+from whalefinder.calls.classification import WINDOW_S, classify_samples, planes_of
+from whalefinder.calls.masks import masks_of
 from whalefinder.cli import app
 from whalefinder.errors import OptionError
 from whalefinder.export import write_segmenter
 from whalefinder.export.features import ClassifierPlanes, Features, Smoothing, Spectra
 from whalefinder.export.graphs import SegmenterGraph
 from whalefinder.export.shipped import export_models
-from whalefinder.masks import masks_of
 from whalefinder.networks import load_network, save_network
 from whalefinder.networks.classifier import CLASSES, Classifier
 from whalefinder.sound import spectrogram as sp

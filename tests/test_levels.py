@@ -9,11 +9,11 @@ import torch
 from tests.helpers import RATE, array, write
 from whalefinder.array.array_file import load_array, save_array
 from whalefinder.array.geometry import direction
+from whalefinder.calls.events import Event
+from whalefinder.calls.levels import received_level_db
+from whalefinder.calls.masks import CALL, Masks
 from whalefinder.errors import ArrayError
-from whalefinder.events import Event
-from whalefinder.levels import received_level_db
 from whalefinder.locate import locate
-from whalefinder.masks import CALL, Masks
 from whalefinder.sound import spectrogram
 from whalefinder.tables import row_of
 

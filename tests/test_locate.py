@@ -12,7 +12,7 @@ import whalefinder
 from tests.helpers import RATE, array, needs_data, write
 from whalefinder.array.geometry import HydrophoneArray, direction, great_circle_rad
 from whalefinder.bearings import to_bearing
-from whalefinder.events import EventSettings, activity, find_events
+from whalefinder.calls.events import EventSettings, activity, find_events
 from whalefinder.sea import Call, Scene, simulate
 from whalefinder.sea.calls import random_call
 from whalefinder.sea.propagation import Path

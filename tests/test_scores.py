@@ -9,7 +9,7 @@ import torch
 from tests.helpers import array
 from whalefinder import likelihood
 from whalefinder.array.geometry import direction
-from whalefinder.scores import event_score
+from whalefinder.calls.scores import event_score
 from whalefinder.sound import spectrogram
 
 

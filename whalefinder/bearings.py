@@ -16,11 +16,11 @@ import torch
 
 from whalefinder import likelihood, steering
 from whalefinder.array.geometry import HydrophoneArray, angles, tangents
-from whalefinder.events import Event
-from whalefinder.masks import CALL, Masks, shares_of
+from whalefinder.calls.events import Event
+from whalefinder.calls.masks import CALL, Masks, shares_of
+from whalefinder.calls.scores import event_score
 from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.regression import Regression
-from whalefinder.scores import event_score
 from whalefinder.sound import spectrogram
 from whalefinder.sound.spectrogram import CELL_FRAMES
 

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from whalefinder import events
 from whalefinder.array.geometry import HydrophoneArray, spread
+from whalefinder.calls import events
+from whalefinder.calls.events import Event, EventSettings
+from whalefinder.calls.masks import CALL, Masks, masks_of
 from whalefinder.errors import OptionError, RecordingError
-from whalefinder.events import Event, EventSettings
 from whalefinder.locate import MAX_HYDROPHONES, hearing
-from whalefinder.masks import CALL, Masks, masks_of
 from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.sound import spectrogram
 from whalefinder.sound.recording import Recording, Samples, resampled

@@ -21,12 +21,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from whalefinder.classification import HOP_FRAMES, POOL_FRAMES, WINDOW_FRAMES, planes_of
+from whalefinder.calls.classification import HOP_FRAMES, POOL_FRAMES, WINDOW_FRAMES, planes_of
+from whalefinder.calls.events import EventSettings
+from whalefinder.calls.masks import CALL
 from whalefinder.errors import OptionError
-from whalefinder.events import EventSettings
 from whalefinder.excerpt import Excerpt
 from whalefinder.files import writing
-from whalefinder.masks import CALL
 from whalefinder.networks.classifier import CLASSES, WHALES, Classifier
 from whalefinder.networks.segmentation import UPSAMPLING, SegmentationNetwork
 from whalefinder.sound import spectrogram

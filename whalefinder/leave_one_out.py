@@ -12,9 +12,9 @@ import torch
 from whalefinder import likelihood
 from whalefinder.array.geometry import Floats, HydrophoneArray, great_circle_rad, tangents
 from whalefinder.bearings import CONTEXT_CELLS, NOISE_CELLS, find_bearing
-from whalefinder.events import Event
+from whalefinder.calls.events import Event
+from whalefinder.calls.masks import CALL, Masks, shares_of
 from whalefinder.files import writing
-from whalefinder.masks import CALL, Masks, shares_of
 from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.sound import spectrogram
 from whalefinder.sound.spectrogram import CELL_FRAMES

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from whalefinder import events
 from whalefinder.array.geometry import HydrophoneArray, spread
 from whalefinder.bearings import CONTEXT_CELLS, Bearing, Look, find_bearing, to_bearing
-from whalefinder.classification import (
+from whalefinder.calls import events
+from whalefinder.calls.classification import (
     HOPELESS_ARRAY,
     HOPELESS_SINGLE,
     LabelSettings,
@@ -31,16 +31,16 @@ from whalefinder.classification import (
     with_array_score,
     without_whales,
 )
+from whalefinder.calls.events import Event, EventSettings
+from whalefinder.calls.levels import received_level_db
+from whalefinder.calls.masks import CALL, MARGIN_CELLS, Masks, masks_of
+from whalefinder.calls.scores import event_score
 from whalefinder.errors import OptionError
-from whalefinder.events import Event, EventSettings
-from whalefinder.levels import received_level_db
-from whalefinder.masks import CALL, MARGIN_CELLS, Masks, masks_of
 from whalefinder.networks import load_classifier, load_network
 from whalefinder.networks.classifier import CLASSES, WHALES, Classifier
 from whalefinder.networks.quantised import for_inference
 from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.regression import Regression, load_regressor
-from whalefinder.scores import event_score
 from whalefinder.sound import recording as audio
 from whalefinder.sound import spectrogram
 from whalefinder.sound.recording import Recording, open_recording

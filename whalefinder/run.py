@@ -9,8 +9,8 @@ from pathlib import Path
 
 from whalefinder.array.array_file import load_array
 from whalefinder.array.geometry import HydrophoneArray
+from whalefinder.calls.events import EventSettings
 from whalefinder.errors import OutputError, RecordingError
-from whalefinder.events import EventSettings
 from whalefinder.locate import MAX_HYDROPHONES, Detection, Locator
 from whalefinder.networks import load_network
 from whalefinder.sound.recording import Recording, group_recordings, open_recording

@@ -11,8 +11,8 @@ from pathlib import Path
 from whalefinder.archive.units import digest
 from whalefinder.array.array_file import load_array
 from whalefinder.array.geometry import HydrophoneArray
+from whalefinder.calls.events import EventSettings
 from whalefinder.errors import ModelError
-from whalefinder.events import EventSettings
 from whalefinder.locate import Locator
 from whalefinder.networks import load_network, shipped_weights
 from whalefinder.version import __version__

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from whalefinder.classification import load_labels
+from whalefinder.calls.classification import load_labels
 from whalefinder.evaluation.judging import CLIP_SETS, Verdict, hear, hear_pipeline, names_of, peers
 from whalefinder.evaluation.page import write_page
 from whalefinder.evaluation.peers import ByNetwork

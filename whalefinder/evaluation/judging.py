@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from whalefinder.classification import LabelSettings
+from whalefinder.calls.classification import LabelSettings
 from whalefinder.evaluation.peers import ORCA, ByEnergy, ByFlatImage, ByNetwork, BySegmenter, Judge, scores_of
 from whalefinder.evaluation.sets import Sets, windows
 from whalefinder.locate import Locator

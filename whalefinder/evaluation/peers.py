@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 from torch import Tensor
 
-from whalefinder import events
-from whalefinder.classification import PLANES, POOL_FRAMES, WINDOW_FRAMES, classify_samples, planes_of
-from whalefinder.masks import CALL, masks_of
+from whalefinder.calls import events
+from whalefinder.calls.classification import PLANES, POOL_FRAMES, WINDOW_FRAMES, classify_samples, planes_of
+from whalefinder.calls.masks import CALL, masks_of
+from whalefinder.calls.scores import event_score
 from whalefinder.networks.classifier import CLASSES, Classifier
 from whalefinder.networks.segmentation import SegmentationNetwork
-from whalefinder.scores import event_score
 from whalefinder.sea.signals import BAND_HZ
 from whalefinder.sound import spectrogram
 from whalefinder.training.labelled import LabelledClip

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from whalefinder.classification import WINDOW_S
+from whalefinder.calls.classification import WINDOW_S
 from whalefinder.errors import OptionError
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training.clips import Clip, data_folder, find_clips

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from whalefinder.classification import LIMIT, POOL_FRAMES, RIPPLE_BINS, SCALE, SILENCE
+from whalefinder.calls.classification import LIMIT, POOL_FRAMES, RIPPLE_BINS, SCALE, SILENCE
 from whalefinder.sound import spectrogram as sp
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from whalefinder.classification import HOP_FRAMES, WINDOW_FRAMES
+from whalefinder.calls.classification import HOP_FRAMES, WINDOW_FRAMES
 from whalefinder.export.features import ClassifierPlanes, Features, Spectra
 from whalefinder.networks.classifier import WHALES, Classifier
 from whalefinder.networks.segmentation import UPSAMPLING, SegmentationNetwork

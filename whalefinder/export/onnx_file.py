@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from whalefinder.classification import WINDOW_FRAMES
+from whalefinder.calls.classification import WINDOW_FRAMES
 from whalefinder.errors import OptionError
 from whalefinder.export.card import Card, as_text, card_of, write_card
 from whalefinder.export.graphs import ClassifierGraph, SegmenterGraph

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from whalefinder.classification import WINDOW_S
+from whalefinder.calls.classification import WINDOW_S
 from whalefinder.export.card import Card, card_of
 from whalefinder.export.graphs import SpectrogramClassifier, WaveClassifier
 from whalefinder.files import replacing

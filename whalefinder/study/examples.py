@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whalefinder.classification import PLANES, POOL_FRAMES, planes_of
+from whalefinder.calls.classification import PLANES, POOL_FRAMES, planes_of
 from whalefinder.errors import OptionError
 from whalefinder.sea.boats import random_boat
 from whalefinder.sea.calls import random_call

@@ -24,7 +24,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from whalefinder.classification import planes_of
+from whalefinder.calls.classification import planes_of
 from whalefinder.errors import ModelError
 from whalefinder.networks import save_network
 from whalefinder.networks.classifier import CLASSES, Classifier

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from whalefinder.classification import WINDOW_FRAMES, planes_of
+from whalefinder.calls.classification import WINDOW_FRAMES, planes_of
 from whalefinder.networks.classifier import CLASSES
 from whalefinder.sea.signals import band_power, taper
 from whalefinder.sound import spectrogram

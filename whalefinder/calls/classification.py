@@ -20,9 +20,9 @@ from torch import Tensor
 
 from whalefinder import likelihood
 from whalefinder.array.geometry import Floats, HydrophoneArray
+from whalefinder.calls.events import Event
+from whalefinder.calls.masks import CALL, Masks
 from whalefinder.errors import ModelError
-from whalefinder.events import Event
-from whalefinder.masks import CALL, Masks
 from whalefinder.networks.classifier import CLASSES, WHALES, Classifier
 from whalefinder.sound import spectrogram
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 
 from whalefinder.array.geometry import HydrophoneArray
-from whalefinder.events import Event
-from whalefinder.masks import CALL, Masks
+from whalefinder.calls.events import Event
+from whalefinder.calls.masks import CALL, Masks
 from whalefinder.sound import spectrogram
 
 ONE_SIDED_DB = 10 * math.log10(2)  # spectra hold the positive frequencies alone: half of the power
