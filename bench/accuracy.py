@@ -16,13 +16,13 @@ from bench import peers
 from bench.scenes import SECONDS, Cell, make_array, recording_of
 from whalefinder.array import limit
 from whalefinder.array.geometry import Floats, HydrophoneArray, direction, great_circle_rad
-from whalefinder.bearings import MARGIN_FRAMES, find_bearing
+from whalefinder.bearings.event_bearing import MARGIN_FRAMES, find_bearing
+from whalefinder.bearings.regression import Regression, load_regressor
 from whalefinder.calls.events import Event
 from whalefinder.calls.masks import CALL, Masks, masks_of
 from whalefinder.locate import Detection, Locator
 from whalefinder.metrics import match
 from whalefinder.networks import load_network
-from whalefinder.regression import Regression, load_regressor
 from whalefinder.sea import SimulatedRecording
 from whalefinder.sound import spectrogram
 from whalefinder.sound.recording import open_recording

@@ -12,7 +12,6 @@ import pyroomacoustics as pra
 import torch
 from torch import Tensor
 
-from whalefinder import likelihood, steering
 from whalefinder.array.geometry import (
     Floats,
     HydrophoneArray,
@@ -22,6 +21,7 @@ from whalefinder.array.geometry import (
     equal_area_grid,
     tangents,
 )
+from whalefinder.bearings import likelihood, steering
 from whalefinder.sound import spectrogram
 from whalefinder.sound.spectrogram import FIRST_BIN, NUM_BINS, RATE_HZ, WINDOW
 

@@ -17,11 +17,11 @@ import torch
 from bench.scenes import CELLS, make_array, recording_of
 from whalefinder.array.array_file import save_array
 from whalefinder.array.geometry import HydrophoneArray, tetrahedron
-from whalefinder.bearings import find_bearing
+from whalefinder.bearings.event_bearing import find_bearing
+from whalefinder.bearings.regression import load_regressor
 from whalefinder.calls.events import EventSettings, find_events
 from whalefinder.calls.masks import CALL, masks_of
 from whalefinder.networks import load_network
-from whalefinder.regression import load_regressor
 from whalefinder.sea import simulate
 from whalefinder.simulated import Plan, draw_scene
 from whalefinder.sound import spectrogram

@@ -11,13 +11,13 @@ import soundfile
 import whalefinder
 from tests.helpers import RATE, array, needs_data, write
 from whalefinder.array.geometry import HydrophoneArray, direction, great_circle_rad
-from whalefinder.bearings import to_bearing
+from whalefinder.bearings.event_bearing import to_bearing
+from whalefinder.bearings.steering import Fix
 from whalefinder.calls.events import EventSettings, activity, find_events
 from whalefinder.sea import Call, Scene, simulate
 from whalefinder.sea.calls import random_call
 from whalefinder.sea.propagation import Path
 from whalefinder.sound.spectrogram import FRAME_S, NUM_BINS
-from whalefinder.steering import Fix
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +127,9 @@ def test_the_real_array_gives_bearings_that_its_delays_confirm():
 
     import torch
 
-    from whalefinder import likelihood, steering
     from whalefinder.array.array_file import import_csv
     from whalefinder.array.geometry import direction_from_tdoa
+    from whalefinder.bearings import likelihood, steering
     from whalefinder.sound import spectrogram
     from whalefinder.sound.recording import open_recording
 

@@ -19,10 +19,10 @@ from whalefinder.array.geometry import (
     plane_wave_delays,
     tetrahedron,
 )
+from whalefinder.bearings.regression import load_regressor, turned_by
 from whalefinder.cli import app
 from whalefinder.errors import ArrayError, OptionError
 from whalefinder.networks.regressor import MAX_CELLS, CallBins, Regressor, features, pair_indices
-from whalefinder.regression import load_regressor, turned_by
 from whalefinder.sea import Call, Scene, simulate
 from whalefinder.sea.calls import random_call
 from whalefinder.sea.propagation import Path

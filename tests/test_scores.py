@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests.helpers import array
-from whalefinder import likelihood
 from whalefinder.array.geometry import direction
+from whalefinder.bearings import likelihood
 from whalefinder.calls.scores import event_score
 from whalefinder.sound import spectrogram
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from tests.helpers import RATE, array, needs_data
-from whalefinder import likelihood, steering, surface
 from whalefinder.array import geometry as g
 from whalefinder.array import limit
+from whalefinder.bearings import likelihood, steering, surface
 from whalefinder.sound import spectrogram
 
 

@@ -12,7 +12,7 @@ import whalefinder
 from whalefinder import tracking
 from whalefinder.array.geometry import angles, direction, great_circle_rad
 from whalefinder.association import Prior, animals, follow_hypotheses
-from whalefinder.bearings import Bearing
+from whalefinder.bearings.event_bearing import Bearing
 from whalefinder.filters import FilterSettings, kalman, smooth
 from whalefinder.fixes import Fixes, grid_of, merge
 from whalefinder.locate import Detection

@@ -7,7 +7,7 @@ for call in whalefinder.locate("night.wav", array):
 
 from whalefinder.array.array_file import load_array
 from whalefinder.array.geometry import HydrophoneArray
-from whalefinder.bearings import Bearing
+from whalefinder.bearings.event_bearing import Bearing
 from whalefinder.errors import (
     ArrayError,
     ModelError,

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from whalefinder import likelihood
 from whalefinder.array.geometry import Floats, HydrophoneArray, great_circle_rad, tangents
-from whalefinder.bearings import CONTEXT_CELLS, NOISE_CELLS, find_bearing
+from whalefinder.bearings import likelihood
+from whalefinder.bearings.event_bearing import CONTEXT_CELLS, NOISE_CELLS, find_bearing
+from whalefinder.bearings.steering import Fix
 from whalefinder.calls.events import Event
 from whalefinder.calls.masks import CALL, Masks, shares_of
 from whalefinder.files import writing
 from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.sound import spectrogram
 from whalefinder.sound.spectrogram import CELL_FRAMES
-from whalefinder.steering import Fix
 
 SUSPICIOUS = 3.0
 """A fix that moves by more than this many of its standard deviations does not agree with the hydrophone left out."""

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 
 from whalefinder.array.geometry import HydrophoneArray, spread
-from whalefinder.bearings import CONTEXT_CELLS, Bearing, Look, find_bearing, to_bearing
+from whalefinder.bearings.event_bearing import CONTEXT_CELLS, Bearing, Look, find_bearing, to_bearing
+from whalefinder.bearings.regression import Regression, load_regressor
 from whalefinder.calls import events
 from whalefinder.calls.classification import (
     HOPELESS_ARRAY,
@@ -40,7 +41,6 @@ from whalefinder.networks import load_classifier, load_network
 from whalefinder.networks.classifier import CLASSES, WHALES, Classifier
 from whalefinder.networks.quantised import for_inference
 from whalefinder.networks.segmentation import SegmentationNetwork
-from whalefinder.regression import Regression, load_regressor
 from whalefinder.sound import recording as audio
 from whalefinder.sound import spectrogram
 from whalefinder.sound.recording import Recording, open_recording

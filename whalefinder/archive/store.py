@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from whalefinder.archive.units import Unit
-from whalefinder.bearings import Bearing
+from whalefinder.bearings.event_bearing import Bearing
 from whalefinder.errors import OutputError
 from whalefinder.files import replacing, writing
 from whalefinder.locate import Detection

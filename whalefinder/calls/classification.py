@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from whalefinder import likelihood
 from whalefinder.array.geometry import Floats, HydrophoneArray
+from whalefinder.bearings import likelihood
 from whalefinder.calls.events import Event
 from whalefinder.calls.masks import CALL, Masks
 from whalefinder.errors import ModelError

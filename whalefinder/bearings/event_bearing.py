@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from whalefinder import likelihood, steering
 from whalefinder.array.geometry import HydrophoneArray, angles, tangents
+from whalefinder.bearings import likelihood, steering
+from whalefinder.bearings.regression import Regression
 from whalefinder.calls.events import Event
 from whalefinder.calls.masks import CALL, Masks, shares_of
 from whalefinder.calls.scores import event_score
 from whalefinder.networks.segmentation import SegmentationNetwork
-from whalefinder.regression import Regression
 from whalefinder.sound import spectrogram
 from whalefinder.sound.spectrogram import CELL_FRAMES
 

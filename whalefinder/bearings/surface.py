@@ -16,7 +16,7 @@ from torch import Tensor
 
 from whalefinder.array.geometry import Floats, HydrophoneArray, angles, direction, tangents
 from whalefinder.array.limit import inverse_curvature
-from whalefinder.likelihood import Cells, plane_wave_likelihood, steered_likelihood
+from whalefinder.bearings.likelihood import Cells, plane_wave_likelihood, steered_likelihood
 
 SEARCH_CELLS, REFINE_CELLS = 120, 300
 REACH_DEG, STEP_DEG = 6.0, 0.4  # elevations around a plane-wave peak

@@ -11,9 +11,9 @@ import torch
 
 from whalefinder.array.geometry import Floats, HydrophoneArray, equal_area_grid, tangents
 from whalefinder.array.limit import geometry_covariance, inverse_curvature
-from whalefinder.likelihood import Cells, plane_wave_likelihood
+from whalefinder.bearings.likelihood import Cells, plane_wave_likelihood
+from whalefinder.bearings.surface import REFINE_CELLS, fit_image
 from whalefinder.sound import spectrogram
-from whalefinder.surface import REFINE_CELLS, fit_image
 
 COARSE_CELLS, MIN_SCAN_CELLS = 300, 60
 SCAN_BUDGET = 4e7  # directions x pairs x cells of the first scan: large arrays scan with fewer cells

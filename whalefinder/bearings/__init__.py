@@ -1,0 +1,1 @@
+"""Events and spectra come in; directions with their errors go out."""
