@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from bench.rivals import HIDDEN_SR, Bools, backwards, both_ways
 from whalefinder.array.geometry import Floats, great_circle_rad, tangents
-from whalefinder.filters import Filtered, choose, predict
-from whalefinder.fixes import Steps
+from whalefinder.tracks.fixes import Steps
+from whalefinder.tracks.kalman import Filtered, choose, predict
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 
 from bench.rivals import HIDDEN_SR, backwards, both_ways
 from whalefinder.array.geometry import Floats
-from whalefinder.filters import Filtered, begin, choose, innovate, on_sphere, predict, update
-from whalefinder.fixes import Steps, measurement_covariance
+from whalefinder.tracks.fixes import Steps, measurement_covariance
+from whalefinder.tracks.kalman import Filtered, begin, choose, innovate, on_sphere, predict, update
 
 ROUNDING = 1e-12
 """Least variance of a state, rad² and rad²/s²: a millionth of a radian."""

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whalefinder.array.geometry import Floats, great_circle_rad
-from whalefinder.filters import Filtered, FilterSettings, kalman, smooth
-from whalefinder.fixes import Fixes, Steps
+from whalefinder.tracks.fixes import Fixes, Steps
+from whalefinder.tracks.kalman import Filtered, FilterSettings, kalman, smooth
 
 Bools = NDArray[np.bool_]
 
@@ -59,7 +59,7 @@ def _neighbours(steps: Steps) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 
 def kalman_causal(steps: Steps, settings: FilterSettings | None = None) -> Floats:
-    """The gated filter of `whalefinder.filters`, tuned as a filter."""
+    """The gated filter of `whalefinder.tracks.kalman`, tuned as a filter."""
     return kalman(steps, settings or KALMAN_CAUSAL).u
 
 

@@ -26,7 +26,7 @@ from whalefinder.tables import (
     write_others,
     write_table,
 )
-from whalefinder.tracks import Track
+from whalefinder.tracks.find import Track
 
 BEARING = Bearing(359.99999, -4.25, 0.1, 0.2)
 CALL = Detection(

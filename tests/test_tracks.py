@@ -9,17 +9,17 @@ import pytest
 import torch
 
 import whalefinder
-from whalefinder import tracking
 from whalefinder.array.geometry import angles, direction, great_circle_rad
-from whalefinder.association import Prior, animals, follow_hypotheses
 from whalefinder.bearings.event_bearing import Bearing
-from whalefinder.filters import FilterSettings, kalman, smooth
-from whalefinder.fixes import Fixes, grid_of, merge
 from whalefinder.locate import Detection
 from whalefinder.networks import load_tracker
 from whalefinder.networks.tracker import Tracker
 from whalefinder.sea.swims import SCENARIOS, draw_crossing, draw_swim, draw_training_swim
-from whalefinder.tracks import _pieces, find_tracks
+from whalefinder.tracks import follow as tracking
+from whalefinder.tracks.association import Prior, animals, follow_hypotheses
+from whalefinder.tracks.find import _pieces, find_tracks
+from whalefinder.tracks.fixes import Fixes, grid_of, merge
+from whalefinder.tracks.kalman import FilterSettings, kalman, smooth
 from whalefinder.training import tracker as recipe
 
 

@@ -18,7 +18,7 @@ from whalefinder.errors import (
 )
 from whalefinder.locate import Detection, Locator, locate
 from whalefinder.sound.recording import Recording, open_recording
-from whalefinder.tracks import Track, find_tracks
+from whalefinder.tracks.find import Track, find_tracks
 from whalefinder.version import __version__
 
 __all__ = [

@@ -22,7 +22,7 @@ from whalefinder.explain import HeatMap
 from whalefinder.locate import Detection, Stretch
 from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S, NUM_BINS
 from whalefinder.tables import writing
-from whalefinder.tracks import Track
+from whalefinder.tracks.find import Track
 
 MAX_COLUMNS = 2400
 Box = tuple[float, float, float, float]

@@ -28,7 +28,7 @@ from whalefinder.tables import (
     write_others,
     write_table,
 )
-from whalefinder.tracks import find_tracks
+from whalefinder.tracks.find import find_tracks
 
 
 @dataclass(frozen=True)

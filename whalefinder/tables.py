@@ -16,7 +16,7 @@ from whalefinder.formats import write_formats
 from whalefinder.locate import Detection
 from whalefinder.schema import DETECTIONS, RECORDINGS, TRACKS, names
 from whalefinder.sound.recording import Recording
-from whalefinder.tracks import Track
+from whalefinder.tracks.find import Track
 
 COLUMNS = names(DETECTIONS)[:14]
 """The first columns of `detections.csv`, in this order, always."""

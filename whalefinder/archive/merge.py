@@ -19,7 +19,7 @@ from whalefinder.archive.units import Entry, Piece, Unit
 from whalefinder.archive.work import SLACK_S
 from whalefinder.locate import Detection
 from whalefinder.tables import COLUMNS, EXTRA_COLUMNS, RECORDING_COLUMNS, TRACK_COLUMNS, row_of, rows_of
-from whalefinder.tracks import LONGEST_S, MAX_SILENCE_S, Track, find_tracks
+from whalefinder.tracks.find import LONGEST_S, MAX_SILENCE_S, Track, find_tracks
 
 ARCHIVE_TRACK_COLUMNS = (*TRACK_COLUMNS, "time_utc")
 """`time_s` counts from the begin of `recording`, in which the track begins, and may go on beyond its end."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whalefinder.array.geometry import Floats, direction, tangents
-from whalefinder.fixes import Fixes, grid_of
+from whalefinder.tracks.fixes import Fixes, grid_of
 
 SECONDS = 300.0
 ERROR_FREEDOM = 4.0

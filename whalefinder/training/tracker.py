@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from whalefinder.array.geometry import angles, tangents
-from whalefinder.fixes import merge
 from whalefinder.losses import AzimuthLoss, ElevationLoss, azimuth_weight, elevation_label
 from whalefinder.networks.tracker import Tracker
 from whalefinder.sea.swims import ARRAY_DEPTH_M, NEAREST_M, SECONDS, draw_training_swim
-from whalefinder.tracking import FEATURES, LEVEL_FEATURES, answer, reference
+from whalefinder.tracks.fixes import merge
+from whalefinder.tracks.follow import FEATURES, LEVEL_FEATURES, answer, reference
 from whalefinder.training.loop import Report, Run, descend, silent
 
 CHUNK = 250  # swims whose references are computed at once

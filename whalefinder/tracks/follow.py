@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from whalefinder.array.geometry import Floats, tangent_offset, tangents
-from whalefinder.association import FREEDOM, Hypotheses, Prior, follow_hypotheses
-from whalefinder.filters import Filtered, FilterSettings, kalman, smooth
-from whalefinder.fixes import Steps
 from whalefinder.networks.tracker import Tracker
+from whalefinder.tracks.association import FREEDOM, Hypotheses, Prior, follow_hypotheses
+from whalefinder.tracks.fixes import Steps
+from whalefinder.tracks.kalman import Filtered, FilterSettings, kalman, smooth
 
 REFERENCE = 4e-4  # acceleration of the smoother's reference, rad / s^1.5
 STIFF, LOOSE = 1e-4, 1.6e-3  # of two more filters that the network may lean towards

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whalefinder.array.geometry import Floats, tangent_offset, tangents
-from whalefinder.filters import FilterSettings, begin, kalman, on_sphere, predict, smooth
-from whalefinder.fixes import Fixes, Steps, measurement_covariance, merge
+from whalefinder.tracks.fixes import Fixes, Steps, measurement_covariance, merge
+from whalefinder.tracks.kalman import FilterSettings, begin, kalman, on_sphere, predict, smooth
 
 HYPOTHESES = 12
 FREEDOM = 4.0

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whalefinder.array.geometry import Floats
-from whalefinder.fixes import Steps, measurement_covariance
+from whalefinder.tracks.fixes import Steps, measurement_covariance
 
 EYE = np.eye(3)
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from whalefinder.array.geometry import Floats, angles, direction
-from whalefinder.association import animals
-from whalefinder.fixes import Fixes, grid_of, merge
 from whalefinder.locate import Detection
 from whalefinder.networks import load_tracker
 from whalefinder.networks.tracker import Tracker
-from whalefinder.tracking import Followed, follow, look_back
+from whalefinder.tracks.association import animals
+from whalefinder.tracks.fixes import Fixes, grid_of, merge
+from whalefinder.tracks.follow import Followed, follow, look_back
 
 SD_FLOOR_RAD = np.radians(0.2)  # animals are longer than a point, and moorings swing
 MAX_SILENCE_S = 180.0  # after that a call begins a new track
