@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.helpers import write
-from whalefinder.schema import DETECTIONS, RECORDINGS, TRACKS, names
-from whalefinder.tables import write_table
+from whalefinder.results.schema import DETECTIONS, RECORDINGS, TRACKS, names
+from whalefinder.results.tables import write_table
 
 START = datetime(2026, 7, 1, 4, 30, tzinfo=UTC)
 

@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.helpers import array, noise, write
-from whalefinder import tables
 from whalefinder.array.array_file import save_array
 from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.cli import app
+from whalefinder.results import tables
 
 runner = CliRunner()
 

@@ -14,8 +14,8 @@ from whalefinder.calls.levels import received_level_db
 from whalefinder.calls.masks import CALL, Masks
 from whalefinder.errors import ArrayError
 from whalefinder.locate import locate
+from whalefinder.results.tables import row_of
 from whalefinder.sound import spectrogram
-from whalefinder.tables import row_of
 
 SENSITIVITY_DB = (-170.0, -173.0, -168.0, -171.0)
 FULL_SCALE_V = 2.5

@@ -7,7 +7,7 @@ import pytest
 
 from tests import pgdf
 from whalefinder.errors import OptionError, RecordingError
-from whalefinder.pamguard import read_pamguard, to_outside
+from whalefinder.results.pamguard import read_pamguard, to_outside
 
 pytest.importorskip("pypamguard", reason="pypamguard is not installed (extra 'archive')")
 

@@ -19,10 +19,10 @@ from tests.test_cli import run
 from whalefinder.array.array_file import load_array, save_array
 from whalefinder.cuts import PEAK, SOUND_HZ, cut_out
 from whalefinder.errors import OptionError, RecordingError
-from whalefinder.query import query
 from whalefinder.report import _files, clearest, read_results, write_report
-from whalefinder.schema import DETECTIONS, names
-from whalefinder.tables import write_table
+from whalefinder.results.query import query
+from whalefinder.results.schema import DETECTIONS, names
+from whalefinder.results.tables import write_table
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 

@@ -12,13 +12,13 @@ import pytest
 
 from tests.outputs import START, detection, utc, write_output
 from tests.test_cli import run
-from whalefinder.comparison import compare
 from whalefinder.errors import OptionError, OutputError
-from whalefinder.formats import read_rows
-from whalefinder.query import query
-from whalefinder.results import collect, open_dataset, write_dataset
-from whalefinder.schema import DETECTIONS, TABLES, TRACKS, names
-from whalefinder.tables import COLUMNS, EXTRA_COLUMNS
+from whalefinder.results.compare import compare
+from whalefinder.results.dataset import collect, open_dataset, write_dataset
+from whalefinder.results.formats import read_rows
+from whalefinder.results.query import query
+from whalefinder.results.schema import DETECTIONS, TABLES, TRACKS, names
+from whalefinder.results.tables import COLUMNS, EXTRA_COLUMNS
 
 
 def rows_of(count=12, dated=True):

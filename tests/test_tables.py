@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from whalefinder.errors import OptionError, OutputError
-from whalefinder.formats import read_rows, write_formats
 from whalefinder.locate import Bearing, Detection
 from whalefinder.networks.classifier import CLASSES, WHALES
-from whalefinder.schema import DETECTIONS, NO_CALLS
-from whalefinder.tables import (
+from whalefinder.results.formats import read_rows, write_formats
+from whalefinder.results.schema import DETECTIONS, NO_CALLS
+from whalefinder.results.tables import (
     COLUMNS,
     EXTRA_COLUMNS,
     TRACK_COLUMNS,

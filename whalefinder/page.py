@@ -15,7 +15,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from whalefinder.errors import OptionError
-from whalefinder.tables import writing
+from whalefinder.results.tables import writing
 from whalefinder.version import __version__
 
 DOTS_PER_INCH = 90

@@ -16,9 +16,9 @@ import numpy as np
 from whalefinder.array.geometry import Floats
 from whalefinder.errors import OptionError, RecordingError
 from whalefinder.files import replacing
-from whalefinder.formats import Row
-from whalefinder.results import read_output, starts_of
-from whalefinder.schema import NO_CALLS
+from whalefinder.results.dataset import read_output, starts_of
+from whalefinder.results.formats import Row
+from whalefinder.results.schema import NO_CALLS
 from whalefinder.version import __version__
 
 MOST_BEST = 50

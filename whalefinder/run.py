@@ -13,8 +13,7 @@ from whalefinder.calls.events import EventSettings
 from whalefinder.errors import OutputError, RecordingError
 from whalefinder.locate import MAX_HYDROPHONES, Detection, Locator
 from whalefinder.networks import load_network
-from whalefinder.sound.recording import Recording, group_recordings, open_recording
-from whalefinder.tables import (
+from whalefinder.results.tables import (
     COLUMNS,
     EXTRA_COLUMNS,
     RECORDING_COLUMNS,
@@ -28,6 +27,7 @@ from whalefinder.tables import (
     write_others,
     write_table,
 )
+from whalefinder.sound.recording import Recording, group_recordings, open_recording
 from whalefinder.tracks.find import find_tracks
 
 

@@ -16,7 +16,7 @@ from whalefinder.archive.sources import sweep_caches
 from whalefinder.archive.store import Failure, Store, locked
 from whalefinder.archive.units import Unit
 from whalefinder.errors import OptionError, OutputError
-from whalefinder.results import check_deployment, collect
+from whalefinder.results.dataset import check_deployment, collect
 
 Report = Callable[[float, float, str], None]
 

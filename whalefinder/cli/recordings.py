@@ -121,7 +121,7 @@ def import_array(
     from dataclasses import replace
 
     from whalefinder.array.array_file import import_csv, save_array
-    from whalefinder.tables import writing
+    from whalefinder.results.tables import writing
 
     with one_line_errors(), writing(out):
         save_array(replace(import_csv(table, sound_speed, depth_m=depth), file_pattern=file_pattern), out)

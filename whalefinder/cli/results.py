@@ -53,7 +53,7 @@ def query(
     Example:
       whalefinder query "SELECT day, count(*) AS calls FROM detections GROUP BY day ORDER BY day" --from results
     """
-    from whalefinder.query import query as ask
+    from whalefinder.results.query import query as ask
 
     with one_line_errors():
         if kind not in ("table", "csv", "json"):
@@ -93,7 +93,7 @@ def collect(
     Example:
       whalefinder collect july august --deployment lime-kiln-2026 --out seasons
     """
-    from whalefinder.results import collect as gather
+    from whalefinder.results.dataset import collect as gather
 
     with one_line_errors():
         counts = gather(outputs, out, deployment)
@@ -114,9 +114,9 @@ def convert(
     Example:
       whalefinder convert results --format raven,audacity
     """
-    from whalefinder.formats import write_formats
-    from whalefinder.results import read_output
-    from whalefinder.tables import parse_formats
+    from whalefinder.results.dataset import read_output
+    from whalefinder.results.formats import write_formats
+    from whalefinder.results.tables import parse_formats
 
     with one_line_errors():
         wanted = parse_formats(formats)
@@ -138,9 +138,9 @@ def import_pamguard(
       whalefinder import-pamguard Binary/*/*.pgdf --heading 30 --out pamguard.csv
     """
     from whalefinder.errors import RecordingError
-    from whalefinder.pamguard import read_pamguard
-    from whalefinder.schema import DETECTIONS, names
-    from whalefinder.tables import write_table
+    from whalefinder.results.pamguard import read_pamguard
+    from whalefinder.results.schema import DETECTIONS, names
+    from whalefinder.results.tables import write_table
 
     with one_line_errors():
         rows, failures = [], 0
@@ -175,9 +175,9 @@ def compare(
     """
     import numpy as np
 
-    from whalefinder.comparison import compare as side_by_side
-    from whalefinder.formats import read_rows
-    from whalefinder.schema import DETECTIONS
+    from whalefinder.results.compare import compare as side_by_side
+    from whalefinder.results.formats import read_rows
+    from whalefinder.results.schema import DETECTIONS
 
     with one_line_errors():
         first, second = (

@@ -27,7 +27,7 @@ from whalefinder.evaluation.summary import (
     short_row,
 )
 from whalefinder.networks import load_classifier
-from whalefinder.tables import CsvWriter, writing
+from whalefinder.results.tables import CsvWriter, writing
 
 __all__ = ["Judgement", "evaluate"]
 

@@ -29,8 +29,8 @@ from whalefinder.evaluation.summary import (
 from whalefinder.metrics import confusion, precision_recall, roc
 from whalefinder.networks.classifier import CLASSES
 from whalefinder.page import Drawing, Grid, Section, save_page
+from whalefinder.results.tables import safe_stem, writing
 from whalefinder.sound.spectrogram import RATE_HZ
-from whalefinder.tables import safe_stem, writing
 from whalefinder.training.labelled import LabelledClip
 
 WORST = 6  # of each kind of error

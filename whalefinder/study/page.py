@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from whalefinder.page import Drawing, Grid, Section, save_page
+from whalefinder.results.tables import writing
 from whalefinder.study.ledger import Ledger, Row
 from whalefinder.study.parts import BOATS, CANDIDATES, FOLDS, LADDER, RATIOS, SELECTED, TREATMENTS, chosen
 from whalefinder.study.pictures import (
@@ -20,7 +21,6 @@ from whalefinder.study.pictures import (
     stopping_point,
     values,
 )
-from whalefinder.tables import writing
 from whalefinder.training.classifier import IMBALANCE
 
 PAPER = {"baseline": 0.72, "+ L2": 0.81, SELECTED: 0.84}

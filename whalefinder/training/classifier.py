@@ -28,8 +28,8 @@ from whalefinder.calls.classification import planes_of
 from whalefinder.errors import ModelError
 from whalefinder.networks import save_network
 from whalefinder.networks.classifier import CLASSES, Classifier
+from whalefinder.results.tables import writing
 from whalefinder.sound.spectrogram import frequencies_hz, stft
-from whalefinder.tables import writing
 from whalefinder.training import labelled
 from whalefinder.training.calibration import HeldOut, calibrate, logits_of, validation_scores
 from whalefinder.training.checkpoint import append_curve

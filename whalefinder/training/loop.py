@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from whalefinder.networks import save_network
-from whalefinder.tables import writing
+from whalefinder.results.tables import writing
 from whalefinder.training.checkpoint import append_curve, restore_checkpoint, save_checkpoint
 
 Report = Callable[[int, float, dict[str, float] | None], None]

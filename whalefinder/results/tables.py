@@ -11,10 +11,10 @@ from typing import Any
 
 from whalefinder.errors import OptionError
 from whalefinder.files import writing as writing
-from whalefinder.formats import safe_stem as safe_stem
-from whalefinder.formats import write_formats
 from whalefinder.locate import Detection
-from whalefinder.schema import DETECTIONS, RECORDINGS, TRACKS, names
+from whalefinder.results.formats import safe_stem as safe_stem
+from whalefinder.results.formats import write_formats
+from whalefinder.results.schema import DETECTIONS, RECORDINGS, TRACKS, names
 from whalefinder.sound.recording import Recording
 from whalefinder.tracks.find import Track
 

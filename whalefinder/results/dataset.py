@@ -17,8 +17,8 @@ from typing import Any
 
 from whalefinder.errors import OptionError, OutputError
 from whalefinder.files import replacing, writing
-from whalefinder.formats import Row, arrow_table, read_rows
-from whalefinder.schema import DETECTIONS, RECORDINGS, TRACKS, Column, arrow_schema, names
+from whalefinder.results.formats import Row, arrow_table, read_rows
+from whalefinder.results.schema import DETECTIONS, RECORDINGS, TRACKS, Column, arrow_schema, names
 
 UNKNOWN = "unknown"
 """The day of what has no start time."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from whalefinder.errors import OptionError
 from whalefinder.files import replacing
-from whalefinder.schema import DETECTIONS, NO_CALLS, Column, arrow_schema, names
+from whalefinder.results.schema import DETECTIONS, NO_CALLS, Column, arrow_schema, names
 
 Row = dict[str, Any]
 DCASE_FRAME_S = 0.1

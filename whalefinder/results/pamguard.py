@@ -27,8 +27,8 @@ import numpy as np
 
 from whalefinder.array.geometry import angles, attitude, direction
 from whalefinder.errors import OptionError, RecordingError
-from whalefinder.formats import Row
-from whalefinder.schema import DETECTIONS, names
+from whalefinder.results.formats import Row
+from whalefinder.results.schema import DETECTIONS, names
 
 LABELS = {"Click Detector": "click", "SoundTrap Click Detector": "click", "WhistlesMoans": "whistle"}
 LINE, PLANE, VOLUME = 2, 3, 4  # PAMGuard's ArrayManager

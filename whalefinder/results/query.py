@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from whalefinder.errors import OptionError
-from whalefinder.formats import arrow_table
-from whalefinder.results import TABLES, WHEN, day_of, open_dataset, read_output
-from whalefinder.schema import Column
+from whalefinder.results.dataset import TABLES, WHEN, day_of, open_dataset, read_output
+from whalefinder.results.formats import arrow_table
+from whalefinder.results.schema import Column
 
 LOCKS = (
     "python_enable_replacements = false",  # or a query could name variables of this program

@@ -10,7 +10,7 @@ import numpy as np
 
 from whalefinder.array.geometry import Floats, direction, great_circle_rad
 from whalefinder.errors import OptionError
-from whalefinder.formats import Row
+from whalefinder.results.formats import Row
 
 TOLERANCE_S = 0.25
 
