@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from whalefinder.locate import Locator
-from whalefinder.plots import Picture
+from whalefinder.pages.plots import Picture
 from whalefinder.sound.recording import open_recording
 from whalefinder.training.clips import find_clips
 

@@ -23,7 +23,7 @@ from whalefinder.evaluation.peers import NO_EVENT, ByEnergy, ByFlatImage, BySegm
 from whalefinder.metrics import Counts
 from whalefinder.networks import load_network, save_network
 from whalefinder.networks.classifier import Classifier
-from whalefinder.page import Drawing, Grid, Section, needs, save_page
+from whalefinder.pages.page import Drawing, Grid, Section, needs, save_page
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training.clips import Clip, find_clips
 from whalefinder.training.labelled import LabelledClip

@@ -17,9 +17,9 @@ from tests.helpers import write
 from tests.outputs import detection, sweep, write_output
 from tests.test_cli import run
 from whalefinder.array.array_file import load_array, save_array
-from whalefinder.cuts import PEAK, SOUND_HZ, cut_out
 from whalefinder.errors import OptionError, RecordingError
-from whalefinder.report import _files, clearest, read_results, write_report
+from whalefinder.pages.call_clip import PEAK, SOUND_HZ, cut_out
+from whalefinder.pages.report import _files, clearest, read_results, write_report
 from whalefinder.results.query import query
 from whalefinder.results.schema import DETECTIONS, names
 from whalefinder.results.tables import write_table

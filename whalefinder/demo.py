@@ -9,7 +9,7 @@ import numpy as np
 
 from whalefinder.array.geometry import HydrophoneArray, tetrahedron
 from whalefinder.locate import Detection
-from whalefinder.plots import draw_array
+from whalefinder.pages.plots import draw_array
 from whalefinder.run import RunOptions, run_locate
 from whalefinder.sea import Call, Scene, TrueCall
 from whalefinder.sea.calls import random_call

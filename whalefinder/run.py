@@ -173,7 +173,7 @@ def _one(
     summary: Summary,
 ) -> None:
     """One recording into the tables, the summary and pictures; what it found stays, however it ends."""
-    from whalefinder.plots import Picture, draw_tracks
+    from whalefinder.pages.plots import Picture, draw_tracks
 
     found = summary.found
     picture, first = Picture(recording.duration_s), len(found)

@@ -159,7 +159,7 @@ class _Why:
 
     def _write(self, heat: HeatMap, kind: str, confidence: str, unit: str) -> None:
         from whalefinder.explain import write_map
-        from whalefinder.plots import draw_occlusion
+        from whalefinder.pages.plots import draw_occlusion
 
         table, picture = self._target(f"{kind}.csv"), self._target(f"{kind}.png")
         write_map(heat, table)

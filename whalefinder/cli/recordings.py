@@ -90,7 +90,7 @@ def check(
     """
     from whalefinder.array.array_file import load_array
     from whalefinder.array.describe import describe
-    from whalefinder.plots import draw_array
+    from whalefinder.pages.plots import draw_array
 
     with one_line_errors():
         loaded = load_array(array)

@@ -33,7 +33,7 @@ def report(
     Example:
       whalefinder report results
     """
-    from whalefinder.report import write_report
+    from whalefinder.pages.report import write_report
 
     with one_line_errors():
         missing = write_report(folder, out, recordings=recordings or (), best=best)

@@ -34,7 +34,7 @@ def train_segmenter(
     Example:
       whalefinder train segmenter --out runs/segmenter
     """
-    from whalefinder.plots import draw_curve
+    from whalefinder.pages.plots import draw_curve
     from whalefinder.training.segmenter import Settings, train
 
     settings = Settings(steps=steps, hidden_channels=hidden_channels, normalise=normalise, seed=seed)
@@ -66,7 +66,7 @@ def train_regressor(
       whalefinder locate night.wav -a array.toml --method network --regressor runs/regressor/regressor.safetensors
     """
     from whalefinder.array.array_file import load_array
-    from whalefinder.plots import draw_curve
+    from whalefinder.pages.plots import draw_curve
     from whalefinder.training.regressor import STEPS_PER_MINUTE, Settings, train
 
     settings = Settings(steps=max(1, round(minutes * STEPS_PER_MINUTE)), seed=seed)
@@ -99,7 +99,7 @@ def train_tracker(
       whalefinder train tracker --smoother --out runs/smoother
     """
     from whalefinder.networks.tracker import CELLS
-    from whalefinder.plots import draw_curve
+    from whalefinder.pages.plots import draw_curve
     from whalefinder.training.tracker import Settings, train
 
     with one_line_errors():
@@ -139,7 +139,7 @@ def train_classifier(
 
       whalefinder train classifier --optimiser sgd --rate 0.02 --l2 1e-4 --boat-ratio 20 --imbalance focal
     """
-    from whalefinder.plots import draw_curve
+    from whalefinder.pages.plots import draw_curve
 
     with one_line_errors():
         try:

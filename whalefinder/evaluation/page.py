@@ -28,7 +28,7 @@ from whalefinder.evaluation.summary import (
 )
 from whalefinder.metrics import confusion, precision_recall, roc
 from whalefinder.networks.classifier import CLASSES
-from whalefinder.page import Drawing, Grid, Section, save_page
+from whalefinder.pages.page import Drawing, Grid, Section, save_page
 from whalefinder.results.tables import safe_stem, writing
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training.labelled import LabelledClip

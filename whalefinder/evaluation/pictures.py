@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from whalefinder.metrics import Curve, Reliability
-from whalefinder.page import png_of
+from whalefinder.pages.page import png_of
 from whalefinder.sound import spectrogram
 
 COLOURS = ("#0b6e99", "#ff6b35", "#6a994e", "#8a5fbf", "#8a97a6")

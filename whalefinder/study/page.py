@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from whalefinder.page import Drawing, Grid, Section, save_page
+from whalefinder.pages.page import Drawing, Grid, Section, save_page
 from whalefinder.results.tables import writing
 from whalefinder.study.ledger import Ledger, Row
 from whalefinder.study.parts import BOATS, CANDIDATES, FOLDS, LADDER, RATIOS, SELECTED, TREATMENTS, chosen

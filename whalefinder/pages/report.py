@@ -173,7 +173,7 @@ def _parts(results: Results) -> list[Part]:
 
 
 def _when(results: Results) -> Part:
-    from whalefinder import charts
+    from whalefinder.pages import charts
 
     part = Part("When")
     if not results.dated:
@@ -211,7 +211,7 @@ def _hour(start: datetime, seconds: float) -> int:
 
 
 def _where(results: Results) -> Part:
-    from whalefinder import charts
+    from whalefinder.pages import charts
 
     part = Part("From where")
     # A cone's azimuth is one of two, and would point where no whale was.
@@ -238,7 +238,7 @@ def _where(results: Results) -> Part:
 
 
 def _tracks(results: Results) -> Part:
-    from whalefinder import charts
+    from whalefinder.pages import charts
 
     part = Part("Tracks")
     by_track: dict[int, list[Row]] = {}
@@ -282,7 +282,7 @@ def _moment(results: Results, recording: str, seconds: float) -> str:
 
 
 def _levels(results: Results) -> Part:
-    from whalefinder import charts
+    from whalefinder.pages import charts
 
     part = Part("How loud")
     for name, unit, what, caption in (
@@ -302,8 +302,8 @@ def _levels(results: Results) -> Part:
 
 def _cards(results: Results, places: Sequence[Path], best: int) -> tuple[list[dict[str, Any]], list[str]]:
     """The clearest calls with picture and sound; and what could not be shown."""
-    from whalefinder import charts
-    from whalefinder.cuts import cut_out
+    from whalefinder.pages import charts
+    from whalefinder.pages.call_clip import cut_out
 
     files = _files(results, places)
     cards: list[dict[str, Any]] = []

@@ -24,7 +24,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from whalefinder.array.geometry import Floats
-from whalefinder.cuts import Cut
+from whalefinder.pages.call_clip import Cut
 from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, NUM_BINS
 
 INK = "#123456"  # stands for the page's text colour, see `_svg`

@@ -1,0 +1,1 @@
+"""Results and sound come in; pictures and pages to look at go out."""
