@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
-from whalefinder import explain
 from whalefinder.calls.classification import POOL_FRAMES, WINDOW_FRAMES, load_labels, planes_of
+from whalefinder.explain import occlusion as explain
 from whalefinder.metrics import bootstrap
 from whalefinder.networks.classifier import Classifier
 from whalefinder.sound import spectrogram

@@ -10,7 +10,6 @@ import torch
 from typer.testing import CliRunner
 
 from tests.helpers import array, noise, write
-from whalefinder import excerpt, explain
 from whalefinder.array.array_file import save_array
 from whalefinder.array.geometry import HydrophoneArray, direction
 from whalefinder.calls.classification import POOL_FRAMES, planes_of
@@ -18,8 +17,10 @@ from whalefinder.calls.events import Event
 from whalefinder.calls.masks import CALL, Masks
 from whalefinder.cli import app
 from whalefinder.errors import OptionError
-from whalefinder.explain import Occluder, occlude
-from whalefinder.leave_one_out import leave_one_out, summary
+from whalefinder.explain import excerpt
+from whalefinder.explain import occlusion as explain
+from whalefinder.explain.leave_one_out import leave_one_out, summary
+from whalefinder.explain.occlusion import Occluder, occlude
 from whalefinder.networks import load_network, save_network
 from whalefinder.networks.classifier import CLASSES, Classifier
 from whalefinder.sea import Call, Scene, simulate

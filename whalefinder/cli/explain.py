@@ -15,9 +15,9 @@ from whalefinder.cli.common import Out, app, console, errors, escaped, one_line_
 from whalefinder.errors import OptionError
 
 if TYPE_CHECKING:
-    from whalefinder.excerpt import Excerpt
-    from whalefinder.explain import HeatMap, Occluder, Report
-    from whalefinder.leave_one_out import Without
+    from whalefinder.explain.excerpt import Excerpt
+    from whalefinder.explain.leave_one_out import Without
+    from whalefinder.explain.occlusion import HeatMap, Occluder, Report
     from whalefinder.networks.segmentation import SegmentationNetwork
 
 SLIGHT = 0.01
@@ -61,8 +61,8 @@ def explain(
       whalefinder explain night.wav --at 75.3 --what classifier --class orca --out why
     """
     from whalefinder.array.array_file import load_array
-    from whalefinder.excerpt import listen
-    from whalefinder.explain import Occluder
+    from whalefinder.explain.excerpt import listen
+    from whalefinder.explain.occlusion import Occluder
     from whalefinder.networks import load_network
     from whalefinder.networks.quantised import for_inference
     from whalefinder.sound.recording import open_recording
@@ -118,7 +118,7 @@ class _Why:
     quiet: bool
 
     def classifier(self, weights: Path | None, name: str | None, log_odds: bool) -> None:
-        from whalefinder.explain import explain_classifier
+        from whalefinder.explain.occlusion import explain_classifier
         from whalefinder.networks import load_classifier
         from whalefinder.networks.classifier import CLASSES
 
@@ -132,7 +132,7 @@ class _Why:
         console.print(f"  all classes: {others}", soft_wrap=True)
 
     def segmenter(self, network: SegmentationNetwork) -> None:
-        from whalefinder.explain import explain_segmenter
+        from whalefinder.explain.occlusion import explain_segmenter
 
         with self._progress("segmenter") as report:
             heat = explain_segmenter(self.excerpt, network, self.occluder, report)
@@ -140,7 +140,7 @@ class _Why:
         self._write(heat, "segmenter", f"call share of {whose} {heat.confidence:.2f}", "call share")
 
     def bearing(self, network: SegmentationNetwork) -> None:
-        from whalefinder.leave_one_out import leave_one_out, summary, write_rows
+        from whalefinder.explain.leave_one_out import leave_one_out, summary, write_rows
 
         if self.excerpt.array is None or self.excerpt.event is None:
             reason = "no event here" if self.excerpt.event is None else "a single hydrophone hears here"
@@ -158,7 +158,7 @@ class _Why:
         console.print(f"bearing: {summary(found[1])} → {escaped(str(target))}", soft_wrap=True)
 
     def _write(self, heat: HeatMap, kind: str, confidence: str, unit: str) -> None:
-        from whalefinder.explain import write_map
+        from whalefinder.explain.occlusion import write_map
         from whalefinder.pages.plots import draw_occlusion
 
         table, picture = self._target(f"{kind}.csv"), self._target(f"{kind}.png")

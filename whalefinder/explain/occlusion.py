@@ -25,7 +25,7 @@ from whalefinder.calls.classification import HOP_FRAMES, POOL_FRAMES, WINDOW_FRA
 from whalefinder.calls.events import EventSettings
 from whalefinder.calls.masks import CALL
 from whalefinder.errors import OptionError
-from whalefinder.excerpt import Excerpt
+from whalefinder.explain.excerpt import Excerpt
 from whalefinder.files import writing
 from whalefinder.networks.classifier import CLASSES, WHALES, Classifier
 from whalefinder.networks.segmentation import UPSAMPLING, SegmentationNetwork
