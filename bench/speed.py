@@ -23,7 +23,7 @@ from whalefinder.calls.events import EventSettings, find_events
 from whalefinder.calls.masks import CALL, masks_of
 from whalefinder.networks import load_network
 from whalefinder.sea import simulate
-from whalefinder.simulated import Plan, draw_scene
+from whalefinder.sea.writing import Plan, draw_scene
 from whalefinder.sound import spectrogram
 
 MINUTE_S = 60.0

@@ -14,7 +14,7 @@ from whalefinder.run import RunOptions, run_locate
 from whalefinder.sea import Call, Scene, TrueCall
 from whalefinder.sea.calls import random_call
 from whalefinder.sea.propagation import Path as Course
-from whalefinder.simulated import crossing_boat, write_simulation
+from whalefinder.sea.writing import crossing_boat, write_simulation
 
 SEED = 20_261_123
 SECONDS = 60.0

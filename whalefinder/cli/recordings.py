@@ -159,7 +159,7 @@ def simulate(
     from whalefinder.array.array_file import load_array
     from whalefinder.array.geometry import HydrophoneArray, tetrahedron
     from whalefinder.sea import Faults
-    from whalefinder.simulated import Plan, draw_scene, write_simulation
+    from whalefinder.sea.writing import Plan, draw_scene, write_simulation
 
     with one_line_errors():
         loaded = load_array(array) if array else HydrophoneArray("tetrahedron", tetrahedron(0.5), 1485.0, depth_m=1.5)
