@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from whalefinder.array.geometry import angles, direction, tangents
-from whalefinder.losses import (
+from whalefinder.training.losses import (
     AzimuthLoss,
     ElevationLoss,
     GreatCircleLoss,

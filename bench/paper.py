@@ -15,7 +15,7 @@ import torch
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from whalefinder.losses import AzimuthLoss, azimuth_label
+from whalefinder.training.losses import AzimuthLoss, azimuth_label
 
 DOCS = Path(__file__).parent.parent / "docs"
 TRUTH_DEG = 10.0

@@ -9,7 +9,7 @@ import torch
 from tests.helpers import array
 from whalefinder.array.geometry import direction, great_circle_rad
 from whalefinder.errors import LossError, WhalefinderError
-from whalefinder.losses import (
+from whalefinder.training.losses import (
     AzimuthLoss,
     ElevationLoss,
     GreatCircleLoss,

@@ -13,12 +13,12 @@ import torch
 from scipy.optimize import linprog
 from torch import nn
 
-from whalefinder.losses import AzimuthLoss, ElevationLoss
 from whalefinder.networks import load_network
 from whalefinder.networks.classifier import Classifier, Residual
 from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.sound.spectrogram import FEATURES
 from whalefinder.training.loop import descend
+from whalefinder.training.losses import AzimuthLoss, ElevationLoss
 
 EXACT = 1e-10
 """Double precision after a few hundred operations on numbers near 1."""

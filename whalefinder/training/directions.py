@@ -16,12 +16,12 @@ from torch import Tensor
 
 from whalefinder.array import geometry
 from whalefinder.array.geometry import Floats, HydrophoneArray
-from whalefinder.losses import azimuth_label, elevation_label
 from whalefinder.networks.regressor import GATE, MAX_CELLS, CallBins
 from whalefinder.sea.signals import BAND_HZ
 from whalefinder.sound import spectrogram
 from whalefinder.sound.spectrogram import CELL_FRAMES
 from whalefinder.training import mixtures
+from whalefinder.training.losses import azimuth_label, elevation_label
 
 FRAMES = MAX_CELLS * CELL_FRAMES  # 1 s
 MAX_BOATS = 3

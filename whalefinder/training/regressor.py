@@ -17,10 +17,10 @@ from torch import Tensor
 
 from whalefinder.array.geometry import Floats, HydrophoneArray, direction, great_circle_rad, tangents
 from whalefinder.errors import ArrayError
-from whalefinder.losses import AzimuthLoss, ElevationLoss, azimuth_deg, azimuth_weight, elevation_deg
 from whalefinder.networks.regressor import REACH, Regressor
 from whalefinder.training import directions, mixtures
 from whalefinder.training.loop import Report, Run, descend, silent
+from whalefinder.training.losses import AzimuthLoss, ElevationLoss, azimuth_deg, azimuth_weight, elevation_deg
 
 STEPS_PER_MINUTE = 200  # of one core of 2026; minutes become steps by this figure, so that a run can be repeated
 ELEVATION_WEIGHT = math.pi**2 / 2

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from whalefinder.array.geometry import angles, tangents
-from whalefinder.losses import AzimuthLoss, ElevationLoss, azimuth_weight, elevation_label
 from whalefinder.networks.tracker import Tracker
 from whalefinder.sea.swims import ARRAY_DEPTH_M, NEAREST_M, SECONDS, draw_training_swim
 from whalefinder.tracks.fixes import merge
 from whalefinder.tracks.follow import FEATURES, LEVEL_FEATURES, answer, reference
 from whalefinder.training.loop import Report, Run, descend, silent
+from whalefinder.training.losses import AzimuthLoss, ElevationLoss, azimuth_weight, elevation_label
 
 CHUNK = 250  # swims whose references are computed at once
 FREEDOM = 4.0
