@@ -20,8 +20,8 @@ from whalefinder.bearings.event_bearing import MARGIN_FRAMES, find_bearing
 from whalefinder.bearings.regression import Regression, load_regressor
 from whalefinder.calls.events import Event
 from whalefinder.calls.masks import CALL, Masks, masks_of
+from whalefinder.evaluation.metrics import match
 from whalefinder.locate import Detection, Locator
-from whalefinder.metrics import match
 from whalefinder.networks import load_network
 from whalefinder.sea import SimulatedRecording
 from whalefinder.sound import spectrogram

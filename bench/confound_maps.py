@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
 from whalefinder.calls.classification import POOL_FRAMES, WINDOW_FRAMES, load_labels, planes_of
+from whalefinder.evaluation.metrics import bootstrap
 from whalefinder.explain import occlusion as explain
-from whalefinder.metrics import bootstrap
 from whalefinder.networks.classifier import Classifier
 from whalefinder.sound import spectrogram
 from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S, NUM_BINS

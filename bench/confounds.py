@@ -25,7 +25,7 @@ from scipy import signal
 
 from bench import confound_maps
 from whalefinder.calls.classification import LabelSettings, classify_spectra, load_labels, most_whale
-from whalefinder.metrics import Interval, bootstrap
+from whalefinder.evaluation.metrics import Interval, bootstrap
 from whalefinder.networks import load_classifier, read_card, shipped_weights
 from whalefinder.networks.classifier import CLASSES, Classifier
 from whalefinder.sea.signals import band_power, taper

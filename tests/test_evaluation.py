@@ -19,8 +19,8 @@ from whalefinder.cli import app
 from whalefinder.errors import OptionError
 from whalefinder.evaluation import judging, sets, summary
 from whalefinder.evaluation.judging import Verdict, hear
+from whalefinder.evaluation.metrics import Counts
 from whalefinder.evaluation.peers import NO_EVENT, ByEnergy, ByFlatImage, BySegmenter
-from whalefinder.metrics import Counts
 from whalefinder.networks import load_network, save_network
 from whalefinder.networks.classifier import Classifier
 from whalefinder.pages.page import Drawing, Grid, Section, needs, save_page

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from whalefinder.errors import OptionError
-from whalefinder.metrics import (
+from whalefinder.evaluation.metrics import (
     Counts,
     bearing_error_deg,
     best_threshold,

@@ -9,12 +9,6 @@ import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
-
-import whalefinder.study as package
-from tests.helpers import needs_data
-from whalefinder.cli import app
-from whalefinder.errors import OptionError, OutputError
-from whalefinder.sound import spectrogram
 from whalefinder.study import examples, parts
 from whalefinder.study.examples import IMAGE, Source, Sources, draw, simulated_examples
 from whalefinder.study.learn import ORCA, Recipe, fit, loss_on, probability_on, scores_on
@@ -22,6 +16,18 @@ from whalefinder.study.ledger import Ledger
 from whalefinder.study.page import above_the_lowest, write_page
 from whalefinder.study.parts import Material, Run
 from whalefinder.study.pictures import stopping_point
+
+import whalefinder.evaluation.study as package
+from tests.helpers import needs_data
+from whalefinder.cli import app
+from whalefinder.errors import OptionError, OutputError
+from whalefinder.evaluation.study import examples, parts
+from whalefinder.evaluation.study.examples import IMAGE, Source, Sources, draw, simulated_examples
+from whalefinder.evaluation.study.learn import ORCA, Recipe, fit, loss_on, probability_on, scores_on
+from whalefinder.evaluation.study.ledger import Ledger
+from whalefinder.evaluation.study.page import write_page
+from whalefinder.evaluation.study.parts import Material, Run
+from whalefinder.sound import spectrogram
 
 
 def spectrum(seed, frames):
@@ -93,7 +99,7 @@ def test_the_same_recipe_gives_the_same_network(sources):
 
 
 def test_the_sampler_shows_both_classes_alike(sources):
-    from whalefinder.study.learn import _order
+    from whalefinder.evaluation.study.learn import _order
 
     truth = draw(sources, 100, orca_share=0.05, seed=1).orca.numpy()
     rng = np.random.default_rng(0)
@@ -106,7 +112,7 @@ def test_the_sampler_shows_both_classes_alike(sources):
 
 
 def test_augmentation_leaves_shape_and_level_nearly_alone(sources):
-    from whalefinder.study.learn import _augmented
+    from whalefinder.evaluation.study.learn import _augmented
 
     images = draw(sources, 8, seed=1).images[:, :1]
     before = images.clone()

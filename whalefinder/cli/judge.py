@@ -71,7 +71,7 @@ def study(
 
     with one_line_errors():
         needs("sklearn", "jinja2", "lightning", what="whalefinder study")
-        from whalefinder.study import study
+        from whalefinder.evaluation.study import study
 
         with progress_bar(quiet) as progress:
             outcome = study(out, minutes, report=_moves(progress, "study"))

@@ -179,7 +179,7 @@ def demo(out: Out = Path("whalefinder-demo")) -> None:
       whalefinder demo --out demo
     """
     from whalefinder import demo as william
-    from whalefinder.metrics import bearing_error_deg, match
+    from whalefinder.evaluation.metrics import bearing_error_deg, match
 
     with one_line_errors():
         with console.status("William is swimming …"):

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from whalefinder.calls.classification import LabelSettings
+from whalefinder.evaluation.metrics import best_threshold
 from whalefinder.evaluation.peers import ORCA, ByEnergy, ByFlatImage, ByNetwork, BySegmenter, Judge, scores_of
 from whalefinder.evaluation.sets import Sets, windows
 from whalefinder.locate import Locator
-from whalefinder.metrics import best_threshold
 from whalefinder.networks import load_network
 from whalefinder.networks.classifier import CLASSES, Classifier
 from whalefinder.sound.recording import open_recording

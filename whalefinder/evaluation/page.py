@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 
 from whalefinder.evaluation.judging import Verdict
+from whalefinder.evaluation.metrics import confusion, precision_recall, roc
 from whalefinder.evaluation.pictures import draw_by_ratio, draw_clip, draw_confusion, draw_curves, draw_reliability
 from whalefinder.evaluation.sets import Sets
 from whalefinder.evaluation.summary import (
@@ -26,7 +27,6 @@ from whalefinder.evaluation.summary import (
     species_rows,
     truth_of,
 )
-from whalefinder.metrics import confusion, precision_recall, roc
 from whalefinder.networks.classifier import CLASSES
 from whalefinder.pages.page import Drawing, Grid, Section, save_page
 from whalefinder.results.tables import safe_stem, writing

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from whalefinder.metrics import Curve, Reliability
+from whalefinder.evaluation.metrics import Curve, Reliability
 from whalefinder.pages.page import png_of
 from whalefinder.sound import spectrogram
 

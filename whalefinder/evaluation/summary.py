@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from whalefinder.evaluation.judging import Verdict
-from whalefinder.evaluation.sets import ratio_of, recorder_of
-from whalefinder.metrics import (
+from whalefinder.evaluation.metrics import (
     Counts,
     Interval,
     bootstrap,
@@ -19,6 +18,7 @@ from whalefinder.metrics import (
     roc,
     wilson,
 )
+from whalefinder.evaluation.sets import ratio_of, recorder_of
 from whalefinder.training.labelled import LabelledClip
 
 PAPER = Counts.complete(total=1000, accuracy=0.84, true_positive=450, false_negative=50)

@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from whalefinder.study.examples import (
+from whalefinder.evaluation.study.examples import (
     AS_HEARD,
     PER_RECORDING,
     Examples,
@@ -18,8 +18,8 @@ from whalefinder.study.examples import (
     simulated_boats,
     simulated_examples,
 )
-from whalefinder.study.learn import Recipe
-from whalefinder.study.ledger import Ledger
+from whalefinder.evaluation.study.learn import Recipe
+from whalefinder.evaluation.study.ledger import Ledger
 from whalefinder.training.classifier import IMBALANCE
 
 TEST_SEED, TEST_IMAGES = 1_000_000_000, 600

@@ -13,11 +13,11 @@ from pathlib import Path
 import torch
 
 from whalefinder.errors import OptionError
-from whalefinder.metrics import best_threshold
-from whalefinder.study.learn import fit, loss_on, probability_on, scores_on
-from whalefinder.study.ledger import CURVE_COLUMNS, Ledger, Row
-from whalefinder.study.page import write_page
-from whalefinder.study.parts import Material, Run, plan
+from whalefinder.evaluation.metrics import best_threshold
+from whalefinder.evaluation.study.learn import fit, loss_on, probability_on, scores_on
+from whalefinder.evaluation.study.ledger import CURVE_COLUMNS, Ledger, Row
+from whalefinder.evaluation.study.page import write_page
+from whalefinder.evaluation.study.parts import Material, Run, plan
 
 Report = Callable[[int, int, str], None]
 

@@ -11,8 +11,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
+from whalefinder.evaluation.study.ledger import Row
 from whalefinder.pages.page import png_of
-from whalefinder.study.ledger import Row
 
 BLUE, ORANGE, GREEN, GREY = "#0b6e99", "#ff6b35", "#6a994e", "#8a97a6"
 HELD_OUT = ("validation", "test")

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from whalefinder.metrics import Counts, bootstrap, precision_recall, roc
+from whalefinder.evaluation.metrics import Counts, bootstrap, precision_recall, roc
+from whalefinder.evaluation.study.examples import AS_HEARD, IMAGE, Examples
 from whalefinder.networks.classifier import CLASSES, Classifier
-from whalefinder.study.examples import AS_HEARD, IMAGE, Examples
 from whalefinder.training.classifier import Settings, classification_loss, l2_penalty, logits_of, make_optimiser
 from whalefinder.training.loop import descend
 
