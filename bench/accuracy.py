@@ -21,8 +21,8 @@ from whalefinder.bearings.regression import Regression, load_regressor
 from whalefinder.calls.events import Event
 from whalefinder.calls.masks import CALL, Masks, masks_of
 from whalefinder.evaluation.metrics import match
-from whalefinder.locate import Detection, Locator
 from whalefinder.networks import load_network
+from whalefinder.pipeline import Detection, Locator
 from whalefinder.sea import SimulatedRecording
 from whalefinder.sound import spectrogram
 from whalefinder.sound.recording import open_recording

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from whalefinder.locate import Locator
 from whalefinder.pages.plots import Picture
+from whalefinder.pipeline import Locator
 from whalefinder.sound.recording import open_recording
 from whalefinder.training.clips import find_clips
 

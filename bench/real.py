@@ -8,7 +8,7 @@ from pathlib import Path
 import soundfile
 
 from whalefinder.evaluation.metrics import false_alarms_per_hour
-from whalefinder.locate import locate
+from whalefinder.pipeline import locate
 from whalefinder.training.clips import Clip, find_clips
 
 

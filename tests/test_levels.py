@@ -13,7 +13,7 @@ from whalefinder.calls.events import Event
 from whalefinder.calls.levels import received_level_db
 from whalefinder.calls.masks import CALL, Masks
 from whalefinder.errors import ArrayError
-from whalefinder.locate import locate
+from whalefinder.pipeline import locate
 from whalefinder.results.tables import row_of
 from whalefinder.sound import spectrogram
 

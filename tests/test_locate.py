@@ -49,7 +49,7 @@ def test_calls_are_found_where_and_when_they_were(swim):
 def test_segments_do_not_change_the_answer(swim, monkeypatch):
     whole = whalefinder.locate(swim[0], array())
     # 2.05-s cores with the full margins: calls fall into other segments than before.
-    monkeypatch.setattr(importlib.import_module("whalefinder.locate"), "CORE_CELLS", 24)
+    monkeypatch.setattr(importlib.import_module("whalefinder.pipeline"), "CORE_CELLS", 24)
     parts = whalefinder.locate(swim[0], array())
     assert len(whole) == len(parts)
     for a, b in zip(whole, parts, strict=True):
@@ -179,7 +179,7 @@ def test_a_hanging_string_gives_the_elevation():
 
 
 def test_sensitivities_and_deaf_hydrophones():
-    from whalefinder.locate import hearing
+    from whalefinder.pipeline import hearing
 
     uneven = HydrophoneArray("a", [[0, 0, 0], [1, 0, 0]], 1480.0, sensitivity_db=(-170.0, -164.0))
     assert np.allclose(20 * np.log10(uneven.relative_gain()), [3.0, -3.0])

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from whalefinder.errors import OptionError, OutputError
-from whalefinder.locate import Bearing, Detection
 from whalefinder.networks.classifier import CLASSES, WHALES
+from whalefinder.pipeline import Bearing, Detection
 from whalefinder.results.formats import read_rows, write_formats
 from whalefinder.results.schema import DETECTIONS, NO_CALLS
 from whalefinder.results.tables import (

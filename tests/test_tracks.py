@@ -11,9 +11,9 @@ import torch
 import whalefinder
 from whalefinder.array.geometry import angles, direction, great_circle_rad
 from whalefinder.bearings.event_bearing import Bearing
-from whalefinder.locate import Detection
 from whalefinder.networks import load_tracker
 from whalefinder.networks.tracker import Tracker
+from whalefinder.pipeline import Detection
 from whalefinder.sea.swims import SCENARIOS, draw_crossing, draw_swim, draw_training_swim
 from whalefinder.tracks import follow as tracking
 from whalefinder.tracks.association import Prior, animals, follow_hypotheses

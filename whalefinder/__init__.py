@@ -16,7 +16,7 @@ from whalefinder.errors import (
     RecordingError,
     WhalefinderError,
 )
-from whalefinder.locate import Detection, Locator, locate
+from whalefinder.pipeline import Detection, Locator, locate
 from whalefinder.sound.recording import Recording, open_recording
 from whalefinder.tracks.find import Track, find_tracks
 from whalefinder.version import __version__

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from whalefinder.array.geometry import HydrophoneArray, tetrahedron
-from whalefinder.locate import Detection
 from whalefinder.pages.plots import draw_array
+from whalefinder.pipeline import Detection
 from whalefinder.run import RunOptions, run_locate
 from whalefinder.sea import Call, Scene, TrueCall
 from whalefinder.sea.calls import random_call

@@ -11,8 +11,8 @@ from whalefinder.array.array_file import load_array
 from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.calls.events import EventSettings
 from whalefinder.errors import OutputError, RecordingError
-from whalefinder.locate import MAX_HYDROPHONES, Detection, Locator
 from whalefinder.networks import load_network
+from whalefinder.pipeline import MAX_HYDROPHONES, Detection, Locator
 from whalefinder.results.tables import (
     COLUMNS,
     EXTRA_COLUMNS,

@@ -17,7 +17,7 @@ from whalefinder.archive.planfile import load_plan
 from whalefinder.archive.store import Result, Store, atomic
 from whalefinder.archive.units import Entry, Piece, Unit
 from whalefinder.archive.work import SLACK_S
-from whalefinder.locate import Detection
+from whalefinder.pipeline import Detection
 from whalefinder.results.tables import COLUMNS, EXTRA_COLUMNS, RECORDING_COLUMNS, TRACK_COLUMNS, row_of, rows_of
 from whalefinder.tracks.find import LONGEST_S, MAX_SILENCE_S, Track, find_tracks
 

@@ -23,7 +23,7 @@ from whalefinder.archive.sources import SUFFIXES, find_files, is_remote, open_fi
 from whalefinder.archive.units import Entry, File, Piece, Unit, digest, make_unit
 from whalefinder.calls.masks import MARGIN_CELLS
 from whalefinder.errors import RecordingError
-from whalefinder.locate import LEAD_CELLS, TAIL_CELLS
+from whalefinder.pipeline import LEAD_CELLS, TAIL_CELLS
 from whalefinder.sound.recording import groups_of_channels
 from whalefinder.sound.spectrogram import CELL_FRAMES, FRAME_S
 from whalefinder.sound.start_time import start_time

@@ -26,7 +26,7 @@ from whalefinder.archive.units import Unit
 from whalefinder.bearings.event_bearing import Bearing
 from whalefinder.errors import OutputError
 from whalefinder.files import replacing, writing
-from whalefinder.locate import Detection
+from whalefinder.pipeline import Detection
 
 PART = ".part"
 

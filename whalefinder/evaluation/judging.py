@@ -15,9 +15,9 @@ from whalefinder.calls.classification import LabelSettings
 from whalefinder.evaluation.metrics import best_threshold
 from whalefinder.evaluation.peers import ORCA, ByEnergy, ByFlatImage, ByNetwork, BySegmenter, Judge, scores_of
 from whalefinder.evaluation.sets import Sets, windows
-from whalefinder.locate import Locator
 from whalefinder.networks import load_network
 from whalefinder.networks.classifier import CLASSES, Classifier
+from whalefinder.pipeline import Locator
 from whalefinder.sound.recording import open_recording
 from whalefinder.training import labelled
 

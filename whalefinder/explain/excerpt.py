@@ -13,8 +13,8 @@ from whalefinder.calls import events
 from whalefinder.calls.events import Event, EventSettings
 from whalefinder.calls.masks import CALL, Masks, masks_of
 from whalefinder.errors import OptionError, RecordingError
-from whalefinder.locate import MAX_HYDROPHONES, hearing
 from whalefinder.networks.segmentation import SegmentationNetwork
+from whalefinder.pipeline import MAX_HYDROPHONES, hearing
 from whalefinder.sound import spectrogram
 from whalefinder.sound.recording import Recording, Samples, resampled
 from whalefinder.sound.spectrogram import CELL_FRAMES, FRAME_S, HOP, RATE_HZ

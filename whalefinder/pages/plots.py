@@ -19,7 +19,7 @@ from matplotlib.patches import Rectangle
 from whalefinder.array.geometry import Floats, HydrophoneArray
 from whalefinder.array.limit import TypicalCall, expected_error_deg
 from whalefinder.explain.occlusion import HeatMap
-from whalefinder.locate import Detection, Stretch
+from whalefinder.pipeline import Detection, Stretch
 from whalefinder.results.tables import writing
 from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S, NUM_BINS
 from whalefinder.tracks.find import Track

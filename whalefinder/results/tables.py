@@ -11,7 +11,7 @@ from typing import Any
 
 from whalefinder.errors import OptionError
 from whalefinder.files import writing as writing
-from whalefinder.locate import Detection
+from whalefinder.pipeline import Detection
 from whalefinder.results.formats import safe_stem as safe_stem
 from whalefinder.results.formats import write_formats
 from whalefinder.results.schema import DETECTIONS, RECORDINGS, TRACKS, names

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from whalefinder.array.geometry import Floats, angles, direction
-from whalefinder.locate import Detection
 from whalefinder.networks import load_tracker
 from whalefinder.networks.tracker import Tracker
+from whalefinder.pipeline import Detection
 from whalefinder.tracks.association import animals
 from whalefinder.tracks.fixes import Fixes, grid_of, merge
 from whalefinder.tracks.follow import Followed, follow, look_back
