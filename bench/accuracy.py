@@ -24,7 +24,7 @@ from whalefinder.evaluation.metrics import match
 from whalefinder.networks import load_network
 from whalefinder.pipeline import Detection, Locator
 from whalefinder.sea import SimulatedRecording
-from whalefinder.sound import spectrogram
+from whalefinder.sound import covariance, spectrogram
 from whalefinder.sound.recording import open_recording
 
 BEYOND_DEG = 10.0
@@ -138,11 +138,13 @@ def _band(sea: SimulatedRecording, begin: int, end: int) -> torch.Tensor:
 def _bound(sea, noise, begin, end, array, true_u) -> float:
     """Median great-circle error at the Cramér-Rao bound with the true covariance, degrees."""
     first = begin // spectrogram.CELL_FRAMES
-    q = spectrogram.covariance(noise, None, spectrogram.SHORT_CELLS)[..., first : -(-end // spectrogram.CELL_FRAMES)]
+    q = covariance.noise_covariance(noise, None, covariance.SHORT_CELLS)[
+        ..., first : -(-end // spectrogram.CELL_FRAMES)
+    ]
     call = spectrogram.stft(torch.from_numpy(sea.calls).float())
     power = spectrogram.power(call).mean(0)[:, first * spectrogram.CELL_FRAMES : end]
-    covariance = limit.cramer_rao(power, q, array, true_u)
-    return float(np.degrees(1.177 * np.sqrt(np.trace(covariance) / 2)))
+    bound = limit.cramer_rao(power, q, array, true_u)
+    return float(np.degrees(1.177 * np.sqrt(np.trace(bound) / 2)))
 
 
 def run_cell(

@@ -22,7 +22,7 @@ from whalefinder.array.geometry import (
     tangents,
 )
 from whalefinder.bearings import likelihood, steering
-from whalefinder.sound import spectrogram
+from whalefinder.sound import covariance, spectrogram
 from whalefinder.sound.spectrogram import FIRST_BIN, NUM_BINS, RATE_HZ, WINDOW
 
 GRID_STEP_DEG = 2.0
@@ -125,7 +125,7 @@ def call_free_likelihood(spectra: Tensor, begin: int, end: int, array: Hydrophon
     free = torch.cat([spectra[..., max(0, begin - reach) : begin], spectra[..., end : end + reach]], dim=-1)
     q = torch.einsum("mft,nft->mnf", free, free.conj()) / free.shape[-1]
     level = torch.diagonal(q, dim1=0, dim2=1).real.mean(-1)
-    q = q + spectrogram.LOADING * level * torch.eye(len(q))[:, :, None]
+    q = q + covariance.LOADING * level * torch.eye(len(q))[:, :, None]
     cells = -(-spectra.shape[-1] // spectrogram.CELL_FRAMES)
     usual = spectrogram.power(free).mean((0, 2))[:, None]
     loud = spectrogram.power(spectra[..., begin:end]).mean(0)

@@ -22,6 +22,7 @@ from whalefinder.export.graphs import SegmenterGraph
 from whalefinder.export.shipped import export_models
 from whalefinder.networks import load_network, save_network
 from whalefinder.networks.classifier import CLASSES, Classifier
+from whalefinder.sound import covariance, features
 from whalefinder.sound import spectrogram as sp
 
 PARITY = 1e-4
@@ -66,7 +67,7 @@ def test_planes_are_those_of_the_spectrogram(channels):
     for length in (5000, 900_000):  # less than a block of cells, and more than two
         spectra = sp.stft(torch.from_numpy(sound(channels, length, seed=channels)))
         ours = Features()(spectra.real, spectra.imag)
-        assert torch.allclose(ours, sp.features(spectra), atol=1e-5)
+        assert torch.allclose(ours, features.segmenter_planes(spectra), atol=1e-5)
 
 
 def test_planes_of_the_classifier_are_its_own():
@@ -85,9 +86,9 @@ def test_spectra_are_those_of_the_spectrogram():
 
 
 def test_smoothing_is_that_of_the_spectrogram_to_the_last_cell():
-    x = torch.rand(3, 5, 2 * sp.SMOOTH_BLOCK + 7, generator=torch.Generator().manual_seed(0))
-    for ours, e_folding in zip(Smoothing()(x), (sp.SHORT_CELLS, sp.LONG_CELLS), strict=True):
-        assert torch.allclose(ours, sp.smooth_over_cells(x, e_folding, sp.GAP_CELLS), rtol=1e-5)
+    x = torch.rand(3, 5, 2 * covariance.SMOOTH_BLOCK + 7, generator=torch.Generator().manual_seed(0))
+    for ours, e_folding in zip(Smoothing()(x), (covariance.SHORT_CELLS, covariance.LONG_CELLS), strict=True):
+        assert torch.allclose(ours, covariance.smooth_over_cells(x, e_folding, covariance.GAP_CELLS), rtol=1e-5)
 
 
 @torch.inference_mode()

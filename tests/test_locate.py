@@ -17,6 +17,7 @@ from whalefinder.calls.events import EventSettings, activity, find_events
 from whalefinder.sea import Call, Scene, simulate
 from whalefinder.sea.calls import random_call
 from whalefinder.sea.propagation import Path
+from whalefinder.sound import covariance
 from whalefinder.sound.spectrogram import FRAME_S, NUM_BINS
 
 
@@ -142,7 +143,7 @@ def test_the_real_array_gives_bearings_that_its_delays_confirm():
         spans = [(float(r["time_min_offset"]), float(r["time_max_offset"])) for r in csv.DictReader(file)]
     assert len(spans) >= 5
     x = spectrogram.stft(torch.from_numpy(samples))
-    q = spectrogram.covariance(x, None, 40.0)
+    q = covariance.noise_covariance(x, None, 40.0)
     residuals = []
     for begin, end in spans:
         a, b = int(begin / FRAME_S), int(end / FRAME_S) + 1

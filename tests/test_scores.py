@@ -8,9 +8,9 @@ import torch
 
 from tests.helpers import array
 from whalefinder.array.geometry import direction
-from whalefinder.bearings import likelihood
 from whalefinder.calls.scores import event_score
 from whalefinder.sound import spectrogram
+from whalefinder.sound.beam import flatness, noise_towards
 
 
 def test_the_sum_by_hand():
@@ -31,18 +31,18 @@ def noise_covariance(strength: float, u: np.ndarray) -> torch.Tensor:
 def test_noise_from_everywhere():
     white = noise_covariance(0.0, direction(0.0, 0.0))
     # Four hydrophones average white noise down to a quarter, whichever way they look.
-    towards = likelihood.noise_towards(white, array(), direction(1.0, -0.2))
+    towards = noise_towards(white, array(), direction(1.0, -0.2))
     assert torch.allclose(towards, torch.full_like(towards, -math.log(4.0)), atol=1e-5)
-    assert torch.allclose(likelihood.flatness(white), torch.zeros(()), atol=1e-5)
+    assert torch.allclose(flatness(white), torch.zeros(()), atol=1e-5)
 
 
 def test_noise_from_a_boat():
     boat = direction(math.radians(70.0), 0.0)
     q = noise_covariance(99.0, boat)
     # Towards the boat nothing helps but averaging the white part: (99 + 1/4) / 100. det(I + s a aᴴ) = 1 + 4 s.
-    towards = likelihood.noise_towards(q, array(), boat)
+    towards = noise_towards(q, array(), boat)
     assert torch.allclose(towards, torch.full_like(towards, math.log(0.9925)), atol=1e-3)
-    assert torch.allclose(likelihood.flatness(q), torch.tensor(math.log(397.0) / 4 - math.log(100.0)), atol=1e-3)
+    assert torch.allclose(flatness(q), torch.tensor(math.log(397.0) / 4 - math.log(100.0)), atol=1e-3)
     # Elsewhere the boat is nulled: what is left is near the white part alone, -log(4 · 100) or a little more.
-    away = likelihood.noise_towards(q, array(), direction(math.radians(200.0), -0.3))
+    away = noise_towards(q, array(), direction(math.radians(200.0), -0.3))
     assert away[40:].median() < -4.5

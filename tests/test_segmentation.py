@@ -7,7 +7,7 @@ from torch import nn
 from whalefinder.errors import ModelError
 from whalefinder.networks import load_network, read_card, save_network, shipped_weights
 from whalefinder.networks.segmentation import CLASSES, SegmentationNetwork
-from whalefinder.sound.spectrogram import FEATURES
+from whalefinder.sound.features import FEATURES
 
 
 def test_the_papers_widths_kernels_paddings_and_strides():

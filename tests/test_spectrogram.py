@@ -5,6 +5,7 @@ import scipy.signal
 import torch
 
 from tests.helpers import noise
+from whalefinder.sound import covariance, features
 from whalefinder.sound import spectrogram as sp
 
 
@@ -32,9 +33,9 @@ def test_white_noise_has_its_mean_square_in_the_bins():
 def test_whitened_power_against_solved_systems():
     for channels in (1, 4, 6):
         x = spectra(channels)
-        planes = sp.whitened_powers(sp._in_cells(sp.pair_planes(x)), x.shape[-1])
-        for plane, e_folding in zip(planes, (sp.SHORT_CELLS, sp.LONG_CELLS), strict=True):
-            q = sp.covariance(x, None, e_folding, gap_cells=sp.GAP_CELLS)
+        planes = covariance.whitened_powers(covariance.in_cells(covariance.pair_planes(x)), x.shape[-1])
+        for plane, e_folding in zip(planes, (covariance.SHORT_CELLS, covariance.LONG_CELLS), strict=True):
+            q = covariance.noise_covariance(x, None, e_folding, gap_cells=covariance.GAP_CELLS)
             for k, t in ((0, 0), (100, 77), (255, 150)):
                 v, matrix = x[:, k, t].numpy(), q[:, :, k, t // sp.CELL_FRAMES].numpy()
                 expected = (v.conj() @ np.linalg.solve(matrix, v)).real / channels
@@ -43,22 +44,22 @@ def test_whitened_power_against_solved_systems():
 
 def test_hermitian_planes_and_their_inverse_against_numpy():
     x = spectra(3)
-    q = sp.hermitian(sp.pair_planes(x))
+    q = covariance.hermitian(covariance.pair_planes(x))
     v = x[:, 9, 9].numpy()
     assert np.allclose(q[:, :, 9, 9].numpy(), np.outer(v, v.conj()))
-    q = sp.covariance(x, None, sp.LONG_CELLS)
+    q = covariance.noise_covariance(x, None, covariance.LONG_CELLS)
     planes = torch.cat(
         [torch.diagonal(q, dim1=0, dim2=1).real.permute(2, 0, 1)]
         + [torch.stack([part(q[m, n]) for m in range(3) for n in range(m)]) for part in (torch.real, torch.imag)]
     )
-    inverse = sp.hermitian(sp.inverse(planes))
+    inverse = covariance.hermitian(covariance.inverse(planes))
     assert np.allclose(inverse[:, :, 20, 5].numpy() @ q[:, :, 20, 5].numpy(), np.eye(3), atol=1e-3)
 
 
 def test_covariance_against_a_loop():
     x = spectra(2, 10.0)  # longer than one block of the smoothing
     weight = torch.rand(x.shape[1:], generator=torch.Generator().manual_seed(0))
-    q = sp.covariance(x, weight, 1.5, gap_cells=1, loading=0.0)
+    q = covariance.noise_covariance(x, weight, 1.5, gap_cells=1, loading=0.0)
     k, cell = 17, 97
     total, norm = np.zeros((2, 2), complex), 0.0
     for t in range(x.shape[-1]):
@@ -72,10 +73,10 @@ def test_covariance_against_a_loop():
 
 def test_planes_do_not_know_gain_or_the_order_of_hydrophones():
     x = spectra()
-    planes = sp.features(x)
-    assert planes.shape == (len(sp.FEATURES), sp.NUM_BINS, x.shape[-1])
-    assert torch.allclose(sp.features(x * 300.0), planes, atol=1e-3)
-    assert torch.allclose(sp.features(x[[2, 0, 3, 1]]), planes, atol=1e-3)
+    planes = features.segmenter_planes(x)
+    assert planes.shape == (len(features.FEATURES), sp.NUM_BINS, x.shape[-1])
+    assert torch.allclose(features.segmenter_planes(x * 300.0), planes, atol=1e-3)
+    assert torch.allclose(features.segmenter_planes(x[[2, 0, 3, 1]]), planes, atol=1e-3)
 
 
 def test_noise_from_a_fixed_direction_is_nulled_and_a_newcomer_stands_out():
@@ -85,10 +86,10 @@ def test_noise_from_a_fixed_direction_is_nulled_and_a_newcomer_stands_out():
     steering = torch.polar(torch.ones(2, 4), 6.28 * torch.rand(2, 4, generator=generator))
     x = x + 3 * steering[0][:, None, None] * boat
     x[:, 100, 80:83] += steering[1][:, None]  # 10 dB below the boat
-    planes = sp.features(x)
-    around = planes[sp.FEATURES.index("whitened_short")]
+    planes = features.segmenter_planes(x)
+    around = planes[features.FEATURES.index("whitened_short")]
     assert around[100, 81] > around[:, :70].mean() + 5 * around[:, :70].std()
-    contrast = planes[sp.FEATURES.index("contrast")]
+    contrast = planes[features.FEATURES.index("contrast")]
     assert contrast[100, 81] < contrast[:, :70].mean() + 3 * contrast[:, :70].std()
 
 
@@ -97,12 +98,12 @@ def test_dead_bins_are_zero_and_do_not_move_the_rest():
     valid = torch.arange(sp.NUM_BINS) < 150
     dead = torch.where(valid[:, None], x, x * 1e-6)
     deader = torch.where(valid[:, None], x, torch.zeros_like(x))
-    a, b = sp.features(dead, valid), sp.features(deader, valid)
+    a, b = features.segmenter_planes(dead, valid), features.segmenter_planes(deader, valid)
     assert torch.equal(a, b) and (a[:, 150:] == 0).all()
 
 
 def test_moving_mean_against_a_loop():
     x = torch.rand(3, 40, generator=torch.Generator().manual_seed(1))
-    ours = sp.moving_mean(x, 6)
+    ours = features.moving_mean(x, 6)
     for t in (0, 3, 20, 39):
         assert torch.allclose(ours[:, t], x[:, max(0, t - 6) : t + 7].mean(-1), atol=1e-5)

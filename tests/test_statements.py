@@ -16,7 +16,7 @@ from torch import nn
 from whalefinder.networks import load_network
 from whalefinder.networks.classifier import Classifier, Residual
 from whalefinder.networks.segmentation import SegmentationNetwork
-from whalefinder.sound.spectrogram import FEATURES
+from whalefinder.sound.features import FEATURES
 from whalefinder.training.loop import descend
 from whalefinder.training.losses import AzimuthLoss, ElevationLoss
 

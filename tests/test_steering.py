@@ -11,7 +11,7 @@ from tests.helpers import RATE, array, needs_data
 from whalefinder.array import geometry as g
 from whalefinder.array import limit
 from whalefinder.bearings import likelihood, steering, surface
-from whalefinder.sound import spectrogram
+from whalefinder.sound import covariance, spectrogram
 
 
 def plane_wave_spectra(positions, u, speed, *, seconds=1.0, snr_db=20.0, seed=0, low=1000, high=6000):
@@ -33,7 +33,7 @@ def fix_of(clean, noise, hydrophones, surface=False):
 
     call, both = stft(clean), stft(clean + noise)
     share = spectrogram.power(call).mean(0) / (spectrogram.power(call).mean(0) + spectrogram.power(stft(noise)).mean(0))
-    q = spectrogram.covariance(stft(noise), None, spectrogram.LONG_CELLS)
+    q = covariance.noise_covariance(stft(noise), None, covariance.LONG_CELLS)
     cells = likelihood.gather_cells(both, share * (share > 0.3), q)
     return steering.find_direction(cells, hydrophones, surface=surface), cells
 
@@ -96,7 +96,7 @@ def test_the_likelihood_is_differentiable_in_the_shares():
     clean, noise = plane_wave_spectra(hydrophones.positions_m, u, 1490.0, seconds=0.2)
     x = spectrogram.stft(torch.from_numpy(clean + noise).float())
     share = torch.full(x.shape[1:], 0.5, requires_grad=True)
-    q = spectrogram.covariance(x, (1 - share).square(), spectrogram.SHORT_CELLS)
+    q = covariance.noise_covariance(x, (1 - share).square(), covariance.SHORT_CELLS)
     cells = likelihood.gather_cells(x, share, q)
     value = likelihood.plane_wave_likelihood(cells, torch.from_numpy(hydrophones.delays_s(u[None])).float()).sum()
     value.backward()
@@ -185,7 +185,7 @@ def test_a_mirrored_call_keeps_its_elevation():
 
 def test_nothing_in_the_mask_gives_no_fix():
     x = torch.zeros(4, spectrogram.NUM_BINS, 16, dtype=torch.complex64)
-    q = spectrogram.covariance(torch.randn(4, spectrogram.NUM_BINS, 16, dtype=torch.complex64), None, 1.5)
+    q = covariance.noise_covariance(torch.randn(4, spectrogram.NUM_BINS, 16, dtype=torch.complex64), None, 1.5)
     assert steering.find_direction(likelihood.gather_cells(x, torch.zeros(x.shape[1:]), q), array()) is None
 
 

@@ -21,7 +21,8 @@ from whalefinder.calls.events import Event
 from whalefinder.calls.masks import CALL, Masks, shares_of
 from whalefinder.calls.scores import event_score
 from whalefinder.networks.segmentation import SegmentationNetwork
-from whalefinder.sound import spectrogram
+from whalefinder.sound import covariance, spectrogram
+from whalefinder.sound.beam import flatness, mvdr_beam, noise_towards
 from whalefinder.sound.spectrogram import CELL_FRAMES
 
 MARGIN_FRAMES = 2
@@ -72,7 +73,7 @@ def find_bearing(
     spectra, share = masks.spectra[..., first:last], masks.shares[CALL, :, first:last]
     begin = max(0, event.begin - MARGIN_FRAMES - first)
     end = min(last, event.end + MARGIN_FRAMES) - first
-    noise = spectrogram.covariance(spectra, (1 - share).square(), NOISE_CELLS)
+    noise = covariance.noise_covariance(spectra, (1 - share).square(), NOISE_CELLS)
     inside = (..., slice(begin, end))
     around = noise[..., begin // CELL_FRAMES : -(-end // CELL_FRAMES)]
     cells = likelihood.gather_cells(spectra[inside], _gated(share[inside], FIRST_GATE), noise, begin)
@@ -86,7 +87,7 @@ def find_bearing(
     evidence = _where_noise_came_from(around, array, fix)
     if event_score({**event.evidence, **evidence}) < HOPELESS:
         return Look(fix, evidence)
-    beam = likelihood.beam(spectra, noise, array, fix.u)
+    beam = mvdr_beam(spectra, noise, array, fix.u)
     in_beam = shares_of(network, beam[None], masks.valid, slice(begin, end))[CALL]
     power = in_beam * spectrogram.power(beam[inside])
     cells = likelihood.gather_cells(spectra[inside], _gated(in_beam, SECOND_GATE), noise, begin, power=power)
@@ -101,8 +102,8 @@ BROAD = slice(14, 163)  # bins of 1-8 kHz, where a boat is loud and an array sha
 
 def _where_noise_came_from(noise: torch.Tensor, array: HydrophoneArray, fix: steering.Fix) -> dict[str, float]:
     return {
-        "noise_flatness": float(likelihood.flatness(noise[:, :, BROAD]).mean()),
-        "noise_towards": float(likelihood.noise_towards(noise, array, fix.u)[BROAD].mean()),
+        "noise_flatness": float(flatness(noise[:, :, BROAD]).mean()),
+        "noise_towards": float(noise_towards(noise, array, fix.u)[BROAD].mean()),
     }
 
 

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from whalefinder.array.geometry import Floats, HydrophoneArray
-from whalefinder.bearings import likelihood
 from whalefinder.calls.events import Event
 from whalefinder.calls.masks import CALL, Masks
 from whalefinder.errors import ModelError
 from whalefinder.networks.classifier import CLASSES, WHALES, Classifier
-from whalefinder.sound import spectrogram
+from whalefinder.sound import covariance, spectrogram
+from whalefinder.sound.beam import mvdr_beam
 
 WINDOW_S = 3.0
 WINDOW_FRAMES = 2 * round(WINDOW_S / spectrogram.FRAME_S / 2)  # 282
@@ -167,8 +167,8 @@ def classify_event(
     begin, end = event_frames(event, masks.spectra.shape[-1])
     spectra = masks.spectra[..., begin:end]
     if array is not None and u is not None:
-        noise = spectrogram.covariance(spectra, (1 - masks.shares[CALL, :, begin:end]).square(), NOISE_CELLS)
-        spectra = likelihood.beam(spectra, noise, array, u)[None]
+        noise = covariance.noise_covariance(spectra, (1 - masks.shares[CALL, :, begin:end]).square(), NOISE_CELLS)
+        spectra = mvdr_beam(spectra, noise, array, u)[None]
     return most_whale(classify_spectra(network, spectra, masks.valid))
 
 

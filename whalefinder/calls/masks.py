@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from whalefinder.networks.segmentation import CLASSES, UPSAMPLING, SegmentationNetwork
-from whalefinder.sound import spectrogram
+from whalefinder.sound import features, spectrogram
 
 CALL, BOAT, AMBIENT = (CLASSES.index(name) for name in ("call", "boat", "ambient"))
 
@@ -83,7 +83,7 @@ REACH_FRAMES = 32  # the network looks at ± 27 frames
 @torch.inference_mode()
 def shares_of(network: SegmentationNetwork, spectra: Tensor, valid: Tensor, span: slice = slice(None)) -> Tensor:
     """Power shares `[class, frequency, frame]` of the frames in `span`, of spectra `[channel, frequency, frame]`."""
-    planes = spectrogram.features(spectra, valid)
+    planes = features.segmenter_planes(spectra, valid)
     begin, end, _ = span.indices(planes.shape[-1])
     first = max(0, begin - REACH_FRAMES) // UPSAMPLING * UPSAMPLING  # the network's grid of 4 frames stays where it is
     planes = planes[None, ..., first : end + REACH_FRAMES].contiguous(memory_format=torch.channels_last)

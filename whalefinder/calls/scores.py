@@ -3,7 +3,7 @@
     score = ln(area) + 12 · mean share + 2 · flatness - 2.5 · noise towards it - 12.3
 
 *area*: call-dominated bins, weighted by their share; *mean share* over those bins; *flatness* and *noise towards it*
-(`likelihood.flatness`, `likelihood.noise_towards`): a boat that changes its sound is where noise came from already, a
+(`beam.flatness`, `beam.noise_towards`): a boat that changes its sound is where noise came from already, a
 whale is not. With noise from everywhere the two add a constant. The weights and the array's threshold were chosen on the dev
 recordings (`docs/experiments.md`). The classifier has its say besides (`classification.with_array_score`).
 """

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 from whalefinder.array.geometry import Floats, HydrophoneArray, great_circle_rad, tangents
-from whalefinder.bearings import likelihood
 from whalefinder.bearings.event_bearing import CONTEXT_CELLS, NOISE_CELLS, find_bearing
 from whalefinder.bearings.steering import Fix
 from whalefinder.calls.events import Event
 from whalefinder.calls.masks import CALL, Masks, shares_of
 from whalefinder.files import writing
 from whalefinder.networks.segmentation import SegmentationNetwork
-from whalefinder.sound import spectrogram
+from whalefinder.sound import covariance
+from whalefinder.sound.beam import mvdr_beam
 from whalefinder.sound.spectrogram import CELL_FRAMES
 
 SUSPICIOUS = 3.0
@@ -81,8 +81,8 @@ def _second_look(masks: Masks, event: Event, array: HydrophoneArray, network: Se
     first = max(0, event.begin // CELL_FRAMES - CONTEXT_CELLS) * CELL_FRAMES
     span = slice(first, event.end + CONTEXT_CELLS * CELL_FRAMES)
     spectra, share = masks.spectra[..., span], masks.shares[CALL, :, span]
-    noise = spectrogram.covariance(spectra, (1 - share).square(), NOISE_CELLS)
-    beam = likelihood.beam(spectra, noise, array, look.fix.u)
+    noise = covariance.noise_covariance(spectra, (1 - share).square(), NOISE_CELLS)
+    beam = mvdr_beam(spectra, noise, array, look.fix.u)
     shares = masks.shares.clone()
     inside = slice(event.begin - first, event.end - first)
     shares[..., event.begin : event.end] = shares_of(network, beam[None], masks.valid, inside)

@@ -29,7 +29,7 @@ from whalefinder.explain.excerpt import Excerpt
 from whalefinder.files import writing
 from whalefinder.networks.classifier import CLASSES, WHALES, Classifier
 from whalefinder.networks.segmentation import UPSAMPLING, SegmentationNetwork
-from whalefinder.sound import spectrogram
+from whalefinder.sound import features
 from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S
 
 Score = Callable[[Tensor], Tensor]
@@ -89,8 +89,8 @@ class Occluder:
         if self.baseline == "silence":
             return torch.zeros_like(planes)
         bins, frames = (BLUR * size // 2 for size in self.size(planes))
-        along_time = spectrogram.moving_mean(planes, frames)
-        return spectrogram.moving_mean(along_time.transpose(-2, -1), bins).transpose(-2, -1)
+        along_time = features.moving_mean(planes, frames)
+        return features.moving_mean(along_time.transpose(-2, -1), bins).transpose(-2, -1)
 
     def size(self, planes: Tensor) -> tuple[int, int]:
         """The window in bins and frames, no larger than what there is to cover."""
@@ -254,7 +254,7 @@ def explain_segmenter(
 ) -> HeatMap:
     """What the call share of an event rests on; where there is none, the call share of the whole window."""
     begin, end = excerpt.begin // UPSAMPLING * UPSAMPLING, excerpt.end  # the network's grid stays where it is
-    planes = spectrogram.features(excerpt.masks.spectra, excerpt.masks.valid)[..., begin:end]
+    planes = features.segmenter_planes(excerpt.masks.spectra, excerpt.masks.valid)[..., begin:end]
     bins = excerpt.masks.valid[:, None].expand(planes.shape[-2:]).clone()
     if excerpt.event is not None:
         bins &= excerpt.masks.shares[CALL, :, begin:end] >= EventSettings().share

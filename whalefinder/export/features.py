@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from whalefinder.calls.classification import LIMIT, POOL_FRAMES, RIPPLE_BINS, SCALE, SILENCE
+from whalefinder.sound import covariance, features
 from whalefinder.sound import spectrogram as sp
 
 
@@ -42,7 +43,7 @@ class Spectra(nn.Module):
 
 
 class Features(nn.Module):
-    """`spectrogram.features` of sound whose every bin is usable.
+    """`features.segmenter_planes` of sound whose every bin is usable.
 
     Shape:
         real and imaginary parts `[channel, frequency, frame]` → `[plane, frequency, frame]`.
@@ -53,15 +54,15 @@ class Features(nn.Module):
         self.smoothing = Smoothing()
 
     def forward(self, re: Tensor, im: Tensor) -> Tensor:
-        """Spectra to the planes of `spectrogram.FEATURES`."""
+        """Spectra to the planes of `features.FEATURES`."""
         channels, frames = re.shape[0], re.shape[-1]
         products = pair_products(in_cells(re, sp.CELL_FRAMES), in_cells(im, sp.CELL_FRAMES))
         power = sum(products[1:channels], products[0]) / channels
         level = (power.flatten(-2)[..., :frames] + sp.FLOOR).log()
-        usual = sp.moving_mean(level, sp.LEVEL_FRAMES)
+        usual = features.moving_mean(level, features.LEVEL_FRAMES)
         whitened = [
             (quadratic(products, matrix, channels).flatten(-2)[..., :frames] / channels + 1e-6).log()
-            for matrix in sp.inverse(self._covariances(products, frames, channels)).unbind()
+            for matrix in covariance.inverse(self._covariances(products, frames, channels)).unbind()
         ]
         planes = torch.stack([level - usual, level - usual.mean(0), *whitened])
         return (planes / 2.0).clamp(-5.0, 5.0)
@@ -72,12 +73,12 @@ class Features(nn.Module):
         sums = torch.stack([product.sum(-1) for product in products])
         q = self.smoothing(sums) / (self.smoothing(count) + 1e-6)
         own = q[:, :channels]
-        load = sp.LOADING * max(1.0, channels / 4) ** 2 * (own.mean(1, keepdim=True) + sp.FLOOR)
+        load = covariance.LOADING * max(1.0, channels / 4) ** 2 * (own.mean(1, keepdim=True) + sp.FLOOR)
         return torch.cat([own + load, q[:, channels:]], dim=1)
 
 
 def pair_products(re: Tensor, im: Tensor) -> list[Tensor]:
-    """`spectrogram.pair_planes` out of place: two of `[channel, ...]` → channel² of `[...]`.
+    """`covariance.pair_planes` out of place: two of `[channel, ...]` → channel² of `[...]`.
 
     Kept apart: joined planes are copied by a runtime whenever one of them is used.
     """
@@ -88,14 +89,14 @@ def pair_products(re: Tensor, im: Tensor) -> list[Tensor]:
 
 
 def quadratic(products: list[Tensor], matrix: Tensor, channels: int) -> Tensor:
-    """`spectrogram.quadratic` out of place: planes `[frequency, cell, frame]`, matrix `[plane, frequency, cell]`."""
+    """`covariance.quadratic` out of place: planes `[frequency, cell, frame]`, matrix `[plane, frequency, cell]`."""
     doubled = torch.cat([matrix[:channels], 2.0 * matrix[channels:]]).unsqueeze(-1)
     terms = [product * factor for product, factor in zip(products, doubled.unbind(), strict=True)]
     return sum(terms[1:], terms[0])
 
 
 class Smoothing(nn.Module):
-    """`spectrogram.smooth_over_cells` over the short and the long time, blocks of cells as an axis.
+    """`covariance.smooth_over_cells` over the short and the long time, blocks of cells as an axis.
 
     Shape:
         `[..., cell]` → `[2, ..., cell]`.
@@ -105,19 +106,19 @@ class Smoothing(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        block = sp.SMOOTH_BLOCK
+        block = covariance.SMOOTH_BLOCK
         cells = torch.arange(-(block // 2), block + block // 2)  # around a block; the long window reaches as far
         distance = (cells[:, None] - torch.arange(block)).abs()
         outside = torch.maximum(-cells, cells - block + 1)  # cells from the block, ≤ 0 inside it
         kernels = [
-            torch.exp(-distance / e) * (distance >= sp.GAP_CELLS) * (outside <= math.ceil(8 * e))[:, None]
-            for e in (sp.SHORT_CELLS, sp.LONG_CELLS)
+            torch.exp(-distance / e) * (distance >= covariance.GAP_CELLS) * (outside <= math.ceil(8 * e))[:, None]
+            for e in (covariance.SHORT_CELLS, covariance.LONG_CELLS)
         ]
         self.register_buffer("kernel", torch.cat(kernels, dim=1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Sums over cells."""
-        cells, block = x.shape[-1], sp.SMOOTH_BLOCK
+        cells, block = x.shape[-1], covariance.SMOOTH_BLOCK
         blocks = _padded(x, block // 2, block).unflatten(-1, (-1, block))
         sums = torch.cat([blocks[..., :-1, :], blocks[..., 1:, :]], dim=-1) @ self.kernel
         return torch.stack([part.flatten(-2)[..., :cells] for part in sums.chunk(2, dim=-1)])

@@ -21,7 +21,7 @@ class SegmentationNetwork(nn.Module):
     """Splits every time-frequency bin into classes.
 
     Args:
-        input_channels: planes of the input, 4 for `spectrogram.FEATURES`.
+        input_channels: planes of the input, 4 for `features.FEATURES`.
         hidden_channels: width of layer A; the other layers follow the specification's ratios
             1 : 8/3 : 4 : 4 : 8/3 (8/3 to the nearest multiple of 8). 96 gives the paper's 96, 256, 384,
             384, 256.

@@ -1,4 +1,4 @@
-"""Short-time spectra of an array, and the planes that the segmentation network sees.
+"""Short-time spectra of an array.
 
 All constants of the analysis are here. Spectra are complex `[channel, frequency, frame]` tensors (any
 leading batch dimensions), time last, in the units of the samples.
@@ -7,7 +7,6 @@ leading batch dimensions), time last, in the units of the samples.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -20,12 +19,8 @@ NUM_BINS = 256  # up to 12.3 kHz
 BIN_HZ = RATE_HZ / WINDOW  # 46.875 Hz
 FRAME_S = HOP / RATE_HZ
 CELL_FRAMES = 8  # frames that share one noise covariance: 85 ms
-LEVEL_FRAMES = 188  # half width of the level normalisation: 2 s
-SHORT_CELLS, LONG_CELLS = 1.5, 6.0  # e-folding of the covariance: 0.13 s follows boats, 0.5 s is steadier
-GAP_CELLS = 2  # what is nearer than this does not count as usual, so that a call does not null itself
-LOADING = 0.002  # share of the mean power added to the diagonal of a covariance of up to 4 hydrophones
-FEATURES = ("contrast", "level", "whitened_short", "whitened_long")
 FLOOR = 1e-20
+STFT_FRAMES = 256  # of one block: its samples stay in the processor's cache
 
 
 def frequencies_hz() -> Tensor:
@@ -64,228 +59,9 @@ def stft(samples: Tensor) -> Tensor:
     return spectra.reshape(*samples.shape[:-1], NUM_BINS, -1)
 
 
-STFT_FRAMES = 256
-
-
 def _heard(row: Tensor, begin: int, end: int) -> Tensor:
     """Samples `[frame, WINDOW]` under frames [begin, end) of `[time]`; zeros beyond its ends."""
     first, last = begin * HOP - WINDOW // 2, (end - 1) * HOP + WINDOW // 2
     inside = row[max(0, first) : last]
     short = (max(0, -first), last - max(0, first) - len(inside))
     return (torch.nn.functional.pad(inside, short) if any(short) else inside).unfold(0, WINDOW, HOP)
-
-
-def moving_mean(x: Tensor, half_width: int) -> Tensor:
-    """Mean over the last axis within ± `half_width`, shorter at the ends. Same shape."""
-    frames = x.shape[-1]
-    total = torch.nn.functional.pad(x.double().cumsum(-1), (1, 0))
-    index = torch.arange(frames, device=x.device)
-    begin, end = (index - half_width).clamp(min=0), (index + half_width + 1).clamp(max=frames)
-    return ((total[..., end] - total[..., begin]) / (end - begin)).to(x.dtype)
-
-
-def pair_planes(spectra: Tensor) -> Tensor:
-    """The Hermitian matrix x xᴴ of every bin as real planes: |x_m|², then Re and then Im of x_m x_n* for m > n.
-
-    Real planes let a sum over a matrix be a sum of products, several times faster than complex arithmetic.
-
-    Shape:
-        complex `[..., channel, frequency, frame]` → `[..., channel², frequency, frame]`.
-    """
-    re, im = spectra.real.contiguous().unbind(-3), spectra.imag.contiguous().unbind(-3)
-    pairs = _pairs(len(re))
-    planes = re[0].new_empty(*spectra.shape[:-3], len(re) ** 2, *spectra.shape[-2:])
-    out = planes.unbind(-3)
-    for plane, a, b in zip(out, re, im, strict=False):
-        torch.mul(a, a, out=plane).addcmul_(b, b)
-    for (m, n), real, imaginary in zip(pairs, out[len(re) :], out[len(re) + len(pairs) :], strict=False):
-        torch.mul(re[m], re[n], out=real).addcmul_(im[m], im[n])
-        torch.mul(im[m], re[n], out=imaginary).addcmul_(re[m], im[n], value=-1.0)
-    return planes
-
-
-def _pairs(channels: int) -> list[tuple[int, int]]:
-    return [(m, n) for m in range(channels) for n in range(m)]
-
-
-def hermitian(planes: Tensor) -> Tensor:
-    """`pair_planes` back to complex matrices. `[..., channel², frequency, cell]` → `[..., channel, channel, ...]`."""
-    rows = _lower_rows(planes)
-    full = [
-        torch.stack([rows[m][n] if n <= m else rows[n][m].conj() for n in range(len(rows))], -3)
-        for m in range(len(rows))
-    ]
-    return torch.stack(full, dim=-4)
-
-
-def _lower_rows(planes: Tensor) -> list[list[Tensor]]:
-    channels = math.isqrt(planes.shape[-3])
-    parts, pairs = planes.unbind(-3), _pairs(channels)
-    rows: list[list[Tensor]] = [[] for _ in range(channels)]
-    for (m, _), re, im in zip(pairs, parts[channels:], parts[channels + len(pairs) :], strict=False):
-        rows[m].append(torch.complex(re, im))
-    return [[*row, torch.complex(own, torch.zeros_like(own))] for row, own in zip(rows, parts, strict=False)]
-
-
-def _in_cells(x: Tensor) -> Tensor:
-    """Frames in groups of `CELL_FRAMES`, the last one filled with zeros. `[..., frame]` → `[..., cell, CELL_FRAMES]`."""
-    short = -x.shape[-1] % CELL_FRAMES
-    return (torch.nn.functional.pad(x, (0, short)) if short else x).unflatten(-1, (-1, CELL_FRAMES))
-
-
-SMOOTH_BLOCK = 96  # cells of one matrix product; the window is cut at 8 e-foldings (0.03 %)
-
-
-def smooth_over_cells(x: Tensor, e_folding_cells: float, gap_cells: int = 0) -> Tensor:
-    """Two-sided exponential sum over the last axis (cells), without the `gap_cells` nearest on either side. Real."""
-    reach = math.ceil(8 * e_folding_cells)
-    blocks = []
-    for begin in range(0, x.shape[-1], SMOOTH_BLOCK):
-        end = min(x.shape[-1], begin + SMOOTH_BLOCK)
-        low, high = max(0, begin - reach), min(x.shape[-1], end + reach)
-        kernel = _exponential(begin - low, end - begin, high - end, e_folding_cells, gap_cells)
-        blocks.append(x[..., low:high] @ kernel.to(x))
-    return torch.cat(blocks, dim=-1)
-
-
-@lru_cache(maxsize=64)
-def _exponential(before: int, cells: int, after: int, e_folding_cells: float, gap_cells: int) -> Tensor:
-    # Made outside inference mode, since training may be the next to use it.
-    with torch.inference_mode(False):
-        distance = (torch.arange(-before, cells + after)[:, None] - torch.arange(cells)).abs()
-        return torch.exp(-distance / e_folding_cells) * (distance >= gap_cells)
-
-
-def covariance(
-    spectra: Tensor, weight: Tensor | None, e_folding_cells: float, *, gap_cells: int = 0, loading: float = LOADING
-) -> Tensor:
-    """Noise covariance of every cell of `CELL_FRAMES` frames, followed over time.
-
-    Q = Σ w x xᴴ / Σ w over a two-sided exponential window (without its middle, where `gap_cells` > 0), plus
-    `loading` of the mean power on the diagonal, so that it can be inverted with few frames; the more
-    hydrophones, the more loading. It also limits how deep a boat can be nulled, so it is small.
-
-    Args:
-        spectra: complex `[..., channel, frequency, frame]`.
-        weight: w `[..., frequency, frame]`, or None for 1.
-
-    Shape:
-        → complex `[..., channel, channel, frequency, cell]`.
-    """
-    weight = torch.ones_like(spectra[..., 0, :, :].real) if weight is None else weight
-    weighted = _in_cells(pair_planes(spectra) * weight.unsqueeze(-3)).sum(-1)
-    return hermitian(_smoothed(weighted, _in_cells(weight).sum(-1), e_folding_cells, gap_cells, loading))
-
-
-def _smoothed(products: Tensor, total: Tensor, e_folding_cells: float, gap_cells: int, loading: float) -> Tensor:
-    """Covariance as planes `[..., channel², frequency, cell]` from weighted sums of them and summed weights."""
-    total = smooth_over_cells(total, e_folding_cells, gap_cells) + 1e-6
-    q = smooth_over_cells(products, e_folding_cells, gap_cells) / total.unsqueeze(-3)
-    channels = math.isqrt(q.shape[-3])
-    own = q[..., :channels, :, :]
-    own += loading * max(1.0, channels / 4) ** 2 * (own.mean(-3, keepdim=True) + FLOOR)
-    return q
-
-
-def inverse(planes: Tensor) -> Tensor:
-    """Q⁻¹ of covariances, both as planes `[..., channel², frequency, cell]`.
-
-    Q = L Lᴴ, Q⁻¹ = L⁻ᴴ L⁻¹, written out over the few channels, each step vectorised over all bins: many
-    4 x 4 factorisations through LAPACK one by one are several times slower.
-    """
-    q = _lower_rows(planes)
-    channels = len(q)
-    lower: list[list[Tensor]] = []  # below the diagonal
-    scale: list[Tensor] = []  # 1 / diagonal of L, real
-    for m in range(channels):
-        row: list[Tensor] = []
-        for n in range(m):
-            row.append((q[m][n] - _inner(row[:n], lower[n])) * scale[n])
-        lower.append(row)
-        scale.append((q[m][m].real - sum(power(value) for value in row)).clamp(min=FLOOR).rsqrt())
-    # Forward substitution of the unit vectors: rows of L⁻¹ below the diagonal.
-    back: list[list[Tensor]] = []
-    for m in range(channels):
-        row = []
-        for n in range(m):
-            row.append(-scale[m] * (lower[m][n] * scale[n] + sum(lower[m][k] * back[k][n] for k in range(n + 1, m))))
-        back.append(row)
-    own = [scale[m].square() + sum(power(back[k][m]) for k in range(m + 1, channels)) for m in range(channels)]
-    across = [
-        scale[m] * back[m][n] + sum(back[k][m].conj() * back[k][n] for k in range(m + 1, channels))
-        for m, n in _pairs(channels)
-    ]
-    return torch.stack([*own, *(value.real for value in across), *(value.imag for value in across)], dim=-3)
-
-
-def _inner(a: list[Tensor], b: list[Tensor]) -> Tensor | int:
-    return sum(x * y.conj() for x, y in zip(a, b, strict=True))
-
-
-def quadratic(products: Tensor, matrix: Tensor) -> Tensor:
-    """xᴴ K x of every bin, from the planes of x xᴴ in cells and those of K of the cell.
-
-    xᴴ K x = Σ_m K_mm |x_m|² + 2 Σ_{m>n} Re[K_mn (x_m x_n*)*], a sum of products of planes.
-
-    Shape:
-        `[..., plane, frequency, cell, CELL_FRAMES]`, `[..., plane, frequency, cell]` → `[..., frequency, cell, CELL_FRAMES]`.
-    """
-    channels = math.isqrt(matrix.shape[-3])
-    factors = matrix.unsqueeze(-1).unbind(-4)
-    total = torch.zeros_like(products[..., 0, :, :, :])
-    for index, (product, factor) in enumerate(zip(products.unbind(-4), factors, strict=True)):
-        total = total.addcmul_(product, factor, value=1.0 if index < channels else 2.0)
-    return total
-
-
-BLOCK_BINS = 32  # bins at a time: their planes stay in the processor's cache, and memory stays bounded
-
-
-def whitened_powers(products: Tensor, frames: int) -> list[Tensor]:
-    """xᴴQ⁻¹x / channels for Q from a short and from a long time before and after.
-
-    About 1 for noise as usual, large for a sound from a new direction: a boat that was there before is
-    nulled, a call is not. With one channel it is the power relative to its own local mean, so a single
-    hydrophone works alike.
-
-    Args:
-        products: `pair_planes` in cells, `[..., channel², frequency, cell, CELL_FRAMES]`.
-        frames: how many of them are there; the last cell is filled with zeros.
-
-    Shape:
-        → two of `[..., frequency, frame]`.
-    """
-    channels = math.isqrt(products.shape[-4])
-    total = _in_cells(torch.ones(1, frames, device=products.device)).sum(-1)
-    summed = products.sum(-1)
-    matrices = [inverse(_smoothed(summed, total, e, GAP_CELLS, LOADING)) for e in (SHORT_CELLS, LONG_CELLS)]
-    return [quadratic(products, matrix).flatten(-2)[..., :frames] / channels for matrix in matrices]
-
-
-def features(spectra: Tensor, valid: Tensor | None = None) -> Tensor:
-    """The planes of `FEATURES`, independent of gain, array and number of hydrophones.
-
-    Args:
-        spectra: complex `[..., channel, frequency, frame]`.
-        valid: `[..., frequency]` bool, False above what a slower recorder could hold: zero in every plane.
-
-    Shape:
-        → `[..., plane, frequency, frame]`; frame t depends on no frame further away than the covariance
-        windows and ± `LEVEL_FRAMES`.
-    """
-    channels, bins, frames = spectra.shape[-3:]
-    planes = spectra.real.new_empty(*spectra.shape[:-3], len(FEATURES), bins, frames)
-    alive = planes.new_ones(bins) if valid is None else valid.to(planes.dtype)
-    overall = planes.new_zeros(*spectra.shape[:-3], frames)
-    for begin in range(0, bins, BLOCK_BINS):
-        block = slice(begin, begin + BLOCK_BINS)
-        products = _in_cells(pair_planes(spectra[..., block, :]))
-        level = (products[..., :channels, :, :, :].mean(-4).flatten(-2)[..., :frames] + FLOOR).log()
-        usual = moving_mean(level, LEVEL_FRAMES)
-        overall += (usual * alive[..., block, None]).sum(-2)
-        whitened = [(power + 1e-6).log() for power in whitened_powers(products, frames)]
-        for plane, values in enumerate((level - usual, level, *whitened)):
-            planes[..., plane, block, :] = values
-    overall /= alive.sum(-1, keepdim=True).clamp(min=1.0)
-    planes[..., FEATURES.index("level"), :, :] -= overall.unsqueeze(-2)
-    return planes.div_(2.0).clamp_(-5.0, 5.0).mul_(alive[..., None, :, None])

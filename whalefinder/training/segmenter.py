@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from whalefinder.networks.quantised import largest_inputs
 from whalefinder.networks.segmentation import CLASSES, SegmentationNetwork
-from whalefinder.sound import spectrogram
+from whalefinder.sound import features
 from whalefinder.training import mixtures
 from whalefinder.training.loop import Report, Run, descend, silent
 
@@ -77,7 +77,7 @@ def validate(network: nn.Module, batches: list[mixtures.Mixture]) -> dict[str, f
     network.eval()
     parts = []
     for mixture in batches:
-        logits = network(_contiguous(spectrogram.features(mixture.spectra, mixture.valid)))
+        logits = network(_contiguous(features.segmenter_planes(mixture.spectra, mixture.valid)))
         parts.append([float(part) for part in divergence(logits, mixture.shares, mixture.valid)])
     network.train()
     call, boat = (sum(column) / len(parts) for column in zip(*parts, strict=True))
@@ -93,11 +93,11 @@ def train(out: Path, settings: Settings, *, resume: bool = False, report: Report
 
     def take_step(step: int) -> float:
         mixture = mixtures.draw(pool, (settings.seed, 3, step), settings.batch)
-        planes = spectrogram.features(mixture.spectra, mixture.valid)
+        planes = features.segmenter_planes(mixture.spectra, mixture.valid)
         return train_step(run.network, run.optimiser, planes, mixture)
 
     def card() -> dict[str, object]:
-        planes = (spectrogram.features(mixture.spectra, mixture.valid) for mixture in held_out)
+        planes = (features.segmenter_planes(mixture.spectra, mixture.valid) for mixture in held_out)
         return {**CARD, "largest": largest_inputs(run.network, planes)}
 
     return run.train(take_step, lambda: validate(run.network, held_out), card, report)
@@ -105,7 +105,7 @@ def train(out: Path, settings: Settings, *, resume: bool = False, report: Report
 
 def _network(settings: Settings) -> SegmentationNetwork:
     network = SegmentationNetwork(
-        len(spectrogram.FEATURES), settings.hidden_channels, len(CLASSES), normalise=settings.normalise
+        len(features.FEATURES), settings.hidden_channels, len(CLASSES), normalise=settings.normalise
     )
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
