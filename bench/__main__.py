@@ -12,7 +12,7 @@ from pathlib import Path
 from bench import archive, field, real, speed, tracks
 from bench.accuracy import METHODS, Trial, extra_per_minute, run_cell, summarise
 from bench.scenes import CELLS, Cell
-from whalefinder.sea import Faults
+from whalefinder.sea.scene import Faults
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 MOVING = next(cell for cell in CELLS if cell.name == "3 moving boats, SIR -10, SNR 5")

@@ -14,16 +14,17 @@ import torch
 
 from bench import peers
 from bench.scenes import SECONDS, Cell, make_array, recording_of
-from whalefinder.array import limit
 from whalefinder.array.geometry import Floats, HydrophoneArray, direction, great_circle_rad
+from whalefinder.bearings.bound import cramer_rao
 from whalefinder.bearings.event_bearing import MARGIN_FRAMES, find_bearing
 from whalefinder.bearings.regression import Regression, load_regressor
 from whalefinder.calls.events import Event
 from whalefinder.calls.masks import CALL, Masks, masks_of
 from whalefinder.evaluation.metrics import match
-from whalefinder.networks import load_network
-from whalefinder.pipeline import Detection, Locator
-from whalefinder.sea import SimulatedRecording
+from whalefinder.networks.weights import load_network
+from whalefinder.pipeline import Locator
+from whalefinder.results.records import Detection
+from whalefinder.sea.scene import SimulatedRecording
 from whalefinder.sound import covariance, spectrogram
 from whalefinder.sound.recording import open_recording
 
@@ -143,7 +144,7 @@ def _bound(sea, noise, begin, end, array, true_u) -> float:
     ]
     call = spectrogram.stft(torch.from_numpy(sea.calls).float())
     power = spectrogram.power(call).mean(0)[:, first * spectrogram.CELL_FRAMES : end]
-    bound = limit.cramer_rao(power, q, array, true_u)
+    bound = cramer_rao(power, q, array, true_u)
     return float(np.degrees(1.177 * np.sqrt(np.trace(bound) / 2)))
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 
 from bench.speed import _write
-from whalefinder.archive import ArchiveOptions, make_plan
-from whalefinder.archive.job import make_job
+from whalefinder.archive.job import ArchiveOptions, make_job
+from whalefinder.archive.plan import make_plan
 
 FILES = 1000
 RECORDINGS, MINUTES = 8, 10

@@ -28,7 +28,7 @@ def draw(path: Path = PAGE) -> None:
         recording = open_recording(clip.path)
         picture, found = Picture(recording.duration_s), []
         for stretch in locator.stream(recording):
-            picture.add(stretch)
+            picture.add(stretch.first_frame, stretch.level_db, stretch.call_share)
             found += stretch.detections
         picture.draw_on(axis, f"{clip.path.stem} ({clip.label})", found)
         axis.set_xlim(0, recording.duration_s)

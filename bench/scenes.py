@@ -11,8 +11,8 @@ from functools import lru_cache
 import numpy as np
 
 from whalefinder.array.geometry import HydrophoneArray, tetrahedron
-from whalefinder.sea import Boat, Call, Faults, Scene, SimulatedRecording, simulate
 from whalefinder.sea.propagation import Path
+from whalefinder.sea.scene import Boat, Call, Faults, Scene, SimulatedRecording, simulate
 from whalefinder.sea.signals import Floats
 from whalefinder.training.clips import Clip, find_clips
 

@@ -21,8 +21,8 @@ from whalefinder.bearings.event_bearing import find_bearing
 from whalefinder.bearings.regression import load_regressor
 from whalefinder.calls.events import EventSettings, find_events
 from whalefinder.calls.masks import CALL, masks_of
-from whalefinder.networks import load_network
-from whalefinder.sea import simulate
+from whalefinder.networks.weights import load_network
+from whalefinder.sea.scene import simulate
 from whalefinder.sea.writing import Plan, draw_scene
 from whalefinder.sound import spectrogram
 

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from bench import grid_bayes, imm, rivals
 from whalefinder.array.geometry import Floats, azimuth_from_anticlockwise_east, direction, great_circle_rad, tangents
-from whalefinder.networks import load_tracker
 from whalefinder.networks.tracker import Tracker
-from whalefinder.sea.swims import SCENARIOS, Swim, draw_crossing, draw_swim
+from whalefinder.networks.weights import load_tracker
 from whalefinder.tracks import follow as tracking
 from whalefinder.tracks.association import animals
 from whalefinder.tracks.fixes import Fixes, Steps, merge
 from whalefinder.training.clips import data_folder
+from whalefinder.training.swims import SCENARIOS, Swim, draw_crossing, draw_swim
 
 SEED = 1_000_000_000
 CROSSING_SEED = 2_000_000_000

@@ -18,9 +18,9 @@ import numpy as np
 from bench import grid_bayes, imm, rivals
 from bench.tracks import rms_deg, steps_and_truth
 from whalefinder.array.geometry import Floats
-from whalefinder.sea.swims import draw_training_swim
 from whalefinder.tracks.fixes import Steps
 from whalefinder.tracks.kalman import FilterSettings
+from whalefinder.training.swims import draw_training_swim
 
 Settings = TypeVar("Settings", FilterSettings, imm.ImmSettings, grid_bayes.GridSettings)
 FIXED = {"points", "ceiling_rad"}

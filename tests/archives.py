@@ -15,11 +15,13 @@ import numpy as np
 import soundfile
 
 from tests.helpers import RATE, array
-from whalefinder.archive import Archive, ArchiveOptions, Crew
+from whalefinder.archive.job import ArchiveOptions
+from whalefinder.archive.run import Archive, Crew
 from whalefinder.array.array_file import save_array
 from whalefinder.array.geometry import direction
-from whalefinder.sea import Call, Scene, propagation, simulate
+from whalefinder.sea import propagation
 from whalefinder.sea.calls import random_call
+from whalefinder.sea.scene import Call, Scene, simulate
 
 TABLES = ("detections.csv", "tracks.csv", "recordings.csv", "problems.csv")
 ROOT = Path(__file__).parent.parent

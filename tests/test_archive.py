@@ -13,8 +13,10 @@ from typer.testing import CliRunner
 import whalefinder
 from tests.archives import RATE, found_in, make_archive, swim, tables, write
 from tests.helpers import array, noise
-from whalefinder import archive
-from whalefinder.archive import Crew, plan, sources, store, work
+from whalefinder.archive import plan, sources, store, work
+from whalefinder.archive.job import ArchiveOptions
+from whalefinder.archive.merge import merged
+from whalefinder.archive.run import Archive, Crew, merge
 from whalefinder.array.array_file import save_array
 from whalefinder.cli import app
 from whalefinder.errors import OptionError, OutputError
@@ -48,7 +50,7 @@ def test_three_files_give_what_the_whole_recording_gives(folder, tmp_path):
         write(folder / f"cut_20260701_12000{3 * k}.wav", swim()[3 * k * RATE : 3 * (k + 1) * RATE])
     found_in(folder, tmp_path / "out")
     expected = whalefinder.locate(whole, array())
-    found = list(archive.merged(tmp_path / "out"))
+    found = list(merged(tmp_path / "out"))
     assert [call.recording for call in found] == ["cut_20260701_120000.wav", "cut_20260701_120003.wav"]
     assert len(found) == len(expected) == 2
     for part, call, shift in zip(found, expected, (0.0, 3.0), strict=True):
@@ -65,7 +67,7 @@ def test_borders_of_units_lose_nothing_and_count_nothing_twice(folder, tmp_path,
     monkeypatch.setattr(plan, "UNIT_S", unit_s)
     summary = found_in(folder, tmp_path / "parts")
     assert summary.units == 2
-    one, parts = (list(archive.merged(tmp_path / name)) for name in ("one", "parts"))
+    one, parts = (list(merged(tmp_path / name)) for name in ("one", "parts"))
     assert len(one) == len(parts) == 6
     for a, b in zip(one, parts, strict=True):
         assert abs(a.begin_s - b.begin_s) < 2.5 * FRAME_S and abs(a.azimuth_deg - b.azimuth_deg) < 0.1
@@ -140,7 +142,7 @@ def test_a_file_that_grows_or_vanishes_under_way_is_done_by_the_next_run(three, 
     sound = make_archive(tmp_path / "own", 3)
     growing, vanishing = (sound / f"swim_20260701_1{h}0000.wav" for h in (1, 2))
     content = vanishing.read_bytes()
-    run = archive.Archive([str(sound)], tmp_path / "own" / "array.toml", tmp_path / "out", archive.ArchiveOptions())
+    run = Archive([str(sound)], tmp_path / "own" / "array.toml", tmp_path / "out", ArchiveOptions())
     vanishing.unlink()
     opened = sources.Cache.local
 
@@ -155,7 +157,7 @@ def test_a_file_that_grows_or_vanishes_under_way_is_done_by_the_next_run(three, 
     reasons = dict(summary.problems)
     assert "changed" in reasons[growing.name] and "vanished" in reasons[vanishing.name]
     monkeypatch.undo()
-    summary = archive.merge(tmp_path / "out")  # of which shards did the work: the reasons are kept
+    summary = merge(tmp_path / "out")  # of which shards did the work: the reasons are kept
     assert dict(summary.problems) == reasons
     vanishing.write_bytes(content)
     works = []
@@ -183,11 +185,11 @@ def test_times_that_are_read_anew_and_arrays_left_out(three, tmp_path, monkeypat
     assert {path.name for path in (tmp_path / "units").iterdir()} == units
     assert "2026-01-07T10:00" in (tmp_path / "detections.csv").read_text()
     monkeypatch.undo()
-    options = archive.ArchiveOptions()
-    archive.Archive([str(sound / "swim_20260701_100000.wav")], None, tmp_path, options).run(Crew())
+    options = ArchiveOptions()
+    Archive([str(sound / "swim_20260701_100000.wav")], None, tmp_path, options).run(Crew())
     assert not (tmp_path / "tracks.csv").exists()
     with pytest.raises(OptionError, match="no name for a folder"):
-        archive.Archive([str(sound)], None, tmp_path, options).run(Crew(), deployment="Lime Kiln")
+        Archive([str(sound)], None, tmp_path, options).run(Crew(), deployment="Lime Kiln")
 
 
 def test_shards_are_parts_of_the_whole_and_merge_to_it(three, tmp_path):
@@ -195,11 +197,11 @@ def test_shards_are_parts_of_the_whole_and_merge_to_it(three, tmp_path):
     out = tmp_path / "out"
     done = [found_in(sound, out, Crew(shard=f"{i}/2")).done for i in (1, 2)]
     assert sum(done) == 3 and not (out / "detections.csv").exists()
-    summary = archive.merge(out)
+    summary = merge(out)
     assert summary.done == 3 and tables(out) == expected
     result = next((out / "units").glob("*.jsonl"))
     result.unlink()
-    ((_, reason),) = archive.merge(out).problems
+    ((_, reason),) = merge(out).problems
     assert "no result yet" in reason and "no result yet" in (out / "problems.csv").read_text()
     for wrong in ("0/2", "3/2", "1", "a/b", "1/0"):
         with pytest.raises(OptionError, match="--shard"):

@@ -10,10 +10,9 @@ import pytest
 
 from tests.archives import write
 from tests.helpers import array, noise
-from whalefinder.archive import ArchiveOptions, make_plan, seams
 from whalefinder.archive.describe import complaints, describe
-from whalefinder.archive.job import make_job
-from whalefinder.archive.plan import chains, recorders
+from whalefinder.archive.job import ArchiveOptions, make_job
+from whalefinder.archive.plan import chains, make_plan, recorders, seams
 from whalefinder.archive.sources import find_files
 from whalefinder.array.array_file import save_array
 from whalefinder.array.geometry import HydrophoneArray

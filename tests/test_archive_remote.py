@@ -5,8 +5,10 @@ import os
 import pytest
 
 from tests.archives import found_in, make_archive, swim, tables, write
-from whalefinder.archive import Archive, ArchiveOptions, Crew, make_plan, sources
-from whalefinder.archive.job import make_job
+from whalefinder.archive import sources
+from whalefinder.archive.job import ArchiveOptions, make_job
+from whalefinder.archive.plan import make_plan
+from whalefinder.archive.run import Archive, Crew
 
 boto3 = pytest.importorskip("boto3")
 server = pytest.importorskip("moto.server")

@@ -11,8 +11,9 @@ from tests.helpers import RATE, noise, write
 from whalefinder.calls import classification
 from whalefinder.calls.classification import classify_samples, load_labels, planes_of, with_array_score
 from whalefinder.errors import ModelError, OptionError
-from whalefinder.networks import load_classifier, save_network
-from whalefinder.networks.classifier import CLASSES, Classifier
+from whalefinder.networks.classifier import Classifier
+from whalefinder.networks.weights import load_classifier, save_network
+from whalefinder.results.records import LABELS
 from whalefinder.sea.calls import pulsed_call
 from whalefinder.sound import spectrogram
 from whalefinder.training import calibration, classifier, labelled, nuisances, objective
@@ -48,7 +49,7 @@ def spectra(frames: int = 282, seed: int = 0) -> torch.Tensor:
 def test_any_length_gives_a_logit_a_class(frames):
     network = Classifier(widths=(4, 8)).eval()
     planes = torch.randn(2, 3, spectrogram.NUM_BINS, frames)
-    assert network(planes).shape == (2, len(CLASSES))
+    assert network(planes).shape == (2, len(LABELS))
     assert torch.allclose(network.probabilities(planes).sum(1), torch.ones(2))
 
 
@@ -122,7 +123,7 @@ def test_windows_of_any_clip_and_the_one_with_most_whale():
     network = Classifier(widths=(4, 8)).eval()
     for frames, windows in ((20, 1), (282, 1), (283, 2), (800, 5)):
         found = classification.classify_spectra(network, spectra(frames))
-        assert found.shape == (windows, len(CLASSES)) and np.allclose(found.sum(1), 1)
+        assert found.shape == (windows, len(LABELS)) and np.allclose(found.sum(1), 1)
     pair = np.array([[0.2, 0.1, 0.7, 0.0], [0.1, 0.5, 0.3, 0.1]])
     assert classification.most_whale(pair) is not None and classification.most_whale(pair)[1] == 0.5
 
@@ -402,7 +403,7 @@ def test_locate_names_a_call_in_wind_and_nothing_in_wind_alone(shipped, tmp_path
     assert abs(found[0].begin_s - 6.0) < 0.5
     quiet = write(tmp_path / "wind.wav", wind, RATE, subtype="FLOAT")
     assert whalefinder.locate(quiet) == []
-    assert all(d.label in CLASSES and not d.is_call for d in whalefinder.locate(quiet, all_events=True))
+    assert all(d.label in LABELS and not d.is_call for d in whalefinder.locate(quiet, all_events=True))
 
 
 def test_loud_or_soft_is_the_same(shipped):

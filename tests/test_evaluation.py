@@ -13,16 +13,16 @@ import torch
 from typer.testing import CliRunner
 
 from tests.helpers import needs_data
-from whalefinder import evaluation
 from whalefinder.calls.classification import LabelSettings
 from whalefinder.cli import app
 from whalefinder.errors import OptionError
 from whalefinder.evaluation import judging, sets, summary
+from whalefinder.evaluation.evaluate import evaluate
 from whalefinder.evaluation.judging import Verdict, hear
 from whalefinder.evaluation.metrics import Counts
 from whalefinder.evaluation.peers import NO_EVENT, ByEnergy, ByFlatImage, BySegmenter
-from whalefinder.networks import load_network, save_network
 from whalefinder.networks.classifier import Classifier
+from whalefinder.networks.weights import load_network, save_network
 from whalefinder.pages.page import Drawing, Grid, Section, needs, save_page
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training.clips import Clip, find_clips
@@ -66,11 +66,11 @@ def judged(tmp_path_factory):
     heard = []
     out = tmp_path / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "read_sets", lambda split, count: small)
-        patch.setattr(evaluation, "peers", lambda report: [ByEnergy()])
+        patch.setattr("whalefinder.evaluation.evaluate.read_sets", lambda split, count: small)
+        patch.setattr("whalefinder.evaluation.evaluate.peers", lambda report: [ByEnergy()])
         patch.setattr(summary, "REPEATS", 50)
         weights = tmp_path / "classifier.safetensors"
-        result = evaluation.evaluate(out, weights=weights, report=lambda done, total, note: heard.append((done, total)))
+        result = evaluate(out, weights=weights, report=lambda done, total, note: heard.append((done, total)))
     assert heard and all(0 <= done <= total for done, total in heard)
     return out, result, small
 

@@ -21,15 +21,16 @@ from whalefinder.explain import excerpt
 from whalefinder.explain import occlusion as explain
 from whalefinder.explain.leave_one_out import leave_one_out, summary
 from whalefinder.explain.occlusion import Occluder, occlude
-from whalefinder.networks import load_network, save_network
-from whalefinder.networks.classifier import CLASSES, Classifier
-from whalefinder.sea import Call, Scene, simulate
+from whalefinder.networks.classifier import Classifier
+from whalefinder.networks.weights import load_network, save_network
+from whalefinder.results.records import LABELS
 from whalefinder.sea.calls import random_call
+from whalefinder.sea.scene import Call, Scene, simulate
 from whalefinder.sound import spectrogram
 from whalefinder.sound.recording import open_recording
 from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S, HOP, NUM_BINS, RATE_HZ
 
-ORCA, AMBIENT = CLASSES.index("orca"), CLASSES.index("ambient")
+ORCA, AMBIENT = LABELS.index("orca"), LABELS.index("ambient")
 SILENCE = Occluder(8, 8, 4, 4, "silence")
 
 

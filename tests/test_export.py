@@ -20,8 +20,9 @@ from whalefinder.export import write_segmenter
 from whalefinder.export.features import ClassifierPlanes, Features, Smoothing, Spectra
 from whalefinder.export.graphs import SegmenterGraph
 from whalefinder.export.shipped import export_models
-from whalefinder.networks import load_network, save_network
-from whalefinder.networks.classifier import CLASSES, Classifier
+from whalefinder.networks.classifier import Classifier
+from whalefinder.networks.weights import load_network, save_network
+from whalefinder.results.records import LABELS
 from whalefinder.sound import covariance, features
 from whalefinder.sound import spectrogram as sp
 
@@ -133,7 +134,7 @@ def test_models_say_what_they_are(folder):
     assert (card["rate_hz"], card["hop"], card["opset"]) == (48_000, 512, model.opset_import[0].version)
     assert card["frequency_hz"] == {"first": 375.0, "step": 46.875, "count": 256}
     assert model.graph.input[0].type.tensor_type.shape.dim[1].dim_param  # any length
-    assert json.loads((folder / "classifier.json").read_text())["classes"] == list(CLASSES)
+    assert json.loads((folder / "classifier.json").read_text())["classes"] == list(LABELS)
 
 
 def pamguard_segments(metadata, samples, rate_hz):
@@ -175,14 +176,14 @@ def test_pamguard_package_gives_our_answer(folder, classifier, package, toleranc
         assert model.endswith(".py") and settings.endswith(".pdtf")
         metadata = json.loads(archive.read(settings))
         network = torch.jit.load(io.BytesIO(archive.read(model)))
-    assert metadata["class_info"] == {"name_class": list(CLASSES), "num_class": len(CLASSES)}
+    assert metadata["class_info"] == {"name_class": list(LABELS), "num_class": len(LABELS)}
     assert metadata["seg_size"] == {"size_ms": 1000 * WINDOW_S}
     samples = sound(1, 3 * 144_000, seed=5)[0]
     with torch.inference_mode():
         answers = network(torch.from_numpy(pamguard_segments(metadata, samples, sp.RATE_HZ))).numpy()
     expected = [classify_samples(classifier, part) for part in samples.reshape(3, -1)]
     assert np.abs(answers - expected).max() < tolerance
-    assert answers.shape == (3, len(CLASSES)) and np.allclose(answers.sum(1), 1.0, atol=1e-5)
+    assert answers.shape == (3, len(LABELS)) and np.allclose(answers.sum(1), 1.0, atol=1e-5)
 
 
 def test_what_cannot_be_exported_is_said_in_one_line(tmp_path, monkeypatch):

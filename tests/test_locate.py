@@ -14,9 +14,9 @@ from whalefinder.array.geometry import HydrophoneArray, direction, great_circle_
 from whalefinder.bearings.event_bearing import to_bearing
 from whalefinder.bearings.steering import Fix
 from whalefinder.calls.events import EventSettings, activity, find_events
-from whalefinder.sea import Call, Scene, simulate
 from whalefinder.sea.calls import random_call
 from whalefinder.sea.propagation import Path
+from whalefinder.sea.scene import Call, Scene, simulate
 from whalefinder.sound import covariance
 from whalefinder.sound.spectrogram import FRAME_S, NUM_BINS
 
@@ -180,7 +180,7 @@ def test_a_hanging_string_gives_the_elevation():
 
 
 def test_sensitivities_and_deaf_hydrophones():
-    from whalefinder.pipeline import hearing
+    from whalefinder.calls.hydrophones import hearing
 
     uneven = HydrophoneArray("a", [[0, 0, 0], [1, 0, 0]], 1480.0, sensitivity_db=(-170.0, -164.0))
     assert np.allclose(20 * np.log10(uneven.relative_gain()), [3.0, -3.0])

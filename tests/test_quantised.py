@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from whalefinder.networks import load_network, quantised
+from whalefinder.networks import quantised
 from whalefinder.networks.segmentation import SegmentationNetwork
+from whalefinder.networks.weights import load_network
 
 needs_vnni = pytest.mark.skipif(not quantised.supported(), reason="this processor has no 8-bit vector products")
 

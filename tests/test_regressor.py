@@ -23,9 +23,9 @@ from whalefinder.bearings.regression import load_regressor, turned_by
 from whalefinder.cli import app
 from whalefinder.errors import ArrayError, OptionError
 from whalefinder.networks.regressor import MAX_CELLS, CallBins, Regressor, features, pair_indices
-from whalefinder.sea import Call, Scene, simulate
 from whalefinder.sea.calls import random_call
 from whalefinder.sea.propagation import Path
+from whalefinder.sea.scene import Call, Scene, simulate
 from whalefinder.sound import spectrogram
 from whalefinder.training import directions, mixtures, regressor
 

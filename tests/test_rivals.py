@@ -5,9 +5,9 @@ import pytest
 
 from bench import grid_bayes, imm, rivals, tracks
 from whalefinder.array.geometry import angles, direction, great_circle_rad
-from whalefinder.sea.swims import SCENARIOS, draw_swim
 from whalefinder.tracks.fixes import Fixes, merge
 from whalefinder.tracks.kalman import EYE
+from whalefinder.training.swims import SCENARIOS, draw_swim
 
 GATED = {
     "kalman": (rivals.kalman_causal, rivals.kalman_smoother),

@@ -6,11 +6,11 @@ import pytest
 
 from tests.helpers import RATE, array
 from whalefinder.array.geometry import tetrahedron
-from whalefinder.sea import Boat, Call, Faults, Scene, simulate
 from whalefinder.sea.ambient import wind_noise
 from whalefinder.sea.boats import random_boat
 from whalefinder.sea.calls import CALLS, random_call
 from whalefinder.sea.propagation import Path, receive
+from whalefinder.sea.scene import Boat, Call, Faults, Scene, simulate
 from whalefinder.sea.signals import BAND_HZ, band_power
 
 SPEED = 1490.0

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from whalefinder.errors import ModelError
-from whalefinder.networks import load_network, read_card, save_network, shipped_weights
 from whalefinder.networks.segmentation import CLASSES, SegmentationNetwork
+from whalefinder.networks.weights import load_network, read_card, save_network, shipped_weights
 from whalefinder.sound.features import FEATURES
 
 

@@ -13,9 +13,9 @@ import torch
 from scipy.optimize import linprog
 from torch import nn
 
-from whalefinder.networks import load_network
 from whalefinder.networks.classifier import Classifier, Residual
 from whalefinder.networks.segmentation import SegmentationNetwork
+from whalefinder.networks.weights import load_network
 from whalefinder.sound.features import FEATURES
 from whalefinder.training.loop import descend
 from whalefinder.training.losses import AzimuthLoss, ElevationLoss

@@ -163,9 +163,9 @@ def test_surface_image_geometry_by_hand():
 
 def test_a_mirrored_call_keeps_its_elevation():
     """Sound through the exact spherical simulator, bearing with and without the image in the model."""
-    from whalefinder.sea import Call, Scene, simulate
     from whalefinder.sea.calls import random_call
     from whalefinder.sea.propagation import Path
+    from whalefinder.sea.scene import Call, Scene, simulate
 
     below, errors = array(4.0), {True: [], False: []}
     for seed in range(5):

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from whalefinder.errors import OptionError, OutputError
-from whalefinder.networks.classifier import CLASSES, WHALES
-from whalefinder.pipeline import Bearing, Detection
-from whalefinder.results.formats import read_rows, write_formats
+from whalefinder.pipeline import Bearing
+from whalefinder.results.formats import read_rows, safe_stem, write_formats
+from whalefinder.results.records import LABELS, WHALES, Detection, Track
 from whalefinder.results.schema import DETECTIONS, NO_CALLS
 from whalefinder.results.tables import (
     COLUMNS,
@@ -22,11 +22,9 @@ from whalefinder.results.tables import (
     parse_formats,
     row_of,
     rows_of,
-    safe_stem,
     write_others,
     write_table,
 )
-from whalefinder.tracks.find import Track
 
 BEARING = Bearing(359.99999, -4.25, 0.1, 0.2)
 CALL = Detection(
@@ -169,9 +167,7 @@ def test_a_format_that_cannot_be_written_leaves_no_half_of_it(tmp_path):
 
 
 def test_what_is_no_whale_has_its_labels():
-    assert {name for name in CLASSES if name in NO_CALLS} == {
-        CLASSES[k] for k in range(len(CLASSES)) if k not in WHALES
-    }
+    assert {name for name in LABELS if name in NO_CALLS} == {LABELS[k] for k in range(len(LABELS)) if k not in WHALES}
 
 
 def test_dcase_turns_the_other_way(tmp_path):

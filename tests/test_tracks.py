@@ -10,17 +10,16 @@ import torch
 
 import whalefinder
 from whalefinder.array.geometry import angles, direction, great_circle_rad
-from whalefinder.bearings.event_bearing import Bearing
-from whalefinder.networks import load_tracker
 from whalefinder.networks.tracker import Tracker
-from whalefinder.pipeline import Detection
-from whalefinder.sea.swims import SCENARIOS, draw_crossing, draw_swim, draw_training_swim
+from whalefinder.networks.weights import load_tracker
+from whalefinder.results.records import Bearing, Detection
 from whalefinder.tracks import follow as tracking
 from whalefinder.tracks.association import Prior, animals, follow_hypotheses
 from whalefinder.tracks.find import _pieces, find_tracks
 from whalefinder.tracks.fixes import Fixes, grid_of, merge
 from whalefinder.tracks.kalman import FilterSettings, kalman, smooth
 from whalefinder.training import tracker as recipe
+from whalefinder.training.swims import SCENARIOS, draw_crossing, draw_swim, draw_training_swim
 
 
 def steady(count=40, every_s=4.0, rate_deg_s=0.2, azimuth_deg=350.0, sd_deg=0.5, noise=0.0, seed=0):

@@ -7,7 +7,6 @@ for call in whalefinder.locate("night.wav", array):
 
 from whalefinder.array.array_file import load_array
 from whalefinder.array.geometry import HydrophoneArray
-from whalefinder.bearings.event_bearing import Bearing
 from whalefinder.errors import (
     ArrayError,
     ModelError,
@@ -16,9 +15,10 @@ from whalefinder.errors import (
     RecordingError,
     WhalefinderError,
 )
-from whalefinder.pipeline import Detection, Locator, locate
+from whalefinder.pipeline import Locator, locate
+from whalefinder.results.records import Bearing, Detection, Track
 from whalefinder.sound.recording import Recording, open_recording
-from whalefinder.tracks.find import Track, find_tracks
+from whalefinder.tracks.find import find_tracks
 from whalefinder.version import __version__
 
 __all__ = [

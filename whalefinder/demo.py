@@ -9,11 +9,11 @@ import numpy as np
 
 from whalefinder.array.geometry import HydrophoneArray, tetrahedron
 from whalefinder.pages.plots import draw_array
-from whalefinder.pipeline import Detection
+from whalefinder.results.records import Detection
 from whalefinder.run import RunOptions, run_locate
-from whalefinder.sea import Call, Scene, TrueCall
 from whalefinder.sea.calls import random_call
 from whalefinder.sea.propagation import Path as Course
+from whalefinder.sea.scene import Call, Scene, TrueCall
 from whalefinder.sea.writing import crossing_boat, write_simulation
 
 SEED = 20_261_123

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from whalefinder.array.geometry import HydrophoneArray, spread
-from whalefinder.bearings.event_bearing import CONTEXT_CELLS, Bearing, Look, find_bearing, to_bearing
+from whalefinder.bearings.event_bearing import CONTEXT_CELLS, Look, find_bearing, to_bearing
 from whalefinder.bearings.regression import Regression, load_regressor
 from whalefinder.calls import events
 from whalefinder.calls.classification import (
@@ -33,14 +33,16 @@ from whalefinder.calls.classification import (
     without_whales,
 )
 from whalefinder.calls.events import Event, EventSettings
+from whalefinder.calls.hydrophones import MAX_HYDROPHONES, hearing
 from whalefinder.calls.levels import received_level_db
 from whalefinder.calls.masks import CALL, MARGIN_CELLS, Masks, masks_of
 from whalefinder.calls.scores import event_score
 from whalefinder.errors import OptionError
-from whalefinder.networks import load_classifier, load_network
-from whalefinder.networks.classifier import CLASSES, WHALES, Classifier
+from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.quantised import for_inference
 from whalefinder.networks.segmentation import SegmentationNetwork
+from whalefinder.networks.weights import load_classifier, load_network
+from whalefinder.results.records import LABELS, WHALE_LABELS, Detection
 from whalefinder.sound import recording as audio
 from whalefinder.sound import spectrogram
 from whalefinder.sound.recording import Recording, open_recording
@@ -48,59 +50,7 @@ from whalefinder.sound.spectrogram import CELL_FRAMES
 
 CORE_CELLS = 720  # 61 s of sound go through the network at once
 LEAD_CELLS, TAIL_CELLS = CONTEXT_CELLS, 144  # an event is judged with 2 s before it and 12 s from its begin on
-MAX_HYDROPHONES = 16  # of a larger array the most spread ones: covariances grow with the square
 CELL_SAMPLES = CELL_FRAMES * spectrogram.HOP
-
-
-WHALE_LABELS = tuple(CLASSES[index] for index in WHALES)
-
-
-@dataclass(frozen=True)
-class Detection:
-    """One event: times in seconds from the start of the recording, band in Hz, SNR in dB against all other sound.
-
-    `label`: one of `networks.classifier.CLASSES`, `probability`: how sure that is.
-    `level_db`: received level in dB re 1 µPa, r.m.s. over the call in its band, where the array is calibrated.
-    """
-
-    recording: str
-    begin_s: float
-    end_s: float
-    start_utc: datetime | None
-    low_hz: float
-    high_hz: float
-    label: str
-    probability: float
-    snr_db: float
-    bearing: Bearing | None = None
-    channel: int | None = None
-    evidence: dict[str, float] = field(default_factory=dict, compare=False)
-    level_db: float | None = None
-
-    @property
-    def is_call(self) -> bool:
-        """Whether the label is a whale's."""
-        return self.label in WHALE_LABELS
-
-    @property
-    def azimuth_deg(self) -> float | None:
-        """Clockwise from true north, [0, 360)."""
-        return self.bearing.azimuth_deg if self.bearing else None
-
-    @property
-    def elevation_deg(self) -> float | None:
-        """Positive up."""
-        return self.bearing.elevation_deg if self.bearing else None
-
-    @property
-    def azimuth_sd_deg(self) -> float | None:
-        """One standard deviation of the azimuth."""
-        return self.bearing.azimuth_sd_deg if self.bearing else None
-
-    @property
-    def elevation_sd_deg(self) -> float | None:
-        """One standard deviation of the elevation."""
-        return self.bearing.elevation_sd_deg if self.bearing else None
 
 
 @dataclass(frozen=True)
@@ -272,7 +222,7 @@ class Locator:
             low_hz=event.low_hz,
             high_hz=event.high_hz,
             label=label,
-            probability=float(probabilities[CLASSES.index(label)]),
+            probability=float(probabilities[LABELS.index(label)]),
             snr_db=_snr_db(masks, event),
             bearing=None if look is None or array is None else to_bearing(look.fix, array),
             evidence=evidence,
@@ -340,17 +290,6 @@ def _regression(array: HydrophoneArray | None, method: str, weights: Path | str 
     if array is None:
         raise OptionError("method 'network' gives bearings and needs the array; add --array ARRAY.toml")
     return load_regressor(array, weights)
-
-
-DEAF = 1e-2  # a hydrophone 40 dB below the others hears nothing; steering with it would point nowhere
-
-
-def hearing(samples: np.ndarray) -> np.ndarray:
-    """Indices of the channels that are neither constant nor 40 dB quieter than the median one, `[channel, time]`."""
-    # Differences, since a constant or slow offset is no sound; of every 7th sample, since this is no spectrum.
-    swing = np.diff(samples[:, ::7], axis=1).std(axis=1)
-    usual = np.median(swing[swing > 0]) if swing.any() else 0.0
-    return np.flatnonzero((swing > 0) & (swing > DEAF * usual))
 
 
 def _likeliest(found: list[Detection]) -> list[Detection]:

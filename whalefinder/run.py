@@ -10,9 +10,12 @@ from pathlib import Path
 from whalefinder.array.array_file import load_array
 from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.calls.events import EventSettings
+from whalefinder.calls.hydrophones import MAX_HYDROPHONES
 from whalefinder.errors import OutputError, RecordingError
-from whalefinder.networks import load_network
-from whalefinder.pipeline import MAX_HYDROPHONES, Detection, Locator
+from whalefinder.networks.weights import load_network
+from whalefinder.pipeline import Locator
+from whalefinder.results.formats import safe_stem
+from whalefinder.results.records import Detection
 from whalefinder.results.tables import (
     COLUMNS,
     EXTRA_COLUMNS,
@@ -23,7 +26,6 @@ from whalefinder.results.tables import (
     row_of,
     row_of_recording,
     rows_of,
-    safe_stem,
     write_others,
     write_table,
 )
@@ -181,7 +183,7 @@ def _one(
         for stretch in locator.stream(recording):
             table.write(map(row_of, stretch.detections))
             found += stretch.detections
-            picture.add(stretch)
+            picture.add(stretch.first_frame, stretch.level_db, stretch.call_share)
             seconds(stretch.seconds_done)
     finally:
         calls, stem = found[first:], safe_stem(recording.name)

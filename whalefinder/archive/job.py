@@ -13,7 +13,7 @@ from whalefinder.array.array_file import load_array
 from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.calls.events import EventSettings
 from whalefinder.errors import ModelError
-from whalefinder.networks import load_network, shipped_weights
+from whalefinder.networks.weights import load_network, shipped_weights
 from whalefinder.pipeline import Locator
 from whalefinder.version import __version__
 

@@ -17,9 +17,9 @@ from whalefinder.archive.planfile import load_plan
 from whalefinder.archive.store import Result, Store, atomic
 from whalefinder.archive.units import Entry, Piece, Unit
 from whalefinder.archive.work import SLACK_S
-from whalefinder.pipeline import Detection
+from whalefinder.results.records import Detection, Track
 from whalefinder.results.tables import COLUMNS, EXTRA_COLUMNS, RECORDING_COLUMNS, TRACK_COLUMNS, row_of, rows_of
-from whalefinder.tracks.find import LONGEST_S, MAX_SILENCE_S, Track, find_tracks
+from whalefinder.tracks.find import LONGEST_S, MAX_SILENCE_S, find_tracks
 
 ARCHIVE_TRACK_COLUMNS = (*TRACK_COLUMNS, "time_utc")
 """`time_s` counts from the begin of `recording`, in which the track begins, and may go on beyond its end."""

@@ -23,10 +23,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from whalefinder.archive.units import Unit
-from whalefinder.bearings.event_bearing import Bearing
 from whalefinder.errors import OutputError
 from whalefinder.files import replacing, writing
-from whalefinder.pipeline import Detection
+from whalefinder.results.records import Bearing, Detection
 
 PART = ".part"
 

@@ -14,7 +14,7 @@ from whalefinder.archive.sources import Cache
 from whalefinder.archive.store import Failure, Result
 from whalefinder.archive.units import Entry, Piece, Unit
 from whalefinder.errors import ArrayError, ModelError, OptionError, RecordingError
-from whalefinder.pipeline import Detection
+from whalefinder.results.records import Detection
 from whalefinder.sound.joined import ChainedRecording, Part
 from whalefinder.sound.recording import Recording
 

@@ -21,6 +21,7 @@ from whalefinder.calls.events import Event
 from whalefinder.calls.masks import CALL, Masks, shares_of
 from whalefinder.calls.scores import event_score
 from whalefinder.networks.segmentation import SegmentationNetwork
+from whalefinder.results.records import Bearing
 from whalefinder.sound import covariance, spectrogram
 from whalefinder.sound.beam import flatness, mvdr_beam, noise_towards
 from whalefinder.sound.spectrogram import CELL_FRAMES
@@ -31,18 +32,6 @@ CONTEXT_CELLS = 24  # 2 s on either side: what the planes and the noise covarian
 NOISE_CELLS = 6.0  # e-folding of the noise covariance of a fix, 0.5 s
 LOBE_MARGIN = 6.0
 """A second direction that is less than this (log likelihood) behind is named in `ambiguity`."""
-
-
-@dataclass(frozen=True)
-class Bearing:
-    """A direction in the outside convention, degrees."""
-
-    azimuth_deg: float | None
-    elevation_deg: float | None
-    azimuth_sd_deg: float | None
-    elevation_sd_deg: float | None
-    ambiguity: str = ""
-    range_m: float | None = None
 
 
 @dataclass(frozen=True)

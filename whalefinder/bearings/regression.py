@@ -20,8 +20,8 @@ from torch import Tensor
 from whalefinder.array.geometry import Floats, HydrophoneArray, angles, direction
 from whalefinder.bearings.steering import Fix
 from whalefinder.errors import ArrayError, ModelError
-from whalefinder.networks import read_card, shipped_weights
 from whalefinder.networks.regressor import CallBins, Regressor
+from whalefinder.networks.weights import read_card, shipped_weights
 
 SHIPPED = "regressor"
 SAME_PLACE_M = 0.01  # positions of the trained array and of the user's may differ by this

@@ -22,7 +22,8 @@ from whalefinder.array.geometry import Floats, HydrophoneArray
 from whalefinder.calls.events import Event
 from whalefinder.calls.masks import CALL, Masks
 from whalefinder.errors import ModelError
-from whalefinder.networks.classifier import CLASSES, WHALES, Classifier
+from whalefinder.networks.classifier import Classifier
+from whalefinder.results.records import LABELS, WHALES
 from whalefinder.sound import covariance, spectrogram
 from whalefinder.sound.beam import mvdr_beam
 
@@ -91,7 +92,7 @@ def classify_spectra(network: Classifier, spectra: Tensor, valid: Tensor | None 
         valid: `[frequency]` bool.
 
     Shape:
-        → `[window, class]` in the order of `CLASSES`.
+        → `[window, class]` in the order of `LABELS`.
     """
     spectra = _long_enough(without_silent_ends(spectra))
     last = max(0, spectra.shape[-1] - WINDOW_FRAMES)
@@ -135,7 +136,7 @@ def classify_samples(
         bandwidth_hz: highest frequency that its recorder could hold; None for all.
 
     Shape:
-        → `[class]` in the order of `CLASSES`, summing to 1.
+        → `[class]` in the order of `LABELS`, summing to 1.
     """
     spectra = spectrogram.stft(torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None])
     valid = None if bandwidth_hz is None else spectrogram.frequencies_hz() <= bandwidth_hz
@@ -197,7 +198,7 @@ def with_array_score(probabilities: NDArray[np.float64], score: float) -> NDArra
     odds = math.log(max(whale, 1e-6) / max(1 - whale, 1e-6))
     joint = score + BEAM_WEIGHT * max(-MOST_AGAINST, min(MOST_FOR, odds))
     joint = 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, joint))))
-    scale = np.full(len(CLASSES), (1 - joint) / max(1 - whale, 1e-9))
+    scale = np.full(len(LABELS), (1 - joint) / max(1 - whale, 1e-9))
     scale[list(WHALES)] = joint / max(whale, 1e-9)
     return probabilities * scale  # type: ignore[no-any-return]
 
@@ -231,12 +232,12 @@ class LabelSettings:
     def name(self, probabilities: NDArray[np.float64]) -> str:
         """The label of an event with these probabilities `[class]`."""
         if probabilities[0] >= self.orca and probabilities[0] >= probabilities[1]:
-            return CLASSES[0]
+            return LABELS[0]
         if probabilities[1] >= self.other_cetacean:
-            return CLASSES[1]
+            return LABELS[1]
         if call_share(probabilities) >= max(self.orca, self.other_cetacean):
-            return CLASSES[int(probabilities[1] > probabilities[0])]
-        return CLASSES[2 + int(probabilities[3] > probabilities[2])]
+            return LABELS[int(probabilities[1] > probabilities[0])]
+        return LABELS[2 + int(probabilities[3] > probabilities[2])]
 
 
 def load_labels(path: Path | str | None = None) -> LabelSettings:

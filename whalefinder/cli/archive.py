@@ -27,7 +27,7 @@ from whalefinder.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from whalefinder.archive import Archive, ArchiveSummary, Crew
+    from whalefinder.archive.run import Archive, ArchiveSummary, Crew
 
 
 @app.command()
@@ -68,7 +68,8 @@ def archive(
 
       whalefinder archive /data -a array.toml -o /shared/results --shard 3/8   (then --merge --out /shared/results)
     """
-    from whalefinder.archive import Archive, ArchiveOptions, Crew, merge
+    from whalefinder.archive.job import ArchiveOptions
+    from whalefinder.archive.run import Archive, Crew, merge
     from whalefinder.errors import OptionError
 
     options = ArchiveOptions(weights, time_format, min_probability, all_events, method, regressor)

@@ -63,8 +63,8 @@ def explain(
     from whalefinder.array.array_file import load_array
     from whalefinder.explain.excerpt import listen
     from whalefinder.explain.occlusion import Occluder
-    from whalefinder.networks import load_network
     from whalefinder.networks.quantised import for_inference
+    from whalefinder.networks.weights import load_network
     from whalefinder.sound.recording import open_recording
 
     with one_line_errors():
@@ -119,14 +119,14 @@ class _Why:
 
     def classifier(self, weights: Path | None, name: str | None, log_odds: bool) -> None:
         from whalefinder.explain.occlusion import explain_classifier
-        from whalefinder.networks import load_classifier
-        from whalefinder.networks.classifier import CLASSES
+        from whalefinder.networks.weights import load_classifier
+        from whalefinder.results.records import LABELS
 
         network = load_classifier(weights)
         with self._progress("classifier") as report:
             found = explain_classifier(self.excerpt, network, name, self.occluder, report, in_log_odds=log_odds)
-        probability = found.probabilities[CLASSES.index(found.name)]
-        others = ", ".join(f"{each} {p:.2f}" for each, p in zip(CLASSES, found.probabilities, strict=True))
+        probability = found.probabilities[LABELS.index(found.name)]
+        others = ", ".join(f"{each} {p:.2f}" for each, p in zip(LABELS, found.probabilities, strict=True))
         unit = "log-odds" if log_odds else "probability"
         self._write(found.heat, "classifier", f"probability of {found.name} {probability:.2f}", unit)
         console.print(f"  all classes: {others}", soft_wrap=True)
@@ -164,7 +164,9 @@ class _Why:
         table, picture = self._target(f"{kind}.csv"), self._target(f"{kind}.png")
         write_map(heat, table)
         level = self.excerpt.level_db(heat.first_frame, heat.loss.shape[1])
-        draw_occlusion(level, heat, picture, f"{self.stem}, {kind}: {confidence}", self.excerpt.box(), unit)
+        draw_occlusion(
+            level, heat.loss, heat.first_frame, picture, f"{self.stem}, {kind}: {confidence}", self.excerpt.box(), unit
+        )
         console.print(f"{kind}: {confidence}; {_words(heat, unit)} → {escaped(str(picture))}", soft_wrap=True)
 
     def _target(self, name: str) -> Path:

@@ -37,7 +37,7 @@ def evaluate(
 
     with one_line_errors():
         needs("sklearn", "jinja2", "lightning", what="whalefinder evaluate")
-        from whalefinder.evaluation import evaluate
+        from whalefinder.evaluation.evaluate import evaluate
 
         with progress_bar(quiet) as progress:
             result = evaluate(out, weights=weights, split=split, count=clips, report=_moves(progress, "evaluate"))
@@ -71,7 +71,7 @@ def study(
 
     with one_line_errors():
         needs("sklearn", "jinja2", "lightning", what="whalefinder study")
-        from whalefinder.evaluation.study import study
+        from whalefinder.evaluation.study.run import study
 
         with progress_bar(quiet) as progress:
             outcome = study(out, minutes, report=_moves(progress, "study"))

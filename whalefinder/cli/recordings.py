@@ -121,7 +121,7 @@ def import_array(
     from dataclasses import replace
 
     from whalefinder.array.array_file import import_csv, save_array
-    from whalefinder.results.tables import writing
+    from whalefinder.files import writing
 
     with one_line_errors(), writing(out):
         save_array(replace(import_csv(table, sound_speed, depth_m=depth), file_pattern=file_pattern), out)
@@ -158,7 +158,7 @@ def simulate(
     """
     from whalefinder.array.array_file import load_array
     from whalefinder.array.geometry import HydrophoneArray, tetrahedron
-    from whalefinder.sea import Faults
+    from whalefinder.sea.scene import Faults
     from whalefinder.sea.writing import Plan, draw_scene, write_simulation
 
     with one_line_errors():

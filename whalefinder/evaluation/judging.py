@@ -15,9 +15,10 @@ from whalefinder.calls.classification import LabelSettings
 from whalefinder.evaluation.metrics import best_threshold
 from whalefinder.evaluation.peers import ORCA, ByEnergy, ByFlatImage, ByNetwork, BySegmenter, Judge, scores_of
 from whalefinder.evaluation.sets import Sets, windows
-from whalefinder.networks import load_network
-from whalefinder.networks.classifier import CLASSES, Classifier
+from whalefinder.networks.classifier import Classifier
+from whalefinder.networks.weights import load_network
 from whalefinder.pipeline import Locator
+from whalefinder.results.records import LABELS
 from whalefinder.sound.recording import open_recording
 from whalefinder.training import labelled
 
@@ -80,7 +81,7 @@ def hear(judge: Judge, sets: Sets, threshold: float | None, report: Report) -> V
     scores = {name: scores_of(judge, items, tick) for name, items in clips.items()}
     dev = scores.pop("dev")
     if threshold is None:
-        threshold = best_threshold([clip.label == CLASSES[ORCA] for clip in sets.dev], dev)
+        threshold = best_threshold([clip.label == LABELS[ORCA] for clip in sets.dev], dev)
     verdict = Verdict(judge.name, threshold, scores)
     for clip, label in sets.alone:
         pieces = list(windows(clip, label))
@@ -112,7 +113,7 @@ def hear_pipeline(network: Classifier, labels: LabelSettings, sets: Sets, report
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = [d for stretch in locator.stream(recording) for d in stretch.detections]
-        calls = [d for d in found if d.label == CLASSES[ORCA]]
+        calls = [d for d in found if d.label == LABELS[ORCA]]
         verdict.alarms += [Alarm(clip.path.stem, d.begin_s, d.probability) for d in calls]
         verdict.seconds_alone += recording.duration_s
         report(done, len(sets.alone), PIPELINE)

@@ -27,9 +27,10 @@ from whalefinder.evaluation.summary import (
     species_rows,
     truth_of,
 )
-from whalefinder.networks.classifier import CLASSES
+from whalefinder.files import writing
 from whalefinder.pages.page import Drawing, Grid, Section, save_page
-from whalefinder.results.tables import safe_stem, writing
+from whalefinder.results.formats import safe_stem
+from whalefinder.results.records import LABELS
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training.labelled import LabelledClip
 
@@ -116,16 +117,16 @@ def _live(sets: Sets, verdicts: Sequence[Verdict], figures: dict[str, Any]) -> S
 def _species(sets: Sets, names: dict[str, list[str]]) -> Section:
     clips = [*sets.mixtures, *sets.live, *sets.species]
     named = [*names["mixtures"], *names["live"], *names["species"]]
-    table = confusion([clip.label for clip in clips], named, CLASSES)
-    rows = species_rows(names["species"], sets.species, CLASSES)
+    table = confusion([clip.label for clip in clips], named, LABELS)
+    rows = species_rows(names["species"], sets.species, LABELS)
     words = [
         "Other whales and dolphins are reported, not judged: there is little of them to learn from. None of these recordings was "
         "trained on."
     ]
-    header = ("species", *(name.replace("_", " ") for name in CLASSES))
+    header = ("species", *(name.replace("_", " ") for name in LABELS))
     drawing = Drawing(
         "Mixtures, live clips and other species, as the classifier names them at its thresholds.",
-        draw_confusion(table, CLASSES, f"{len(clips)} clips"),
+        draw_confusion(table, LABELS, f"{len(clips)} clips"),
     )
     return Section(
         "All four names", words, [Grid("Other species by the name they were given.", header, rows)], [drawing]

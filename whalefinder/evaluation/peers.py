@@ -17,14 +17,15 @@ from whalefinder.calls import events
 from whalefinder.calls.classification import PLANES, POOL_FRAMES, WINDOW_FRAMES, classify_samples, planes_of
 from whalefinder.calls.masks import CALL, masks_of
 from whalefinder.calls.scores import event_score
-from whalefinder.networks.classifier import CLASSES, Classifier
+from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.segmentation import SegmentationNetwork
+from whalefinder.results.records import LABELS
 from whalefinder.sea.signals import BAND_HZ
 from whalefinder.sound import spectrogram
 from whalefinder.training.labelled import LabelledClip
 
 Samples = NDArray[np.float32]
-ORCA = CLASSES.index("orca")
+ORCA = LABELS.index("orca")
 SMOOTH_FRAMES = 9  # 0.1 s
 NO_EVENT = -20.0  # score of a clip in which the segmenter sees nothing
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from whalefinder.array.geometry import HydrophoneArray, spread
 from whalefinder.calls import events
 from whalefinder.calls.events import Event, EventSettings
+from whalefinder.calls.hydrophones import MAX_HYDROPHONES, hearing
 from whalefinder.calls.masks import CALL, Masks, masks_of
 from whalefinder.errors import OptionError, RecordingError
 from whalefinder.networks.segmentation import SegmentationNetwork
-from whalefinder.pipeline import MAX_HYDROPHONES, hearing
 from whalefinder.sound import spectrogram
 from whalefinder.sound.recording import Recording, Samples, resampled
 from whalefinder.sound.spectrogram import CELL_FRAMES, FRAME_S, HOP, RATE_HZ

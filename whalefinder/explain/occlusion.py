@@ -27,8 +27,9 @@ from whalefinder.calls.masks import CALL
 from whalefinder.errors import OptionError
 from whalefinder.explain.excerpt import Excerpt
 from whalefinder.files import writing
-from whalefinder.networks.classifier import CLASSES, WHALES, Classifier
+from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.segmentation import UPSAMPLING, SegmentationNetwork
+from whalefinder.results.records import LABELS, WHALES
 from whalefinder.sound import features
 from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S
 
@@ -217,7 +218,7 @@ def _captum_occlusion() -> type:
 
 def class_probability(network: Classifier, name: str) -> Score:
     """Confidence of a classifier in one class: its calibrated probability."""
-    index = CLASSES.index(name)
+    index = LABELS.index(name)
 
     def score(planes: Tensor) -> Tensor:
         return network.probabilities(planes)[:, index]
@@ -267,7 +268,7 @@ def explain_segmenter(
 
 @dataclass(frozen=True)
 class Named:
-    """A class, its heat map, and the probabilities of all of `classifier.CLASSES` in the window that was explained."""
+    """A class, its heat map, and the probabilities of all of `classifier.LABELS` in the window that was explained."""
 
     name: str
     heat: HeatMap
@@ -286,21 +287,21 @@ def explain_classifier(
     """What the name of an event rests on, in the window of `classification.WINDOW_S` that is likeliest a whale.
 
     Args:
-        name: one of `classifier.CLASSES`; None for the likeliest.
+        name: one of `classifier.LABELS`; None for the likeliest.
         occluder: in frames of the spectrum, as for the segmenter.
         in_log_odds: map these, since a probability of all but 1 hardly moves.
 
     Raises:
         OptionError: an unknown class.
     """
-    if name is not None and name not in CLASSES:
-        raise OptionError(f"class {name!r} is unknown; choose from {', '.join(CLASSES)}")
+    if name is not None and name not in LABELS:
+        raise OptionError(f"class {name!r} is unknown; choose from {', '.join(LABELS)}")
     windows = _windows(excerpt)
     planes = [planes_of(excerpt.masks.spectra[..., slice(*w)], excerpt.masks.valid) for w in windows]
     with torch.inference_mode():
         answers = torch.stack([network.probabilities(each[None])[0] for each in planes]).double().numpy()
     best = int(answers[:, WHALES].sum(1).argmax())
-    name = name or CLASSES[int(answers[best].argmax())]
+    name = name or LABELS[int(answers[best].argmax())]
     pooled = _pooled(occluder or Occluder())
     first_frame = excerpt.masks.first_frame + windows[best][0]
     score = class_probability(network, name)

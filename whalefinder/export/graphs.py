@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from whalefinder.calls.classification import HOP_FRAMES, WINDOW_FRAMES
 from whalefinder.export.features import ClassifierPlanes, Features, Spectra
-from whalefinder.networks.classifier import WHALES, Classifier
+from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.segmentation import UPSAMPLING, SegmentationNetwork
+from whalefinder.results.records import WHALES
 from whalefinder.sound import spectrogram as sp
 
 

@@ -17,7 +17,9 @@ from whalefinder.errors import OptionError
 from whalefinder.export.card import Card, as_text, card_of, write_card
 from whalefinder.export.graphs import ClassifierGraph, SegmenterGraph
 from whalefinder.files import replacing
-from whalefinder.networks import classifier, segmentation
+from whalefinder.networks import segmentation
+from whalefinder.networks.classifier import Classifier
+from whalefinder.results.records import LABELS
 from whalefinder.sound import spectrogram as sp
 
 OPSET = 18
@@ -57,11 +59,11 @@ def write_segmenter(network: segmentation.SegmentationNetwork, path: Path, chann
     return _write(SegmenterGraph(network), example, sp.CELL_FRAMES * sp.HOP, path, card)
 
 
-def write_classifier(network: classifier.Classifier, path: Path, about: Card) -> Card:
+def write_classifier(network: Classifier, path: Path, about: Card) -> Card:
     """Write `path` (.onnx) for one hydrophone, and its card. Arguments, result and errors as `write_segmenter`."""
     card = card_of(
         "classifier",
-        classifier.CLASSES,
+        LABELS,
         about,
         format="ONNX",
         opset=OPSET,

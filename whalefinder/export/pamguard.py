@@ -19,7 +19,8 @@ from whalefinder.calls.classification import WINDOW_S
 from whalefinder.export.card import Card, card_of
 from whalefinder.export.graphs import SpectrogramClassifier, WaveClassifier
 from whalefinder.files import replacing
-from whalefinder.networks.classifier import CLASSES, Classifier
+from whalefinder.networks.classifier import Classifier
+from whalefinder.results.records import LABELS
 from whalefinder.sound import spectrogram as sp
 
 SEGMENT_MS = round(1000 * WINDOW_S)
@@ -64,8 +65,8 @@ def _metadata(transforms: list[dict[str, Any]], shape: tuple[int, ...]) -> Card:
         "version_info": {"version": 1.0},
         "description": "Metadata for acoustic deep learning",
         "framework_info": {"framework": "Bespoke"},
-        "model_info": {"input_shape": [-1, *shape], "output_shape": [-1, len(CLASSES)]},
-        "class_info": {"name_class": list(CLASSES), "num_class": len(CLASSES)},
+        "model_info": {"input_shape": [-1, *shape], "output_shape": [-1, len(LABELS)]},
+        "class_info": {"name_class": list(LABELS), "num_class": len(LABELS)},
         "seg_size": {"size_ms": SEGMENT_MS},
         "species": {"name": ["Orcinus orca", "Cetacea"]},
         "transforms": transforms,
@@ -80,7 +81,7 @@ def _write(graph: nn.Module, example: Tensor, path: Path, metadata: Card, about:
             "ignore", message=".*torch.jit.* is (deprecated|not supported)", category=DeprecationWarning
         )
         torch.jit.save(torch.jit.trace(graph.eval(), example, check_trace=False), model)
-    card = card_of("classifier", CLASSES, about, format="TorchScript for PAMGuard", segment_ms=SEGMENT_MS)
+    card = card_of("classifier", LABELS, about, format="TorchScript for PAMGuard", segment_ms=SEGMENT_MS)
     with replacing(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
         # PAMGuard takes the first name with .pb, else .py, for the model, whatever wrote it.
         archive.writestr(f"{path.stem}.py", model.getvalue())

@@ -9,7 +9,7 @@ from typing import Literal
 from whalefinder.errors import OptionError
 from whalefinder.export.onnx_file import write_classifier, write_segmenter
 from whalefinder.export.pamguard import write_spectrogram_package, write_wave_package
-from whalefinder.networks import load_classifier, load_network, read_card, shipped_weights
+from whalefinder.networks.weights import load_classifier, load_network, read_card, shipped_weights
 
 What = Literal["segmenter", "classifier", "all"]
 Format = Literal["onnx", "pamguard"]

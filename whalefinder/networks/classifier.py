@@ -15,9 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-CLASSES = ("orca", "other_cetacean", "boat", "ambient")
-"""Names of the outputs, in order; `boat` and `ambient` mean that no whale is heard."""
-WHALES = (CLASSES.index("orca"), CLASSES.index("other_cetacean"))
+from whalefinder.results.records import LABELS
 
 
 class Residual(nn.Module):
@@ -57,7 +55,7 @@ class Classifier(nn.Module):
         self,
         input_channels: int = 3,
         widths: Sequence[int] = (16, 32, 64, 96),
-        num_classes: int = len(CLASSES),
+        num_classes: int = len(LABELS),
         dropout: float = 0.3,
     ) -> None:
         super().__init__()

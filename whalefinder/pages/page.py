@@ -15,7 +15,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from whalefinder.errors import OptionError
-from whalefinder.results.tables import writing
+from whalefinder.files import writing
 from whalefinder.version import __version__
 
 DOTS_PER_INCH = 90
@@ -86,7 +86,7 @@ def save_page(path: Path, title: str, sections: Sequence[Section]) -> None:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     templates = Environment(
-        loader=PackageLoader("whalefinder"),
+        loader=PackageLoader("whalefinder.pages"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -18,11 +18,9 @@ from matplotlib.patches import Rectangle
 
 from whalefinder.array.geometry import Floats, HydrophoneArray
 from whalefinder.array.limit import TypicalCall, expected_error_deg
-from whalefinder.explain.occlusion import HeatMap
-from whalefinder.pipeline import Detection, Stretch
-from whalefinder.results.tables import writing
+from whalefinder.files import writing
+from whalefinder.results.records import Detection, Track
 from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S, NUM_BINS
-from whalefinder.tracks.find import Track
 
 MAX_COLUMNS = 2400
 Box = tuple[float, float, float, float]
@@ -40,15 +38,15 @@ class Picture:
         self.call_share = np.zeros((NUM_BINS, columns), np.float32)
         self.duration_s = duration_s
 
-    def add(self, stretch: Stretch) -> None:
-        """Take the loudest level and the highest call share of the frames that fall into each column."""
-        columns = (stretch.first_frame + np.arange(stretch.level_db.shape[1])) // self.per_column
+    def add(self, first_frame: int, level_db: Floats, call_share: Floats) -> None:
+        """Take the loudest level and the highest call share, both `[frequency, frame]`, of the frames in each column."""
+        columns = (first_frame + np.arange(level_db.shape[1])) // self.per_column
         starts = np.flatnonzero(np.diff(columns, prepend=-1))
         if not len(starts):
             return
         target = np.minimum(columns[starts], self.level_db.shape[1] - 1)
-        level = np.maximum.reduceat(stretch.level_db, starts, axis=1)
-        share = np.maximum.reduceat(stretch.call_share, starts, axis=1)
+        level = np.maximum.reduceat(level_db, starts, axis=1)
+        share = np.maximum.reduceat(call_share, starts, axis=1)
         self.level_db[:, target] = np.fmax(self.level_db[:, target], level)
         self.call_share[:, target] = np.maximum(self.call_share[:, target], share)
 
@@ -248,25 +246,32 @@ def draw_curve(curve: Path, path: Path, ylabel: str = "divergence (nats per bin)
 
 
 def draw_occlusion(
-    level_db: Floats, heat: HeatMap, path: Path, title: str, event: Box | None = None, unit: str = "confidence"
+    level_db: Floats,
+    loss: Floats,
+    first_frame: int,
+    path: Path,
+    title: str,
+    event: Box | None = None,
+    unit: str = "confidence",
 ) -> None:
     """The heat map over the spectrogram; what costs nothing is left clear, so that the sound shows through.
 
     Args:
         level_db: `[frequency, frame]`, the frames of the map.
+        loss: the map, `[frequency, frame]`, from frame `first_frame` of the recording on.
         event: (begin s, end s, low Hz, high Hz) to outline.
         unit: of the map, for its colour bar.
     """
-    begin = (heat.first_frame - 0.5) * FRAME_S
+    begin = (first_frame - 0.5) * FRAME_S
     low_khz = (FIRST_BIN - 0.5) * BIN_HZ / 1e3
     extent = (begin, begin + level_db.shape[1] * FRAME_S, low_khz, low_khz + NUM_BINS * BIN_HZ / 1e3)
     figure, axis = plt.subplots(figsize=(10, 4.4), layout="constrained")
     bottom, top = np.percentile(level_db, [5, 99.7])
     shown: Any = {"origin": "lower", "aspect": "auto", "extent": extent}
     grey = axis.imshow(level_db, cmap="gray_r", vmin=bottom, vmax=max(top, bottom + 1), **shown)
-    reach = max(float(np.abs(heat.loss).max()), 1e-6)
-    opacity = np.clip(np.abs(heat.loss) / reach * 1.2, 0, 0.75)
-    warm = axis.imshow(heat.loss, cmap="RdBu_r", vmin=-reach, vmax=reach, alpha=opacity, **shown)
+    reach = max(float(np.abs(loss).max()), 1e-6)
+    opacity = np.clip(np.abs(loss) / reach * 1.2, 0, 0.75)
+    warm = axis.imshow(loss, cmap="RdBu_r", vmin=-reach, vmax=reach, alpha=opacity, **shown)
     figure.colorbar(warm, ax=axis, pad=0.01, label=f"loss of {unit} when covered")
     figure.colorbar(grey, ax=axis, pad=0.01, label="level (dB re full scale)")
     if event is not None:

@@ -99,7 +99,7 @@ def write_report(
         raise OptionError("report needs jinja2; install it with: pip install 'whalefinder[archive]'") from reason
     results = read_results(folder)
     cards, missing = _cards(results, recordings, min(best, MOST_BEST))
-    templates = Environment(loader=PackageLoader("whalefinder"), autoescape=True, undefined=StrictUndefined)
+    templates = Environment(loader=PackageLoader("whalefinder.pages"), autoescape=True, undefined=StrictUndefined)
     templates.trim_blocks = templates.lstrip_blocks = True
     templates.filters["svg"] = Markup  # ours alone; everything else is escaped
     page = templates.get_template("report.html").render(

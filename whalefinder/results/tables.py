@@ -7,16 +7,13 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from whalefinder.errors import OptionError
-from whalefinder.files import writing as writing
-from whalefinder.pipeline import Detection
-from whalefinder.results.formats import safe_stem as safe_stem
+from whalefinder.files import writing
 from whalefinder.results.formats import write_formats
+from whalefinder.results.records import Detection, Track
 from whalefinder.results.schema import DETECTIONS, RECORDINGS, TRACKS, names
-from whalefinder.sound.recording import Recording
-from whalefinder.tracks.find import Track
 
 COLUMNS = names(DETECTIONS)[:14]
 """The first columns of `detections.csv`, in this order, always."""
@@ -24,6 +21,34 @@ EXTRA_COLUMNS = names(DETECTIONS)[14:]
 TRACK_COLUMNS = names(TRACKS)
 RECORDING_COLUMNS = names(RECORDINGS)
 FORMATS = ("csv", "parquet", "raven", "audacity", "dcase", "json", "jsonl")
+
+
+class Heard(Protocol):
+    """What `recordings.csv` says of a recording that was listened to (`sound.recording.Recording` has all of it)."""
+
+    @property
+    def name(self) -> str:
+        """As in every other table."""
+
+    @property
+    def paths(self) -> Sequence[Path]:
+        """Its files."""
+
+    @property
+    def start_utc(self) -> datetime | None:
+        """Where it is known."""
+
+    @property
+    def rate_hz(self) -> int:
+        """Samples a second of each hydrophone."""
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds."""
+
+    @property
+    def num_channels(self) -> int:
+        """Hydrophones."""
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
@@ -75,7 +100,7 @@ def rows_of(track: Track) -> Iterator[dict[str, Any]]:
         }
 
 
-def row_of_recording(recording: Recording) -> dict[str, Any]:
+def row_of_recording(recording: Heard) -> dict[str, Any]:
     """What was listened to, by column."""
     return {
         "recording": recording.name,
@@ -133,7 +158,7 @@ def write_table(path: Path, columns: tuple[str, ...], rows: Iterable[dict[str, A
 
 
 def write_others(
-    detections: list[Detection], folder: Path, formats: tuple[str, ...], recordings: Sequence[Recording] = ()
+    detections: list[Detection], folder: Path, formats: tuple[str, ...], recordings: Sequence[Heard] = ()
 ) -> list[Path]:
     """The formats besides CSV, see `formats.write_formats`. → the paths written."""
     sources = [row_of_recording(recording) for recording in recordings]

@@ -1,5 +1,1 @@
-"""The simulated sea: calls, boats, wind, exact moving geometry → a recording and the truth."""
-
-from whalefinder.sea.scene import Boat, Call, Faults, Scene, SimulatedRecording, TrueCall, simulate
-
-__all__ = ["Boat", "Call", "Faults", "Scene", "SimulatedRecording", "TrueCall", "simulate"]
+"""A scene comes in (calls, boats, wind, exact moving geometry); a simulated recording and its truth go out."""

@@ -13,11 +13,11 @@ import soxr
 from whalefinder.array.array_file import save_array
 from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.errors import OptionError, RecordingError
-from whalefinder.results.tables import writing
-from whalefinder.sea import Boat, Call, Faults, Scene, SimulatedRecording, TrueCall, simulate
+from whalefinder.files import writing
 from whalefinder.sea.boats import random_boat
 from whalefinder.sea.calls import random_call
 from whalefinder.sea.propagation import Path as Course
+from whalefinder.sea.scene import Boat, Call, Faults, Scene, SimulatedRecording, TrueCall, simulate
 from whalefinder.sound.spectrogram import RATE_HZ
 
 PEAK = 0.5

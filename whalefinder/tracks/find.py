@@ -5,14 +5,12 @@ calls → which are of one animal → the tracker's estimate between its first a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from whalefinder.array.geometry import Floats, angles, direction
-from whalefinder.networks import load_tracker
 from whalefinder.networks.tracker import Tracker
-from whalefinder.pipeline import Detection
+from whalefinder.networks.weights import load_tracker
+from whalefinder.results.records import Detection, Track
 from whalefinder.tracks.association import animals
 from whalefinder.tracks.fixes import Fixes, grid_of, merge
 from whalefinder.tracks.follow import Followed, follow, look_back
@@ -20,24 +18,6 @@ from whalefinder.tracks.follow import Followed, follow, look_back
 SD_FLOOR_RAD = np.radians(0.2)  # animals are longer than a point, and moorings swing
 MAX_SILENCE_S = 180.0  # after that a call begins a new track
 LONGEST_S = 3600.0  # calls without such a silence are cut where they are quietest after this
-
-
-@dataclass(frozen=True)
-class Track:
-    """One animal's way across the sky of the array; every array `[time]`, angles in degrees, seconds from the recording's start.
-
-    `calls`: how many calls of the animal ended in the second before. `fixes`: their indices among the detections given.
-    """
-
-    number: int
-    recording: str
-    time_s: Floats
-    azimuth_deg: Floats
-    elevation_deg: Floats
-    azimuth_sd_deg: Floats
-    elevation_sd_deg: Floats
-    calls: np.ndarray
-    fixes: tuple[int, ...]
 
 
 def find_tracks(

@@ -9,9 +9,10 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
-from whalefinder.networks.classifier import CLASSES, Classifier
+from whalefinder.networks.classifier import Classifier
+from whalefinder.results.records import LABELS
 
-ORCA = CLASSES.index("orca")
+ORCA = LABELS.index("orca")
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def fit_offset(logits: Tensor, labels: Tensor, temperature: float) -> float:
     Training has calls down to -12 dB that nobody hears, and other whales that sound alike; so the network is too shy of
     orcas where they can be heard. `[example, class]`, `[example]` → offset.
     """
-    others = [index for index in range(len(CLASSES)) if index != ORCA]
+    others = [index for index in range(len(LABELS)) if index != ORCA]
     odds = (logits[:, ORCA] - temperature * (logits[:, others] / temperature).logsumexp(1)) / temperature
     is_orca = (labels == ORCA).to(odds.dtype)
 

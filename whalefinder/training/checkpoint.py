@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from whalefinder.errors import ModelError
-from whalefinder.results.tables import writing
+from whalefinder.files import writing
 
 
 def append_curve(path: Path, step: int, loss: float, scores: dict[str, float]) -> None:

@@ -26,9 +26,10 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from whalefinder.calls.classification import planes_of
 from whalefinder.errors import ModelError
-from whalefinder.networks import save_network
-from whalefinder.networks.classifier import CLASSES, Classifier
-from whalefinder.results.tables import writing
+from whalefinder.files import writing
+from whalefinder.networks.classifier import Classifier
+from whalefinder.networks.weights import save_network
+from whalefinder.results.records import LABELS
 from whalefinder.sound.spectrogram import frequencies_hz, stft
 from whalefinder.training import labelled
 from whalefinder.training.calibration import HeldOut, calibrate, logits_of, validation_scores
@@ -95,7 +96,7 @@ def held_out(settings: Settings) -> HeldOut:
     drawn = labelled.draw(judge, settings.seed + 1_000_000, list(range(few)), augment=1)
     mixtures = labelled.evaluation_mixtures("dev", few)
     planes = [drawn.planes, *([torch.stack([clip_planes(clip) for clip in mixtures])] if mixtures else [])]
-    labels = [*drawn.labels.tolist(), *(CLASSES.index(clip.label) for clip in mixtures)]
+    labels = [*drawn.labels.tolist(), *(LABELS.index(clip.label) for clip in mixtures)]
     frames = min(part.shape[-1] for part in planes)
     real = torch.arange(len(labels)) >= few
     return HeldOut(torch.cat([part[..., :frames] for part in planes]), torch.tensor(labels), real)
@@ -230,7 +231,7 @@ def _export(recipe: _Recipe, seconds: float) -> Path:
         "minutes": round(seconds / 60, 1),
         "validation": validation_scores(logits, recipe.judge),
         "temperature": round(float(network.temperature), 4),
-        "classes": CLASSES,
+        "classes": LABELS,
         "licence": "BSD-3-Clause",
     }
     with writing(weights):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from whalefinder.calls.classification import WINDOW_FRAMES, planes_of
-from whalefinder.networks.classifier import CLASSES
+from whalefinder.results.records import LABELS
 from whalefinder.sea.signals import band_power, taper
 from whalefinder.sound import spectrogram
 from whalefinder.sound.spectrogram import RATE_HZ
@@ -25,7 +25,7 @@ from whalefinder.training import clips
 from whalefinder.training.sources import Source, Sources, catalogue_calls, in_band
 from whalefinder.training.sources import build_sources as build_sources  # for those who draw from them
 
-ORCA, OTHER, BOAT, AMBIENT = range(len(CLASSES))
+ORCA, OTHER, BOAT, AMBIENT = range(len(LABELS))
 SIR_DB = (-12.0, 15.0)
 """Call over everything else, 0.5-12 kHz, over the call's frames."""
 DOMINATES = 2.0  # a boat of twice the ambient's power is what one hears
@@ -38,7 +38,7 @@ class LabelledClip:
     """A clip of real sound, `[time]` at `RATE_HZ`, and what it is.
 
     Args:
-        label: one of `CLASSES`.
+        label: one of `LABELS`.
         source: name of the call's clip, or of the background's where there is no call: the unit of a bootstrap.
         group: the background's recording: the unit of a split.
         snr_db: the call over the background, 0.5-12 kHz; NaN without a call or where nobody knows.

@@ -12,8 +12,8 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import nn
 
-from whalefinder.networks import save_network
-from whalefinder.results.tables import writing
+from whalefinder.files import writing
+from whalefinder.networks.weights import save_network
 from whalefinder.training.checkpoint import append_curve, restore_checkpoint, save_checkpoint
 
 Report = Callable[[int, float, dict[str, float] | None], None]

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from whalefinder.errors import OptionError
-from whalefinder.networks.classifier import CLASSES
+from whalefinder.results.records import LABELS
 
-ORCA = CLASSES.index("orca")
+ORCA = LABELS.index("orca")
 IMBALANCE = ("none", "weights", "sampler", "focal")
 OPTIMISERS = ("adamw", "sgd")
 SCHEDULES = ("one_cycle", "cosine", "constant")
@@ -68,7 +68,7 @@ class Settings:
 def class_weights(settings: Settings) -> Tensor:
     """Weight of each class that gives orcas and all else half of the loss each. `[class]`."""
     share = 0.375 if settings.boat_ratio is None else 1 / (1 + settings.boat_ratio)
-    weights = torch.full((len(CLASSES),), 0.5 / (1 - share))
+    weights = torch.full((len(LABELS),), 0.5 / (1 - share))
     weights[ORCA] = 0.5 / share
     return weights
 

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from whalefinder.array.geometry import angles, tangents
 from whalefinder.networks.tracker import Tracker
-from whalefinder.sea.swims import ARRAY_DEPTH_M, NEAREST_M, SECONDS, draw_training_swim
 from whalefinder.tracks.fixes import merge
 from whalefinder.tracks.follow import FEATURES, LEVEL_FEATURES, answer, reference
 from whalefinder.training.loop import Report, Run, descend, silent
 from whalefinder.training.losses import AzimuthLoss, ElevationLoss, azimuth_weight, elevation_label
+from whalefinder.training.swims import ARRAY_DEPTH_M, NEAREST_M, SECONDS, draw_training_swim
 
 CHUNK = 250  # swims whose references are computed at once
 FREEDOM = 4.0
@@ -149,7 +149,7 @@ def train(out: Path, settings: Settings, *, resume: bool = False, report: Report
 
     def card() -> dict[str, str]:
         tracker.sd_factor.fill_(sd_factor(tracker, judge))
-        return {"data": f"simulated swims of {SECONDS:.0f} s (whalefinder.sea.swims), no recordings"}
+        return {"data": f"simulated swims of {SECONDS:.0f} s (whalefinder.training.swims), no recordings"}
 
     return run.train(take_step, lambda: validate(tracker, judge), card, report)
 

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 
 from whalefinder.evaluation.metrics import Counts, bootstrap, precision_recall, roc
 from whalefinder.evaluation.study.examples import AS_HEARD, IMAGE, Examples
-from whalefinder.networks.classifier import CLASSES, Classifier
+from whalefinder.networks.classifier import Classifier
+from whalefinder.results.records import LABELS
 from whalefinder.training.classifier import Settings, classification_loss, l2_penalty, logits_of, make_optimiser
 from whalefinder.training.loop import descend
 
 WIDTHS = (16, 32, 64)
 BATCH = 32
-ORCA, BOAT = CLASSES.index("orca"), CLASSES.index("boat")
+ORCA, BOAT = LABELS.index("orca"), LABELS.index("boat")
 Curve = list[dict[str, float]]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from whalefinder.errors import OutputError
-from whalefinder.results.tables import writing
+from whalefinder.files import writing
 
 Row = dict[str, Any]
 KEY = ("part", "run", "seed")

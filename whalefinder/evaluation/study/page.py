@@ -11,6 +11,7 @@ from scipy import stats
 from whalefinder.evaluation.study.ledger import Ledger, Row
 from whalefinder.evaluation.study.parts import BOATS, CANDIDATES, FOLDS, LADDER, RATIOS, SELECTED, TREATMENTS, chosen
 from whalefinder.evaluation.study.pictures import draw_epochs, draw_imbalance, draw_ladder, draw_samples, values
+from whalefinder.files import writing
 from whalefinder.pages.page import Drawing, Grid, Section, save_page
 from whalefinder.results.tables import writing
 from whalefinder.study.ledger import Ledger, Row

@@ -1,0 +1,41 @@
+"""The Cramér-Rao bound of a bearing where call and noise are known exactly."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whalefinder.array.geometry import Floats, HydrophoneArray, tangents
+from whalefinder.sound import spectrogram
+
+
+def cramer_rao(call: Tensor, noise: Tensor, array: HydrophoneArray, u: Floats) -> Floats:
+    """Bound on the covariance `[2, 2]` rad² for a call and noise that are known exactly.
+
+    Args:
+        call: power of the call `[frequency, frame]` at one hydrophone.
+        noise: covariance of the noise `[channel, channel, frequency, cell]`.
+
+    J = 2 Σ |S|² Re[dᴴ (Q⁻¹ - Q⁻¹a aᴴQ⁻¹ / aᴴQ⁻¹a) d], d = -j2πf diag(a) ∂τ/∂θ; overlapping frames are
+    counted once.
+    """
+    frames = call.shape[-1]
+    power = torch.nn.functional.pad(call.double(), (0, -frames % spectrogram.CELL_FRAMES))
+    power = power.unflatten(-1, (-1, spectrogram.CELL_FRAMES)).sum(-1)  # [frequency, cell]
+    inverse = torch.linalg.inv(noise.permute(2, 3, 0, 1).to(torch.complex128))
+    omega = 2 * math.pi * spectrogram.frequencies_hz().double()
+    delays = torch.from_numpy(array.delays_s(u))
+    slopes = torch.from_numpy(np.stack([array.delays_s(t) for t in tangents(u)]))  # [axis, channel]
+    a = torch.polar(torch.ones(len(omega), len(delays), dtype=torch.float64), -omega[:, None] * delays)
+    d = -1j * omega[:, None, None] * a[:, None] * slopes  # [frequency, axis, channel]
+    qa = torch.einsum("ftmn,fn->ftm", inverse, a)
+    qd = torch.einsum("ftmn,fin->ftim", inverse, d)
+    straight = torch.einsum("fim,ftjm->ftij", d.conj(), qd).real
+    cross = torch.einsum("fim,ftm->fti", d.conj(), qa)
+    den = torch.einsum("fm,ftm->ft", a.conj(), qa).real
+    lost = (cross[..., :, None] * cross[..., None, :].conj()).real / den[..., None, None]
+    information = 2 * (power[..., None, None] * (straight - lost)).sum((0, 1)) / (spectrogram.WINDOW / spectrogram.HOP)
+    return np.asarray(np.linalg.inv(information.numpy()))

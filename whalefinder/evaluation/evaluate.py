@@ -1,0 +1,130 @@
+"""The classifier judged on real recordings, beside its rivals and the paper's figures (specification §2).
+
+read_sets → every judge hears every clip → figures → evaluation.html, figures.json, clips.csv, listen/
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from whalefinder.calls.classification import load_labels
+from whalefinder.evaluation.judging import CLIP_SETS, Verdict, hear, hear_pipeline, names_of, peers
+from whalefinder.evaluation.page import write_page
+from whalefinder.evaluation.peers import ByNetwork
+from whalefinder.evaluation.sets import Sets, read_sets
+from whalefinder.evaluation.summary import (
+    ALONE_HEADER,
+    PAPER_ACCURACY,
+    SHORT_HEADER,
+    alone_row,
+    calibration,
+    figures_of,
+    short_paper_row,
+    short_row,
+)
+from whalefinder.files import writing
+from whalefinder.networks.weights import load_classifier
+from whalefinder.results.tables import CsvWriter
+
+__all__ = ["Judgement", "evaluate"]
+
+Report = Callable[[int, int, str], None]
+Rows = list[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What `evaluate` found: the page, tables as text, figures as in `figures.json`."""
+
+    page: Path
+    header: tuple[str, ...]
+    mixtures: Rows
+    live: Rows
+    alone_header: tuple[str, ...]
+    alone: Rows
+    figures: dict[str, Any]
+
+
+def evaluate(
+    out: Path,
+    *,
+    weights: Path | None = None,
+    split: str = "dev",
+    count: int = 600,
+    report: Report = lambda done, total, note: None,
+) -> Judgement:
+    """Judge the classifier and its rivals on the same clips and write the report.
+
+    Args:
+        weights: of the classifier; None for the shipped ones.
+        split: call types and ships of the mixtures, `dev` or `test`.
+        count: mixtures, half of them with a call.
+        report: called with (done, total, what).
+
+    Raises:
+        OptionError: unknown split, or no recordings.
+        ModelError: the weights cannot be used.
+        OutputError: nothing can be written.
+    """
+    labels, network = load_labels(), load_classifier(weights)
+    sets = read_sets(split, count)
+    own = hear(ByNetwork(network), sets, labels.orca, report)
+    verdicts = [own, *(hear(peer, sets, None, report) for peer in peers(report))]
+    pipeline = hear_pipeline(network, labels, sets, report)
+    report(1, 1, "writing the report")
+    names = names_of(network, sets, labels)
+    figures = _figures(sets, verdicts, pipeline, split)
+    page = write_page(out, sets, verdicts, pipeline, names, figures, split)
+    _write_tables(out, sets, verdicts, names, figures)
+    by_judge = figures["judges"]
+    return Judgement(
+        page,
+        SHORT_HEADER,
+        [*(short_row(v.judge, by_judge[v.judge]["mixtures"]) for v in verdicts), short_paper_row()],
+        [short_row(v.judge, by_judge[v.judge]["live"]) for v in verdicts],
+        ALONE_HEADER,
+        [alone_row(v) for v in (*verdicts, pipeline)],
+        figures,
+    )
+
+
+def _figures(sets: Sets, verdicts: list[Verdict], pipeline: Verdict, split: str) -> dict[str, Any]:
+    judges: dict[str, Any] = {}
+    for verdict in (*verdicts, pipeline):
+        found = {name: figures_of(verdict, getattr(sets, name), name) for name in verdict.scores}
+        alarms = [vars(alarm) for alarm in verdict.alarms]
+        found["alone"] = {"seconds": verdict.seconds_alone, "alarms": alarms}
+        judges[verdict.judge] = found
+    return {
+        "split": split,
+        "judges": judges,
+        "calibration_error": calibration(verdicts[0], sets.mixtures).error,
+        "paper_accuracy": PAPER_ACCURACY,
+    }
+
+
+def _write_tables(
+    out: Path, sets: Sets, verdicts: list[Verdict], names: dict[str, list[str]], figures: dict[str, Any]
+) -> None:
+    with writing(out / "figures.json"):
+        (out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    scores = {verdict.judge: verdict.scores for verdict in verdicts}
+    table = CsvWriter(out / "clips.csv", ("set", "source", "group", "truth", "named", "sir_db", *scores))
+    for name in CLIP_SETS:
+        table.write(
+            {
+                "set": name,
+                "source": clip.source,
+                "group": clip.group,
+                "truth": clip.label,
+                "named": names[name][k],
+                "sir_db": "" if clip.snr_db != clip.snr_db else round(clip.snr_db, 2),
+                **{judge: round(float(found[name][k]), 4) for judge, found in scores.items()},
+            }
+            for k, clip in enumerate(getattr(sets, name))
+        )
+    table.close()

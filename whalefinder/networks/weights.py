@@ -1,0 +1,74 @@
+"""How the weights of networks are kept: safetensors with a JSON card beside them.
+
+Nothing is ever unpickled, so a weights file from a stranger can at worst be wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from whalefinder.errors import ModelError
+from whalefinder.networks.classifier import Classifier
+from whalefinder.networks.segmentation import SegmentationNetwork
+from whalefinder.networks.tracker import Tracker
+
+SHIPPED = "segmenter"
+
+
+def save_network(network: nn.Module, path: Path, card: dict[str, Any]) -> None:
+    """Write `path` (.safetensors) and its card (.json): the network's sizes plus whatever `card` says."""
+    weights = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
+    save_file(weights, path)
+    path.with_suffix(".json").write_text(json.dumps({"config": network.config, **card}, indent=1) + "\n")
+
+
+def load_network(path: Path | str | None = None) -> SegmentationNetwork:
+    """The segmenter in `path`, or the shipped one; ready for inference."""
+    network = _load(SegmentationNetwork, path, SHIPPED)
+    network.largest = read_card(Path(path) if path else shipped_weights(SHIPPED)).get("largest", {})
+    return network
+
+
+def load_tracker(path: Path | str | None = None) -> Tracker:
+    """The tracker in `path`, or the shipped one, which is causal."""
+    return _load(Tracker, path, "tracker")
+
+
+def load_classifier(path: Path | str | None = None) -> Classifier:
+    """The classifier in `path`, or the shipped one; ready for inference."""
+    return _load(Classifier, path, "classifier")
+
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def _load(kind: type[Network], path: Path | str | None, shipped: str) -> Network:
+    file = Path(path) if path else shipped_weights(shipped)
+    card = read_card(file)
+    try:
+        network = kind(**card["config"])
+        network.load_state_dict(load_file(file))
+    except (KeyError, TypeError, RuntimeError, SafetensorError, OSError) as reason:
+        raise ModelError(f"{file}: weights do not fit their card ({reason}); train again or reinstall") from reason
+    return network.eval()
+
+
+def read_card(weights: Path) -> dict[str, Any]:
+    """The JSON card beside a weights file."""
+    card = weights.with_suffix(".json")
+    try:
+        return json.loads(card.read_text())  # type: ignore[no-any-return]
+    except (OSError, json.JSONDecodeError) as reason:
+        raise ModelError(f"{card}: no readable model card ({reason}); it must lie beside the weights") from reason
+
+
+def shipped_weights(name: str = SHIPPED) -> Path:
+    """Path of the weights inside the package."""
+    return Path(str(resources.files("whalefinder") / "weights" / f"{name}.safetensors"))
