@@ -9,13 +9,6 @@ import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
-from whalefinder.study import examples, parts
-from whalefinder.study.examples import IMAGE, Source, Sources, draw, simulated_examples
-from whalefinder.study.learn import ORCA, Recipe, fit, loss_on, probability_on, scores_on
-from whalefinder.study.ledger import Ledger
-from whalefinder.study.page import above_the_lowest, write_page
-from whalefinder.study.parts import Material, Run
-from whalefinder.study.pictures import stopping_point
 
 import whalefinder.evaluation.study as package
 from tests.helpers import needs_data
@@ -25,8 +18,9 @@ from whalefinder.evaluation.study import examples, parts
 from whalefinder.evaluation.study.examples import IMAGE, Source, Sources, draw, simulated_examples
 from whalefinder.evaluation.study.learn import ORCA, Recipe, fit, loss_on, probability_on, scores_on
 from whalefinder.evaluation.study.ledger import Ledger
-from whalefinder.evaluation.study.page import write_page
+from whalefinder.evaluation.study.page import above_the_lowest, write_page
 from whalefinder.evaluation.study.parts import Material, Run
+from whalefinder.evaluation.study.pictures import stopping_point
 from whalefinder.sound import spectrogram
 
 

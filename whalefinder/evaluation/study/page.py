@@ -10,13 +10,7 @@ from scipy import stats
 
 from whalefinder.evaluation.study.ledger import Ledger, Row
 from whalefinder.evaluation.study.parts import BOATS, CANDIDATES, FOLDS, LADDER, RATIOS, SELECTED, TREATMENTS, chosen
-from whalefinder.evaluation.study.pictures import draw_epochs, draw_imbalance, draw_ladder, draw_samples, values
-from whalefinder.files import writing
-from whalefinder.pages.page import Drawing, Grid, Section, save_page
-from whalefinder.results.tables import writing
-from whalefinder.study.ledger import Ledger, Row
-from whalefinder.study.parts import BOATS, CANDIDATES, FOLDS, LADDER, RATIOS, SELECTED, TREATMENTS, chosen
-from whalefinder.study.pictures import (
+from whalefinder.evaluation.study.pictures import (
     by_seed,
     draw_epochs,
     draw_imbalance,
@@ -25,6 +19,8 @@ from whalefinder.study.pictures import (
     stopping_point,
     values,
 )
+from whalefinder.files import writing
+from whalefinder.pages.page import Drawing, Grid, Section, save_page
 from whalefinder.training.classifier import IMBALANCE
 
 PAPER = {"baseline": 0.72, "+ L2": 0.81, SELECTED: 0.84}
