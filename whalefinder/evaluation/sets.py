@@ -76,7 +76,7 @@ def ratio_of(clip: LabelledClip) -> str:
 
 
 def recordings_alone() -> list[tuple[Clip, str]]:
-    """Ships of both splits and ambient recordings, without a call, and the class of each; 22 minutes."""
+    """Ships of both splits and ambient recordings, without a call, and the class of each."""
     ships = find_clips("boats", "dev") + find_clips("boats", "test")
     ambient = [c for c in find_clips("ambient", "dev") if "orcaal" not in c.path.parent.name]
     return [(c, "boat") for c in ships] + [(c, "ambient") for c in ambient]

@@ -19,7 +19,13 @@ from whalefinder.results.records import LABELS
 
 
 class Residual(nn.Module):
-    """x + f(x) with f two 3 x 3 convolutions; the way past them is 1 x 1 where the shape changes."""
+    """x + f(x) with f two 3 x 3 convolutions; the way past them is 1 x 1 where the shape changes.
+
+    A 1 x 1 convolution of stride s sees every s-th bin and frame only. So these are picked first and convolved with
+    stride 1: the same function of the same weights, and the strided kernel is not needed. PyTorch 2.13's CPU kernel for
+    it writes outside its memory in the backward pass, with AVX2 or AVX-512, where channels come last and are fewer than
+    a vector holds (docs/experiments.md).
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -28,12 +34,13 @@ class Residual(nn.Module):
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.second_norm = nn.BatchNorm2d(outputs)
         same = inputs == outputs and stride == 1
-        self.past: nn.Module = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)
+        self.past: nn.Module = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, bias=False)
+        self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
         """`[batch, inputs, H, W]` → `[batch, outputs, H / stride, W / stride]`."""
         change = self.second_norm(self.second(torch.relu(self.first_norm(self.first(x)))))
-        return torch.relu(self.past(x) + change)
+        return torch.relu(self.past(x[..., :: self.stride, :: self.stride]) + change)
 
 
 class Classifier(nn.Module):

@@ -71,7 +71,9 @@ def _rows(run: Run, curves: Ledger) -> list[Row]:
     """Train and test once. → rows, one a test."""
     began = time.monotonic()
     recipe, train, tests = replace(run.recipe(), seed=run.seed), run.train(run.seed), run.tests()
-    watch = next(iter(tests.values())) if run.every else None
+    watch = {"test": next(iter(tests.values()))} if run.every else {}
+    if run.every and run.validation is not None:
+        watch["validation"] = run.validation()
     network, curve = fit(recipe, train, watch, run.every)
     if curve:
         curves.once((run.part, run.name, run.seed), lambda: curve)
