@@ -193,7 +193,7 @@ def test_sets_keep_call_types_apart_and_need_data(monkeypatch, tmp_path):
     assert not {c.group for c in found.dev} & {c.group for c in found.mixtures}
     assert sum(c.label == "orca" for c in found.mixtures) == 20
     with (data_folder() / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        seconds = {row["path"]: float(row["seconds"]) for row in csv.DictReader(file)}
+        seconds = {row["path"]: float(row["seconds"]) for row in csv.DictReader(file) if row["seconds"]}
     assert len(found.alone) > 20
     for clip, _ in found.alone:  # whole files, whatever the folder holds today
         assert seconds[str(clip.path.relative_to(data_folder()))] == pytest.approx(

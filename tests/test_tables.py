@@ -10,9 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from whalefinder.errors import OptionError, OutputError
-from whalefinder.pipeline import Bearing
 from whalefinder.results.formats import read_rows, safe_stem, write_formats
-from whalefinder.results.records import LABELS, WHALES, Detection, Track
+from whalefinder.results.records import LABELS, WHALES, Bearing, Detection, Track
 from whalefinder.results.schema import DETECTIONS, NO_CALLS
 from whalefinder.results.tables import (
     COLUMNS,
