@@ -1,10 +1,13 @@
 """Docs that a test can break."""
 
+import csv
 import doctest
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import whalefinder
 from whalefinder.cli import app
@@ -53,6 +56,35 @@ def test_every_test_named_in_the_paper_exists():
     assert sorted(named - defined) == []
 
 
+QUESTIONS = {1: 12, 2: 4, 3: 6, 4: 6, 5: 4, 6: 2}
+"""Questions in each part of the examination paper."""
+
+
+def index_of_the_paper():
+    """Cells of each row, by the examination paper's number."""
+    index = PAPER.read_text().split("## Index")[1].split("\n## ")[0]
+    rows = [line.strip("|").split(" | ") for line in index.splitlines() if re.match(r"\| \[", line)]
+    return {re.match(r" ?\[(.+?)\]", row[0])[1]: row[1:] for row in rows}
+
+
+def test_the_index_has_every_number_of_the_paper():
+    numbers = [f"{part}.{number}" for part, count in QUESTIONS.items() for number in range(1, count + 1)]
+    assert list(index_of_the_paper()) == [*numbers, "fig. 1", "fig. 2", "fig. 3"]
+
+
+def test_every_row_of_the_index_has_an_answer_and_a_test():
+    """Tests and modules that are named exist: the tests above and below see to all names of the page."""
+    for number, cells in index_of_the_paper().items():
+        question, answer, module, command, tests = (cell.strip() for cell in cells)
+        assert question and answer and re.fullmatch(r"(`test_\w+`(, )?)+", tests), number
+        assert re.fullmatch(r"–|(`whalefinder/[\w/]+\.py`(, )?)+", module), number
+        assert re.fullmatch(r"–|`(whalefinder|python -m bench\.)[\w -]*\w`", command), number
+
+
+def test_it_is_called_an_examination_paper_throughout():
+    assert re.findall(r"\b[Tt]he\s+paper\b", PAPER.read_text()) == []
+
+
 def test_every_command_named_in_the_paper_exists():
     text = PAPER.read_text()
     named = set(re.findall(r"`whalefinder ((?:train )?[a-z-]+)", text))
@@ -62,7 +94,9 @@ def test_every_command_named_in_the_paper_exists():
 
 
 def test_every_statement_has_its_test_in_the_paper():
-    statements = re.findall(r"^def (test_\w+)", (ROOT / "tests" / "test_statements.py").read_text(), re.M)
+    files = [*(ROOT / "tests").glob("test_statements*.py"), ROOT / "tests" / "test_handwriting.py"]
+    statements = [name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(), re.M)]
+    assert len(files) == 4
     assert [name for name in statements if f"`{name}`" not in PAPER.read_text()] == []
 
 
@@ -106,3 +140,28 @@ def test_examples_give_what_they_say(page):
 
 def test_the_paper_has_examples():
     assert examples(PAPER).count(">>> ") > 60
+
+
+def test_the_example_of_the_readme_gives_what_it_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    block = (ROOT / "README.md").read_text(encoding="utf-8").split("```console\n")[1].split("```")[0]
+    printed = {}
+    for step in block.removeprefix("$ ").split("\n$ "):
+        command, *lines = step.splitlines()
+        name, *arguments = shlex.split(command)
+        if name == "whalefinder":
+            result = CliRunner().invoke(app, arguments)
+            assert result.exit_code == 0, result.output
+        else:  # cut -d, -fCOLUMNS FILE
+            printed[arguments[-1]] = lines
+    assert list(printed) == ["results/detections.csv", "sea/truth.csv"]
+    for file, lines in printed.items():
+        with (tmp_path / file).open(encoding="utf-8") as table:
+            rows = list(csv.DictReader(table))
+        shown = list(csv.DictReader(lines))
+        assert len(shown) == len(rows) > 0
+        for said, found in zip(shown, rows, strict=True):
+            for column, value in said.items():
+                # Processors round differently: the last digits may differ.
+                same = value == found[column] or float(value) == pytest.approx(float(found[column]), abs=0.01)
+                assert same, (file, column, value, found[column])

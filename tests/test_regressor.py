@@ -109,6 +109,18 @@ def test_noise_free_plane_waves_come_from_where_they_are():
     assert sum(error < 3 * stated for error in errors) >= 10, errors
 
 
+def test_the_seam_of_the_shipped_azimuth_node():
+    """One linear node goes round once and must fall back by a turn somewhere: between 205° and 235°, nowhere else."""
+    regression, turns = load_regressor(array()), {}
+    for azimuth in range(5, 360, 10):
+        bins = CallBins.of(*plane_wave(direction(math.radians(azimuth), math.radians(-12.0)), seed=azimuth))
+        with torch.inference_mode():
+            node, _ = regression.network(regression.network.features(bins, 1, 1490.0))
+        turns[azimuth] = round(float(node) - azimuth / 360)  # the nearest whole number of turns
+    assert {turns[azimuth] for azimuth in turns if azimuth <= 205} == {0}
+    assert {turns[azimuth] for azimuth in turns if azimuth >= 235} == {-1}
+
+
 def test_a_turned_array_is_the_same_array():
     turned = replace(array(), positions_m=tetrahedron(0.5) @ attitude(90.0, 0.0, 0.0).T)
     sound = plane_wave(direction(1.0, -0.2))

@@ -1,6 +1,7 @@
-"""The single statements of the specification (§2, §5), each against a closed form, by hand, or with SciPy or PyTorch as judge.
+"""Statements of the examination paper on networks, each against a closed form, by hand, or with SciPy or PyTorch as judge.
 
-`docs/paper.md` says them in words and names these tests. Where the product uses a statement, its own object is tested.
+`docs/paper.md` says them in words and names these tests; `test_statements_steps.py` and `test_statements_samples.py` have the
+others. Where the product uses a statement, its own object is tested.
 """
 
 import copy
@@ -13,29 +14,14 @@ import torch
 from scipy.optimize import linprog
 from torch import nn
 
+from tests.doubles import EXACT, close, draw, largest
 from whalefinder.networks.classifier import Classifier, Residual
 from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.networks.weights import load_network
 from whalefinder.sound.features import FEATURES
 from whalefinder.training.loop import descend
-from whalefinder.training.losses import AzimuthLoss, ElevationLoss
 
-EXACT = 1e-10
-"""Double precision after a few hundred operations on numbers near 1."""
 CORNERS = list(product((0.0, 1.0), repeat=2))
-
-
-def draw(*shape, seed=0):
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
-def largest(x):
-    return float(x.detach().abs().max())
-
-
-def close(a, b):
-    assert a.shape == b.shape
-    return largest(a - b) < EXACT
 
 
 def segmenter(hidden=4):
@@ -349,158 +335,7 @@ def test_hes_start_keeps_the_size_of_signals():
     assert all(0.3 < size < 3 for size in sizes)
 
 
-# --- steps --------------------------------------------------------------------------------------------------------
-
-
-def descent(curvature, rate, steps, momentum=0.0, start=1.0, optimiser=torch.optim.SGD):
-    """Path of w on Σ curvature w² / 2. → `[step, w]`."""
-    curvature = torch.tensor(curvature, dtype=torch.float64)
-    w = torch.full_like(curvature, start).requires_grad_()
-    rule = optimiser([w], lr=rate, momentum=momentum) if momentum else optimiser([w], lr=rate)
-    path = []
-    for _ in range(steps):
-        loss = (curvature * w.square()).sum() / 2
-        rule.zero_grad()
-        loss.backward()
-        rule.step()
-        path.append(w.detach().clone())
-    return torch.stack(path)
-
-
-@pytest.mark.parametrize(
-    ("rate", "behaviour"),
-    [(0.25, "straight"), (0.9, "oscillates"), (1.1, "diverges")],  # curvature 2: limits at 1/2 and 2/2
-)
-def test_a_rate_beyond_two_over_the_curvature_diverges(rate, behaviour):
-    """w_t = (1 - η c)ᵗ w_0."""
-    path = descent([2.0], rate, 40)[:, 0]
-    assert torch.allclose(path, (1 - 2 * rate) ** torch.arange(1, 41, dtype=torch.float64), rtol=1e-9)
-    changes_side = bool((path[1:] * path[:-1] < 0).all())
-    assert changes_side == (behaviour != "straight")
-    assert (abs(float(path[-1])) > 1000) == (behaviour == "diverges")
-    assert (abs(float(path[-1])) < 1e-3) == (behaviour != "diverges")
-
-
-@pytest.mark.parametrize(("share", "arrives"), [(0.95, True), (1.05, False)])
-def test_the_rate_that_the_papers_losses_bear(share, arrives):
-    """Curvature of the azimuth loss (2π)², of the elevation loss 2 below the surface: 2 over it is the limit."""
-    for loss, curvature, label in ((AzimuthLoss(), (2 * math.pi) ** 2, 0.3), (ElevationLoss(0.9), 2.0, 0.3)):
-        node, true = torch.full((1, 1), label + 0.01, dtype=torch.float64), torch.full((1, 1), label).double()
-        node.requires_grad_()
-        optimiser = torch.optim.SGD([node], lr=share * 2 / curvature)
-        for _ in range(100):
-            value = loss(node, true)
-            optimiser.zero_grad()
-            value.backward()
-            optimiser.step()
-        error = abs(float(node.detach()) - label)
-        assert (error < 1e-4) == arrives and (error > 0.02) != arrives
-
-
-def test_momentum_helps_where_curvatures_differ():
-    """Condition number κ = 100: the best plain rate shrinks by (κ-1)/(κ+1) a step, with momentum by (√κ-1)/(√κ+1)."""
-    curvature = [1.0, 100.0]
-    plain = descent(curvature, 2 / 101, 150)
-    heavy = descent(curvature, 4 / 121, 150, momentum=(9 / 11) ** 2)
-    assert largest(plain[-1]) == pytest.approx((99 / 101) ** 150, rel=1e-9)  # 0.05
-    assert largest(heavy[-1]) < 150 * 11 * (9 / 11) ** 150  # a double root brings a factor t; 10⁻¹⁰
-
-
-def test_an_adaptive_rate_does_not_see_the_curvature():
-    """Adam divides every gradient by its own size: both axes go the very same way, once ε is out of the sum."""
-
-    def adam(parameters, lr):
-        return torch.optim.Adam(parameters, lr=lr, eps=1e-30)
-
-    steep = descent([1.0, 100.0], 0.01, 60, optimiser=adam)
-    assert close(steep[:, 0], steep[:, 1])
-    plain = descent([1.0, 100.0], 0.01, 60)
-    assert not close(plain[:, 0], plain[:, 1])
-
-
-def bumpy(w):
-    return (w.square() / 2 + torch.sin(3 * w)).sum()
-
-
-def test_adam_is_momentum_and_an_adaptive_rate():
-    w = draw(5).requires_grad_()
-    optimiser = torch.optim.Adam([w], lr=0.05, betas=(0.9, 0.999), eps=1e-8)
-    ours = w.detach().clone()
-    m = v = torch.zeros_like(ours)
-    for step in range(1, 31):
-        (g,) = torch.autograd.grad(bumpy(at := ours.clone().requires_grad_()), at)
-        m = 0.9 * m + 0.1 * g  # momentum: a running mean of gradients
-        v = 0.999 * v + 0.001 * g**2  # adaptive rate: a running mean of their squares
-        # Both start at 0; dividing takes that bias away.
-        ours = ours - 0.05 * (m / (1 - 0.9**step)) / ((v / (1 - 0.999**step)).sqrt() + 1e-8)
-        optimiser.zero_grad()
-        bumpy(w).backward()
-        optimiser.step()
-        assert close(ours, w.detach())
-
-
-def one_step(kind, start, **options):
-    w = start.clone().requires_grad_()
-    optimiser = kind([w], lr=0.1, **options)
-    bumpy(w).backward()
-    gradient = w.grad.clone()
-    optimiser.step()
-    return w.detach(), gradient
-
-
-def test_l2_shrinks_the_weights_by_1_minus_2_eta_lambda():
-    eta, lam, w = 0.1, 0.03, draw(6)
-    theirs, gradient = one_step(torch.optim.SGD, w, weight_decay=2 * lam)
-    assert close(theirs, (1 - 2 * eta * lam) * w - eta * gradient)
-    penalised = w.clone().requires_grad_()
-    (bumpy(penalised) + lam * penalised.square().sum()).backward()  # L + λ‖w‖², no decay in the optimiser
-    assert close(theirs, w - eta * penalised.grad)
-    # Handwritten: η missing and the sign wrong, w - η ∂L/∂w + 2λw. It blows the weights up.
-    handwritten = w - eta * gradient + 2 * lam * w
-    assert (handwritten + eta * gradient).norm() > w.norm() > (theirs + eta * gradient).norm()
-
-
-def test_adamw_decouples_what_adam_divides():
-    eta, decay, w = 0.1, 0.5, draw(6)
-    coupled, gradient = one_step(torch.optim.Adam, w, weight_decay=decay, eps=1e-30)
-    decoupled, _ = one_step(torch.optim.AdamW, w, weight_decay=decay, eps=1e-30)
-    # Adam's first step has length η whatever the gradient, so a penalty inside can only turn its sign.
-    assert close(coupled, w - eta * torch.sign(gradient + decay * w))
-    assert close(decoupled, (1 - eta * decay) * w - eta * torch.sign(gradient))
-    assert not close(coupled, decoupled)
-
-
-# --- mini-batches -------------------------------------------------------------------------------------------------
-
-
-def test_noise_of_a_mini_batch_gradient_falls_like_one_over_its_size():
-    """Labels all round the circle: a row's gradient 2π sin has variance (2π)² / 2."""
-    rng, batches = np.random.default_rng(0), 4000
-    for size in (1, 4, 16, 64):
-        nodes = torch.zeros(batches, 1, dtype=torch.float64, requires_grad=True)
-        labels = torch.from_numpy(rng.random((batches * size, 1)))
-        rows = nodes.repeat_interleave(size, 0)
-        (gradient,) = torch.autograd.grad(batches * AzimuthLoss()(rows, labels), nodes)
-        # 4000 draws tell a variance to about 2 %.
-        assert float(gradient.var()) == pytest.approx((2 * math.pi) ** 2 / 2 / size, rel=0.1)
-
-
-def noisy_descent(rate, steps=400, chains=4000):
-    """w of many chains after steps w ← w - η (w + noise of variance 1)."""
-    rng, w = np.random.default_rng(0), np.zeros(chains)
-    for step in range(1, steps + 1):
-        w -= rate(step) * (w + rng.standard_normal(chains))
-    return w
-
-
-def test_a_constant_rate_gets_stuck_in_the_noise_and_a_schedule_does_not():
-    """The variance stops at η / (2 - η); a rate 1/t makes w the mean of all noise, of variance 1/t."""
-    for eta in (0.2, 0.1, 0.05):
-        assert noisy_descent(lambda _, eta=eta: eta).var() == pytest.approx(eta / (2 - eta), rel=0.1)
-    assert noisy_descent(lambda step: 1 / step).var() == pytest.approx(1 / 400, rel=0.1)
-
-
-# --- capacity, samples and time -----------------------------------------------------------------------------------
+# --- capacity ---------------------------------------------------------------------------------------------------------
 
 
 def pieces(network, samples=4097):
@@ -536,120 +371,84 @@ def test_capacity_grows_with_hidden_layers():
     assert pieces(hat_network(torch.exp, 12)) == 12  # its first unit bends at the edge, where nothing shows
 
 
-def waves(x, count):
-    """`[sample, count]` columns 1, cos πx, cos 2πx, …"""
-    return np.cos(np.pi * np.arange(count) * x[:, None])
+# --- autoencoder, GAN, self-supervision: in no product of ours, so small ones ---------------------------------------
 
 
-def test_the_learning_rate_changes_the_way_not_the_capacity():
-    """Any rate that converges reaches what least squares allows; more columns allow more."""
+def test_a_sparse_autoencoder_penalises_activations_not_weights():
+    """Twelve hidden units for six inputs. L1 on the activations leaves less than half as many at work; L2 on the weights does not."""
+    directions = nn.functional.normalize(draw(12, 6), dim=1)
+    x = directions.repeat(20, 1) * (1 + draw(240, 1, seed=1).abs())  # every sample is one of twelve directions
+
+    def at_work(on_activations=0.0, on_weights=0.0):
+        """Units above 0 for a sample, after training."""
+        encoder, decoder = ((0.3 * draw(12, 6, seed=2)).requires_grad_() for _ in range(2))
+        threshold = torch.zeros(12, dtype=torch.float64, requires_grad=True)
+        optimiser = torch.optim.Adam([encoder, decoder, threshold], lr=0.02)
+        for _ in range(600):
+            code = torch.relu(x @ encoder.T + threshold)
+            # Rows of length 1, or small codes with large weights would get round the penalty.
+            error = (code @ nn.functional.normalize(decoder, dim=1) - x).square().sum(1).mean()
+            weights = encoder.square().sum() + decoder.square().sum()
+            optimiser.zero_grad()
+            (error + on_activations * code.sum(1).mean() + on_weights * weights).backward()
+            optimiser.step()
+        assert float(error.detach()) < 0.01 * float(x.square().sum(1).mean())  # all of them copy well
+        return float((code > 0).double().sum(1).mean())
+
+    assert at_work(on_activations=0.1) < at_work() / 2
+    assert at_work(on_weights=0.003) > 0.9 * at_work()
+
+
+def test_the_l1_norm_gives_exact_zeros_where_the_l2_norm_gives_none():
+    """Codes h of x that minimise ½(x - h)² + λ|h| are x shrunk by λ, 0 below it; with λh² they are x / (1 + 2λ), never 0."""
+    x, lam = torch.linspace(-2, 2, 41, dtype=torch.float64), 0.7
+    for penalty, expected in ((torch.abs, x.sign() * (x.abs() - lam).clamp(min=0)), (torch.square, x / (1 + 2 * lam))):
+        h = x.clone().requires_grad_()
+        optimiser = torch.optim.SGD([h], lr=0.002)
+        for _ in range(6000):
+            optimiser.zero_grad()
+            ((x - h).square() / 2 + lam * penalty(h)).sum().backward()
+            optimiser.step()
+        assert largest(h - expected) < 0.004  # two steps of descent across the kink of |h|
+
+
+def test_a_gan_learns_with_alternating_steps():
+    """Noise into the generator, labels real and generated for the discriminator, one step each in turn, from a poor start.
+
+    True numbers have mean 3. At the end the generated ones have it too, and the discriminator says ½ to everything.
+    """
+    noise = torch.erfinv(torch.linspace(-0.998, 0.998, 400, dtype=torch.float64)[:, None]) * math.sqrt(2)
+    real, shift = noise + 3.0, torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    discriminator = nn.Linear(1, 1).double()
+    nn.init.constant_(discriminator.weight, -1.0)  # the wrong way round: what is real, it calls generated
+    judge = nn.functional.binary_cross_entropy_with_logits
+    ones, zeros = torch.ones_like(real), torch.zeros_like(real)
+    steps = [torch.optim.SGD(p, lr=rate) for p, rate in ((discriminator.parameters(), 0.3), ([shift], 0.1))]
+    for _ in range(2000):
+        for optimiser in steps:
+            fake = discriminator(noise + shift)
+            labelled = judge(discriminator(real), ones) + judge(discriminator((noise + shift).detach()), zeros)
+            optimiser.zero_grad()
+            (
+                labelled if optimiser is steps[0] else -judge(fake, zeros)
+            ).backward()  # minimax: the same game, other sign
+            optimiser.step()
+    assert float(shift.detach()) == pytest.approx(3.0, abs=0.01)
+    assert largest(discriminator(real).sigmoid() - 0.5) < 0.01
+
+
+def test_self_supervision_needs_no_labels():
+    """Fill in a covered sample from its neighbours. Where each is 0.9 of the last one plus noise, the best weights are
+    0.9 / (1 + 0.9²) for both: found from the data alone.
+    """
     rng = np.random.default_rng(0)
-    x = (np.arange(200) + 0.5) / 200
-    y = np.abs(x - 0.4) + 0.1 * rng.standard_normal(200)
-    best = []
-    for count in (2, 4, 8):
-        columns = waves(x, count)
-        solution, residual, _, _ = np.linalg.lstsq(columns, y, rcond=None)
-        best.append(residual[0])
-        for rate in (0.1, 0.5, 0.9):
-            w = np.zeros(count)
-            for _ in range(500):
-                w -= rate * columns.T @ (columns @ w - y) / 200
-            assert np.abs(w - solution).max() < EXACT
-    assert best[0] > best[1] > best[2]
-
-
-def regression(samples, features, noise, rng):
-    return (x := rng.standard_normal((samples, features))), x @ np.ones(features) + noise * rng.standard_normal(samples)
-
-
-def test_more_independent_samples_close_the_gap():
-    """Least squares of d weights on n samples of noise 1: training 1 - d/n rises, test 1 + d/(n-d-1) falls, both to 1."""
-    rng, d = np.random.default_rng(0), 10
-    gaps = []
-    for n in (20, 40, 160):
-        training, test = [], []
-        for _ in range(1000):
-            x, y = regression(n, d, 1.0, rng)
-            w = np.linalg.lstsq(x, y, rcond=None)[0]
-            training.append(np.mean((y - x @ w) ** 2))
-            test.append(1 + np.sum((w - 1) ** 2))  # the expectation over all new samples
-        assert np.mean(training) == pytest.approx(1 - d / n, rel=0.05)
-        assert np.mean(test) == pytest.approx(1 + d / (n - d - 1), rel=0.08)
-        gaps.append(np.mean(test) - np.mean(training))
-    assert gaps[0] > gaps[1] > gaps[2]
-
-
-def test_with_time_the_test_loss_falls_and_rises_again():
-    """Finite data, much noise: descent learns what is there first and the noise afterwards."""
-    x, y = regression(60, 50, 4.0, np.random.default_rng(0))
-    w, training, test = np.zeros(50), [], []
-    for _ in range(3000):
-        training.append(np.mean((y - x @ w) ** 2))
-        test.append(16.0 + np.sum((w - 1) ** 2))
-        w -= 0.2 * x.T @ (x @ w - y) / 60
-    assert all(later <= earlier for earlier, later in pairwise(training))
-    turn = int(np.argmin(test))
-    assert 0 < turn < 1000 and test[turn] < 0.95 * test[0] and test[-1] > 1.5 * test[turn]
-
-
-def test_augmentation_adds_no_independent_samples():
-    """n samples of variance 1, k noisy copies of each (variance 1/4): the mean has 1/n + 1/(4nk), never below 1/n."""
-    rng, n = np.random.default_rng(0), 10
-    for k in (1, 4, 64):
-        samples = rng.standard_normal((4000, n, 1))
-        copies = samples + 0.5 * rng.standard_normal((4000, n, k))
-        measured = copies.mean((1, 2)).var()
-        assert measured == pytest.approx(1 / n + 0.25 / (n * k), rel=0.1)
-        assert measured > 0.9 / n
-    independent = (1 + 0.25) / (n * 64)  # what 64 times as many samples would have brought
-    assert independent < measured / 40
-
-
-def test_augmentation_improves_generalisation():
-    """Noise of variance s on n inputs is a ridge n s: with few samples the copies help as much as the ridge does."""
-    rng = np.random.default_rng(0)
-    plain, augmented, ridge = [], [], []
-    for _ in range(20):
-        x, y = regression(24, 20, 2.0, rng)
-        copies = np.concatenate([x + 0.5 * rng.standard_normal(x.shape) for _ in range(200)])
-        plain.append(np.linalg.lstsq(x, y, rcond=None)[0])
-        augmented.append(np.linalg.lstsq(copies, np.tile(y, 200), rcond=None)[0])
-        ridge.append(np.linalg.solve(x.T @ x + 24 * 0.25 * np.eye(20), x.T @ y))
-    errors = [np.mean([np.sum((w - 1) ** 2) for w in found]) for found in (plain, augmented, ridge)]
-    assert errors[1] < errors[0] / 2
-    assert errors[1] == pytest.approx(errors[2], rel=0.1)
-
-
-def nearest_is_right(features, labels, allowed):
-    """Share of windows whose nearest other window, of those allowed, has their label."""
-    distance = np.linalg.norm(features[:, None] - features[None], axis=-1)
-    distance[~allowed] = np.inf
-    return np.mean(labels[distance.argmin(1)] == labels)
-
-
-def test_a_split_by_window_flatters():
-    """Ten windows of each of 60 recordings, labels by coin: nothing can be learned, and a split by window scores 100 %."""
-    rng = np.random.default_rng(0)
-    recording = np.repeat(np.arange(60), 10)
-    labels = rng.integers(0, 2, 60)[recording]
-    features = rng.standard_normal((60, 8))[recording] + 0.1 * rng.standard_normal((600, 8))
-    other_window = ~np.eye(600, dtype=bool)
-    other_recording = recording[:, None] != recording[None]
-    assert nearest_is_right(features, labels, other_window) > 0.99
-    assert nearest_is_right(features, labels, other_recording) == pytest.approx(0.5, abs=0.2)  # 3 σ of 60 coins
-
-
-def test_more_windows_of_one_recorder_do_not_teach_the_next_one():
-    """Recorders differ by τ² = 1, windows by σ² = 4: the mean of R recorders of n windows misses a new one by τ²(1 + 1/R) + σ²/(Rn)."""
-    rng = np.random.default_rng(0)
-    missed = {}
-    for recorders, windows in ((1, 10), (1, 1000), (10, 100)):
-        means = rng.standard_normal((20_000, recorders)) + np.sqrt(4 / windows) * rng.standard_normal(
-            (20_000, recorders)
-        )
-        missed[recorders, windows] = np.mean((means.mean(1) - rng.standard_normal(20_000)) ** 2)
-        expected = 1 + 1 / recorders + 4 / (recorders * windows)
-        assert missed[recorders, windows] == pytest.approx(expected, rel=0.05)
-    assert missed[1, 1000] > 1.9  # a hundred times the windows: the recorder's own offset stays
-    assert missed[10, 100] < 1.2  # the same thousand windows from ten recorders
+    noise, series = rng.standard_normal((4000, 60)), np.zeros((4000, 60))
+    series[:, 0] = noise[:, 0] / math.sqrt(1 - 0.9**2)
+    for t in range(1, 60):
+        series[:, t] = 0.9 * series[:, t - 1] + noise[:, t]
+    pieces = torch.from_numpy(series).unfold(1, 3, 3).reshape(-1, 3)
+    fill = nn.Linear(2, 1).double()
+    optimiser = torch.optim.SGD(fill.parameters(), lr=0.02)
+    for batch in pieces.split(400):
+        descend(fill, optimiser, nn.functional.mse_loss(fill(batch[:, [0, 2]]), batch[:, [1]]))
+    assert torch.allclose(fill.weight.detach(), torch.tensor(0.9 / (1 + 0.9**2)).double(), atol=0.02)
