@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from whalefinder.errors import WhalefinderError
+from whalefinder.version import __version__
 
 app = typer.Typer(
     name="whalefinder",
@@ -22,6 +23,22 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"whalefinder {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _whalefinder(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and end.")
+    ] = False,
+) -> None:
+    pass
+
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if it is not there.")]
 # Options of `locate` that `archive` has too.
