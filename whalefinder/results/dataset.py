@@ -22,7 +22,7 @@ from whalefinder.results.schema import DETECTIONS, RECORDINGS, TRACKS, Column, a
 
 UNKNOWN = "unknown"
 """The day of what has no start time."""
-TIME_UTC = Column("time_utc", "time", "UTC", "the moment, where the recording's name tells its time")
+TIME_UTC = Column("time_utc", "time", "UTC", "time of day; empty where the name of the recording gives no time")
 TABLES = {"detections": DETECTIONS, "tracks": (*TRACKS, TIME_UTC), "recordings": RECORDINGS}
 """Tables of a data set and their columns; each has `deployment` and `day` besides, which are in the folders' names."""
 WHEN = {"detections": "start_utc", "tracks": "time_utc", "recordings": "start_utc"}

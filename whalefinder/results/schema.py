@@ -33,26 +33,33 @@ DETECTIONS = (
     Column("recording", "text", "", "file name of the recording (of its first channel, with one file per channel)"),
     Column("begin_s", "number", "s", "begin of the call, from the start of the recording"),
     Column("end_s", "number", "s", "end of the call, from the start of the recording"),
-    Column("start_utc", "time", "UTC", "begin of the call, where the recording's name tells its time"),
+    Column(
+        "start_utc", "time", "UTC", "begin of the call as time of day; empty where the recording's name gives no time"
+    ),
     Column("low_hz", "number", "Hz", "lower edge of the call's band"),
     Column("high_hz", "number", "Hz", "upper edge of the call's band"),
-    Column("label", "text", "", "what it is: orca, other_cetacean, or no call: boat, ambient"),
-    Column("probability", "number", "1", "of the label, 0...1"),
-    Column("snr_db", "number", "dB", "power of the call over all other sound, 0.5-12 kHz, while it lasts"),
+    Column("label", "text", "", "orca, other_cetacean, or (not a call) boat, ambient"),
+    Column("probability", "number", "1", "probability of the label, 0...1"),
+    Column(
+        "snr_db",
+        "number",
+        "dB",
+        "power of the call over all other sound (boats and ambient), 0.5-12 kHz, while it lasts",
+    ),
     Column("azimuth_deg", "number", "degrees", "direction of the whale, clockwise from true north, [0, 360)"),
     Column("elevation_deg", "number", "degrees", "direction of the whale above the horizontal; negative is below"),
     Column("azimuth_sd_deg", "number", "degrees", "standard deviation of the azimuth"),
     Column("elevation_sd_deg", "number", "degrees", "standard deviation of the elevation"),
-    Column("ambiguity", "text", "", "empty where the direction is unique; else what else it may be"),
-    Column("range_m", "number", "m", "distance of the whale, where the surface image tells it"),
-    Column("channel", "integer", "", "channel that heard it best, from 1; only where no array was given"),
+    Column("ambiguity", "text", "", "empty where the direction is unique; otherwise the other possible directions"),
+    Column("range_m", "number", "m", "range of the whale, where the surface image shows it"),
+    Column("channel", "integer", "", "channel where the call is clearest, from 1; only without an array"),
     Column("level_db", "number", "dB re 1 µPa", "received level of the call, r.m.s. while it lasts, low_hz-high_hz"),
 )
 """Of `detections.csv`; the first 14 in this order, always."""
 
 TRACKS = (
     Column("track", "integer", "", "number of the track in this table, from 1"),
-    Column("time_s", "number", "s", "from the start of the recording, one row a second"),
+    Column("time_s", "number", "s", "time from the start of the recording, one row per second"),
     Column("azimuth_deg", "number", "degrees", "direction of the whale, clockwise from true north, [0, 360)"),
     Column("elevation_deg", "number", "degrees", "direction of the whale above the horizontal; negative is below"),
     Column("azimuth_sd_deg", "number", "degrees", "standard deviation of the azimuth"),
@@ -63,10 +70,10 @@ TRACKS = (
 """Of `tracks.csv`."""
 
 RECORDINGS = (
-    Column("recording", "text", "", "name in the other tables"),
-    Column("path", "text", "", "where the file was; the first one, with one file per channel"),
-    Column("start_utc", "time", "UTC", "first sample, where the name tells it"),
-    Column("duration_s", "number", "s", "length of what could be read of it"),
+    Column("recording", "text", "", "name of the recording, as in the other tables"),
+    Column("path", "text", "", "where the file was; the first file, with one file per channel"),
+    Column("start_utc", "time", "UTC", "time of the first sample; empty where the name gives no time"),
+    Column("duration_s", "number", "s", "length of the part that could be read"),
     Column("rate_hz", "number", "Hz", "sample rate of the file"),
     Column("channels", "integer", "", "channels that were used"),
 )
