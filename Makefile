@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
-.PHONY: demo test check bench bench-quick format clean
+.PHONY: demo test test-processors check bench bench-quick format clean
 
 $(VENV)/run.stamp: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -25,6 +25,10 @@ check: $(VENV)/dev.stamp  ## format, lint, types, import rules
 
 test: $(VENV)/dev.stamp check  ## everything that CI runs
 	$(BIN)/python -m pytest -q -n 2
+
+test-processors: $(VENV)/dev.stamp  ## the tests of the networks with the kernels of other processors
+	ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest -q -n 2 -m networks
+	WHALEFINDER_TEST_NO_MKLDNN=1 $(BIN)/python -m pytest -q -n 2 -m networks
 
 bench: $(VENV)/dev.stamp  ## writes bench/RESULTS.md (about an hour)
 	$(BIN)/python -m bench --trials 100

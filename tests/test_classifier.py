@@ -22,6 +22,8 @@ from whalefinder.training.classifier import Settings
 from whalefinder.training.clips import find_clips
 from whalefinder.training.mixtures import mono_spectrum
 
+pytestmark = pytest.mark.networks
+
 SMALL = Settings(steps=4, batch=4, widths=(4, 8), validate_every=2, validation_clips=8, patience=9)
 
 

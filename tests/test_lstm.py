@@ -9,6 +9,8 @@ from torch import nn
 from whalefinder.errors import OptionError
 from whalefinder.networks.lstm import LSTM, Derivatives, Elman, ElmanCell, LSTMCell, Step
 
+pytestmark = pytest.mark.networks
+
 BATCH, TIME, INPUT, HIDDEN = 3, 7, 4, 5
 EXACT = 1e-10
 """Double precision through a few dozen steps of numbers near 1."""

@@ -6,6 +6,8 @@ from whalefinder.networks import quantised
 from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.networks.weights import load_network
 
+pytestmark = pytest.mark.networks
+
 needs_vnni = pytest.mark.skipif(not quantised.supported(), reason="this processor has no 8-bit vector products")
 
 

@@ -29,6 +29,8 @@ from whalefinder.sea.scene import Call, Scene, simulate
 from whalefinder.sound import spectrogram
 from whalefinder.training import directions, mixtures, regressor
 
+pytestmark = pytest.mark.networks
+
 REACH_M, PATHS = 0.55, 111
 
 

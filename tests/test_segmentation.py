@@ -9,6 +9,8 @@ from whalefinder.networks.segmentation import CLASSES, SegmentationNetwork
 from whalefinder.networks.weights import load_network, read_card, save_network, shipped_weights
 from whalefinder.sound.features import FEATURES
 
+pytestmark = pytest.mark.networks
+
 
 def test_the_papers_widths_kernels_paddings_and_strides():
     network = SegmentationNetwork(3, 96, 5)

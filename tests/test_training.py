@@ -10,6 +10,8 @@ from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.sound import spectrogram
 from whalefinder.training import clips, mixtures, segmenter
 
+pytestmark = pytest.mark.networks
+
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory):
