@@ -47,8 +47,8 @@ def table() -> str:
     both = {f"{name} + ElevationLoss": _sum(loss, ELEVATION) for name, loss in AZIMUTH.items()}
     both["GreatCircleLoss"] = GREAT_CIRCLE
     lines = [
-        f"The network answers the true direction, at azimuth 0°; labels scatter about it by {NOISE_DEG:g}° on the sphere, the same "
-        f"in every direction, {DRAWS} draws. Per row of the batch, in units of labels.",
+        f"The network answers the true direction, at azimuth 0°. The labels scatter about it by {NOISE_DEG:g}° on the sphere, equally "
+        f"in every direction, in {DRAWS:,} draws. All figures are per row of the batch, in units of labels.",
         "",
         "| quantity | loss | " + " | ".join(f"{deg:g}°" for deg in ELEVATIONS_DEG) + " |",
         "|" + " --- |" * (2 + len(ELEVATIONS_DEG)),

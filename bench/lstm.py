@@ -81,7 +81,8 @@ def speed_table() -> str:
     lines = [
         "### Speed",
         "",
-        f"One thread, {SPEED_BATCH} sequences of {TIME} steps, {INPUT} → {HIDDEN}, float32; processor time, median of {REPEATS}.",
+        f"One thread, {SPEED_BATCH} sequences of {TIME} steps, {INPUT} inputs, {HIDDEN} hidden units, float32. "
+        f"Processor time, median of {REPEATS}.",
         "",
         "| route | forward | × kernel | backward | × kernel |",
         "|" + " --- |" * 5,
@@ -138,7 +139,7 @@ def memory_table() -> str:
     lines = [
         "### Memory of training",
         "",
-        f"Kept for the backward pass, {TIME} steps, {INPUT} → {HIDDEN}, float32: T = {TIME}, I = {INPUT}, H = {HIDDEN}.",
+        f"Memory that is kept for the backward pass: T = {TIME} steps, I = {INPUT} inputs, H = {HIDDEN} hidden units, float32.",
         "",
         "| route | "
         + " | ".join(f"batch {b}" for b in BATCHES)
@@ -229,8 +230,9 @@ def task_table() -> str:
     lines = [
         "### Memory task",
         "",
-        f"Recall of bits after a gap of random bits (50 % is chance). Training of {STEPS} steps of {TASK_BATCH} sequences, "
-        f"{HIDDEN} hidden units. Right bits, mean of {len(SEEDS)} seeds and of the last {LAST} evaluations; each cell at the better of the rates "
+        f"The network must remember bits over a gap of random bits, and then repeat them. 50 % is chance. It is trained for {STEPS} "
+        f"steps of {TASK_BATCH} sequences, with {HIDDEN} hidden units. The table shows the share of right bits, as the mean of "
+        f"{len(SEEDS)} seeds and of the last {LAST} evaluations. Each cell has the better of the learning rates "
         f"{' and '.join(map(str, RATES))}.",
         "",
         "| bits | cell | rate | " + " | ".join(f"gap {gap}" for gap in GAPS) + " | worst seed |",
