@@ -42,7 +42,7 @@ class Looked:
 
     @property
     def peak_is_near(self) -> bool:
-        """The pointing game: the dearest place lies on the call."""
+        """The pointing game: the place of the largest loss lies on the call."""
         assert self.near is not None
         return bool(self.near.flat[int(self.heat.loss.argmax())])
 
@@ -84,7 +84,7 @@ def _near(clip: Clip) -> NDArray[np.bool_] | None:
 def table(maps: list[Looked]) -> str:
     """Two tables: maps against the true call, and where in frequency the weight lies."""
     lines = [
-        "| answer | clips | weight of the map on the call | area of the call | dearest place on the call |",
+        "| answer | clips | weight of the map on the call | area of the call | largest loss lies on the call |",
         "| --- | --- | --- | --- | --- |",
     ]
     for kind in KINDS[:2]:

@@ -239,12 +239,12 @@ def audit(network: Classifier, groups: dict[str, list[Clip]]) -> tuple[str, list
     """The table of manipulations as Markdown, and its figures."""
     labels = load_labels()
     before = {name: [probabilities(network, clip) for clip in clips] for name, clips in groups.items()}
-    lines = ["| group | clips | sources | named orca | median P(orca) |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| group | clips | sources | label orca | median P(orca) |", "| --- | --- | --- | --- | --- |"]
     for name, answers in before.items():
         named = sum(labels.name(p) == "orca" for p in answers)
         sources = len({clip.source for clip in groups[name]})
         lines.append(f"| {name} | {len(answers)} | {sources} | {named} | {np.median([p[ORCA] for p in answers]):.3f} |")
-    lines += ["", "| could give away | manipulation | " + " | ".join(groups) + " |", "|" + " --- |" * (2 + len(groups))]
+    lines += ["", "| possible confound | manipulation | " + " | ".join(groups) + " |", "|" + " --- |" * (2 + len(groups))]
     found = []
     for confound, what, change in MANIPULATIONS:
         effects = {name: effect(network, labels, clips, before[name], change) for name, clips in groups.items()}
