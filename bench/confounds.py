@@ -244,7 +244,11 @@ def audit(network: Classifier, groups: dict[str, list[Clip]]) -> tuple[str, list
         named = sum(labels.name(p) == "orca" for p in answers)
         sources = len({clip.source for clip in groups[name]})
         lines.append(f"| {name} | {len(answers)} | {sources} | {named} | {np.median([p[ORCA] for p in answers]):.3f} |")
-    lines += ["", "| possible confound | manipulation | " + " | ".join(groups) + " |", "|" + " --- |" * (2 + len(groups))]
+    lines += [
+        "",
+        "| possible confound | manipulation | " + " | ".join(groups) + " |",
+        "|" + " --- |" * (2 + len(groups)),
+    ]
     found = []
     for confound, what, change in MANIPULATIONS:
         effects = {name: effect(network, labels, clips, before[name], change) for name, clips in groups.items()}

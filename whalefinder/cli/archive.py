@@ -33,16 +33,23 @@ if TYPE_CHECKING:
 @app.command()
 def archive(
     folders: Annotated[
-        list[str] | None, typer.Argument(metavar="FOLDER...", help="Folders, or addresses such as s3://bucket/prefix.")
+        list[str] | None,
+        typer.Argument(
+            metavar="FOLDER...", help="Folders, or addresses such as s3://bucket/prefix. Subfolders are read too."
+        ),
     ] = None,
     array: Array = None,
     out: Out = Path("whalefinder-archive"),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing else.")] = False,
     workers: Annotated[int, typer.Option("--workers", "-n", min=1, max=1024, help="Processes on this machine.")] = 1,
-    scheduler: Annotated[str | None, typer.Option(help="Dask cluster to work on, as tcp://host:port.")] = None,
-    shard: Annotated[str | None, typer.Option(help="Work on part i of n alone, as i/n; tables come later.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask cluster that does the work, as tcp://host:port.")
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(help="Work on part i of n only, as i/n. Then --merge writes the tables.")
+    ] = None,
     merge_only: Annotated[
-        bool, typer.Option("--merge", help="Write the tables from what is done, work no more.")
+        bool, typer.Option("--merge", help="Write the tables from the finished parts, and do no other work.")
     ] = False,
     weights: Weights = None,
     time_format: TimeFormat = None,
@@ -51,13 +58,13 @@ def archive(
     method: Method = "steering",
     regressor: Regressor = None,
     deployment: Annotated[
-        str | None, typer.Option(help="Also write DIR/dataset, a Parquet data set, under this name.")
+        str | None, typer.Option(help="Also write OUT/dataset, a Parquet data set, with this name of the deployment.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No plan, no progress bar, no summary.")] = False,
 ) -> None:
-    """Find the calls in months of recordings, on one machine or many; run it again to go on where it was stopped.
+    """Find the calls in months of recordings, on one machine or many.
 
-    Writes DIR/detections.csv, tracks.csv, recordings.csv and problems.csv.
+    If it was stopped, the same command continues. Writes OUT/detections.csv, tracks.csv, recordings.csv and problems.csv.
 
     Examples:
       whalefinder archive /media/summer --array array.toml --out results --dry-run
@@ -78,7 +85,7 @@ def archive(
             _conclude(merge(out, deployment), out, None, quiet)
             return
         if not folders:
-            raise OptionError("no FOLDER: give one or more, or --merge for the tables of what is done")
+            raise OptionError("no FOLDER: give one or more, or --merge to write the tables of the finished parts")
         with console.status("reading headers …"):
             found = Archive(folders, array, out, options)
         if not quiet or dry_run:
@@ -119,7 +126,7 @@ def _work(found: Archive, crew: Crew, deployment: str | None, quiet: bool) -> Ar
         except KeyboardInterrupt as reason:
             done, units = len(found.done()), len(found.plan.units)
             progress.stop()
-            errors.print(f"stopped; {done} of {units} units are done, run the same command again to go on")
+            errors.print(f"stopped; {done} of {units} units are done; run the same command again to continue")
             raise typer.Exit(130) from reason
 
 
@@ -129,7 +136,7 @@ def _conclude(summary: ArchiveSummary, out: Path, shard: str | None, quiet: bool
     if not quiet:
         made = f"{summary.calls} calls, {summary.tracks} tracks → {out}/detections.csv"
         if shard is not None:
-            made = f"shard {shard} is done; when all are: whalefinder archive --merge --out {out}"
+            made = f"shard {shard} is done; when all are done: whalefinder archive --merge --out {out}"
         console.print(
             escaped(f"{summary.done} of {summary.units} units, {hours(summary.seconds)}: {made}"), soft_wrap=True
         )
@@ -137,7 +144,7 @@ def _conclude(summary: ArchiveSummary, out: Path, shard: str | None, quiet: bool
         errors.print(escaped(f"problem: {name}: {reason}"), soft_wrap=True)
     missing = summary.units - summary.done
     if missing:
-        errors.print(f"{missing} unit{'s' * (missing != 1)} without a result; run again what was to make them")
+        errors.print(f"{missing} unit{'s' * (missing != 1)} without a result; run the same command again")
     if summary.problems:
         listed = f", see {escaped(str(out))}/problems.csv" if shard is None else "; --merge lists them in problems.csv"
         errors.print(f"[red]{len(summary.problems)} problem{'s' * (len(summary.problems) != 1)}[/]{listed}")

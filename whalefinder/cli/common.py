@@ -16,7 +16,7 @@ from whalefinder.version import __version__
 
 app = typer.Typer(
     name="whalefinder",
-    help="Finds a whale by ear: when it called, in which direction, how sure, even while boats are louder.",
+    help="Finds the calls of whales in recordings of hydrophone arrays, and the direction of each call.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -34,24 +34,30 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _whalefinder(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and end.")
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass
 
 
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if it is not there.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results. It is made if it does not exist.")]
 # Options of `locate` that `archive` has too.
-Array = Annotated[Path | None, typer.Option("--array", "-a", help="Array file (TOML); without it: no bearings.")]
+Array = Annotated[
+    Path | None, typer.Option("--array", "-a", help="Array file (TOML). Without it there are no bearings.")
+]
 Weights = Annotated[Path | None, typer.Option(help="Another segmenter (.safetensors); default: the shipped one.")]
-TimeFormat = Annotated[str | None, typer.Option(help="strptime format of the start time in file names.")]
-MinProbability = Annotated[float | None, typer.Option(min=0, max=1, help="Report calls from this probability on.")]
-AllEvents = Annotated[bool, typer.Option("--all", help="Also report events that are probably no call.")]
+TimeFormat = Annotated[
+    str | None, typer.Option(help="Format of the start time in file names, as for strptime: %Y%m%d_%H%M%S.")
+]
+MinProbability = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Report only calls with at least this probability.")
+]
+AllEvents = Annotated[bool, typer.Option("--all", help="Also report events with the label boat or ambient.")]
 Method = Annotated[
-    str, typer.Option(help="Bearings by steering (any array) or by network (the regressor of one array).")
+    str, typer.Option(help="How bearings are found: steering (any array) or network (the array of --regressor).")
 ]
 Regressor = Annotated[
-    Path | None, typer.Option(help="Weights for --method network; default: those of the 0.5 m tetrahedron.")
+    Path | None, typer.Option(help="Regressor for --method network. Default: the one of the 0.5 m tetrahedron.")
 ]
 
 
@@ -64,7 +70,7 @@ def one_line_errors() -> Iterator[None]:
         errors.print(f"[red]error:[/] {escaped(str(reason))}", soft_wrap=True)
         raise typer.Exit(1) from reason
     except KeyboardInterrupt as reason:
-        errors.print("stopped; everything found so far is written")
+        errors.print("stopped; the results so far are written")
         raise typer.Exit(130) from reason
 
 

@@ -28,24 +28,27 @@ from whalefinder.cli.common import (
 
 @app.command()
 def locate(
-    recordings: Annotated[list[Path], typer.Argument(help="WAV, W64, RF64 or FLAC files.")],
+    recordings: Annotated[list[Path], typer.Argument(help="Recordings: WAV, W64, RF64 or FLAC files.")],
     array: Array = None,
     out: Out = Path("whalefinder-out"),
     formats: Annotated[
-        str, typer.Option("--format", "-f", help="csv, parquet, raven, audacity, dcase, json, jsonl; comma-separated.")
+        str,
+        typer.Option(
+            "--format", "-f", help="One or more of csv, parquet, raven, audacity, dcase, json, jsonl, with commas."
+        ),
     ] = "csv",
     weights: Weights = None,
     time_format: TimeFormat = None,
     min_probability: MinProbability = None,
     all_events: AllEvents = False,
-    pictures: Annotated[bool, typer.Option(help="Write one PNG per recording.")] = True,
+    pictures: Annotated[bool, typer.Option(help="Draw one picture (PNG) per recording.")] = True,
     method: Method = "steering",
     regressor: Regressor = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")] = False,
 ) -> None:
-    """Find the calls in recordings and where each came from.
+    """Find the calls in recordings, and the direction that each call came from.
 
-    Writes DIR/detections.csv and one picture per recording.
+    Writes OUT/detections.csv, tracks.csv, recordings.csv and one picture per recording.
 
     Examples:
       whalefinder locate night.wav --array array.toml --out results
@@ -81,9 +84,11 @@ def locate(
 @app.command()
 def check(
     array: Annotated[Path, typer.Argument(help="Array file (TOML).")],
-    picture: Annotated[Path | None, typer.Option(help="Where to draw it; default: beside the file, as PNG.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="The picture. Default: the name of the array file with .png.")
+    ] = None,
 ) -> None:
-    """Draw an array and say what it can tell: ambiguities, aliasing, expected error.
+    """Draw an array, and list its ambiguities, its aliasing and its expected error.
 
     Example:
       whalefinder check array.toml
@@ -106,14 +111,14 @@ def check(
 @app.command("import-array")
 def import_array(
     table: Annotated[Path, typer.Argument(help="Hydrophone CSV of PAMGuard or XAV-arrays.")],
-    sound_speed: Annotated[float, typer.Option(help="Metres per second; sea water is about 1480.")],
+    sound_speed: Annotated[float, typer.Option(help="Sound speed, m/s. In sea water it is about 1480.")],
     out: Out = Path("array.toml"),
-    depth: Annotated[float | None, typer.Option(help="Depth of the array's origin, metres.")] = None,
+    depth: Annotated[float | None, typer.Option(help="Depth of the array's origin, m.")] = None,
     file_pattern: Annotated[
-        str | None, typer.Option(help="For one mono file per channel: 'AMAR*.{channel}.*.wav'.")
+        str | None, typer.Option(help="Names of the files, if each channel has its own: 'AMAR*.{channel}.*.wav'.")
     ] = None,
 ) -> None:
-    """Turn another program's hydrophone table into an array file.
+    """Make an array file from the hydrophone table of another program.
 
     Example:
       whalefinder import-array hydrophones.csv --sound-speed 1484 --out array.toml
@@ -132,26 +137,28 @@ def import_array(
 def simulate(
     out: Out = Path("whalefinder-sea"),
     array: Annotated[
-        Path | None, typer.Option("--array", "-a", help="Array file; default: a 0.5 m tetrahedron at 1.5 m.")
+        Path | None, typer.Option("--array", "-a", help="Array file. Default: a 0.5 m tetrahedron at 1.5 m depth.")
     ] = None,
-    seconds: Annotated[float, typer.Option(min=2, max=300, help="It is made in memory.")] = 30.0,
-    calls: Annotated[int, typer.Option(min=0, max=1000)] = 4,
-    boats: Annotated[int, typer.Option(min=0, max=20)] = 2,
-    snr: Annotated[float, typer.Option(help="Call over ambient noise, dB in 0.5-12 kHz.")] = 5.0,
-    sir: Annotated[float, typer.Option(help="First call over all boats, dB.")] = -5.0,
-    surface: Annotated[float, typer.Option(help="Amplitude of the surface image, for example -0.8.")] = 0.0,
-    roughness: Annotated[float, typer.Option(help="Height of the surface, r.m.s. metres.")] = 0.0,
+    seconds: Annotated[float, typer.Option(min=2, max=300, help="Length of the recording, s.")] = 30.0,
+    calls: Annotated[int, typer.Option(min=0, max=1000, help="Number of calls.")] = 4,
+    boats: Annotated[int, typer.Option(min=0, max=20, help="Number of boats.")] = 2,
+    snr: Annotated[float, typer.Option(help="Power of a call over ambient, dB, in 0.5-12 kHz.")] = 5.0,
+    sir: Annotated[float, typer.Option(help="Power of the first call over all boats together, dB.")] = -5.0,
+    surface: Annotated[float, typer.Option(help="Amplitude of the surface echo, for example -0.8.")] = 0.0,
+    roughness: Annotated[float, typer.Option(help="Height of the waves on the surface, m r.m.s.")] = 0.0,
     diffuse: Annotated[
-        bool, typer.Option(help="Wind noise from all sides instead of independent hydrophones.")
+        bool, typer.Option(help="Wind noise from all directions, instead of independent noise per hydrophone.")
     ] = False,
-    position_error: Annotated[float, typer.Option(help="Fault: metres per axis and hydrophone.")] = 0.0,
-    timing_error: Annotated[float, typer.Option(help="Fault: seconds per hydrophone.")] = 0.0,
-    gain_error: Annotated[float, typer.Option(help="Fault: dB per hydrophone.")] = 0.0,
-    sound_speed_error: Annotated[float, typer.Option(help="Fault: metres per second.")] = 0.0,
-    calls_from: Annotated[Path | None, typer.Option(help="Folder of real call clips to use instead.")] = None,
-    seed: Annotated[int, typer.Option()] = 0,
+    position_error: Annotated[float, typer.Option(help="Fault: error of each position, m per axis.")] = 0.0,
+    timing_error: Annotated[float, typer.Option(help="Fault: error of each channel's time, s.")] = 0.0,
+    gain_error: Annotated[float, typer.Option(help="Fault: error of each channel's gain, dB.")] = 0.0,
+    sound_speed_error: Annotated[float, typer.Option(help="Fault: error of the sound speed, m/s.")] = 0.0,
+    calls_from: Annotated[
+        Path | None, typer.Option(help="Folder with recordings of calls to use instead of simulated calls.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same recording.")] = 0,
 ) -> None:
-    """Write a simulated recording, its array file and the truth.
+    """Simulate a recording with calls and boats. Writes OUT/simulated.wav, array.toml and truth.csv (the true directions).
 
     Example:
       whalefinder simulate --out sea --boats 3 --sir -10 && whalefinder locate sea/simulated.wav -a sea/array.toml
@@ -173,7 +180,9 @@ def simulate(
 
 @app.command()
 def demo(out: Out = Path("whalefinder-demo")) -> None:
-    """William swims past a four-phone array while boats cross: locate him, show the truth beside it.
+    """Simulate a whale that swims past four hydrophones while boats cross, and find its calls.
+
+    Prints a table of true and found directions. Writes the recording, tables and pictures. Takes about 20 seconds.
 
     Example:
       whalefinder demo --out demo
@@ -182,18 +191,18 @@ def demo(out: Out = Path("whalefinder-demo")) -> None:
     from whalefinder.evaluation.metrics import bearing_error_deg, match
 
     with one_line_errors():
-        with console.status("William is swimming …"):
+        with console.status("simulating the sea and finding the calls …"):
             truth, found = william.run(out)
         table = Table(
             "call",
             "at",
-            "call over boats",
-            "azimuth",
-            "elevation",
+            "SIR",
+            "true azimuth",
+            "true elevation",
             "found azimuth",
             "found elevation",
             "error",
-            title="William",
+            title="one minute of simulated sea: true and found directions of each call",
         )
         for number, call in enumerate(truth, start=1):
             hit = match(call, found)
@@ -214,4 +223,4 @@ def demo(out: Out = Path("whalefinder-demo")) -> None:
             )
             table.add_row(*row, *found_angles, f"{error:.2f}°")
         console.print(table)
-        console.print(f"table and pictures → {out}/")
+        console.print(f"recording, tables and pictures → {out}/")
