@@ -294,7 +294,7 @@ def test_the_command_says_what_is_wrong_in_one_line(three, folder, tmp_path, mon
     assert code == 1 and "1 problem, see" in text and "empty.wav: is empty" in text
     monkeypatch.setitem(sys.modules, "distributed", None)
     code, text = run(sound, "-o", tmp_path / "dask", "--workers", 2)
-    assert code == 1 and "need Dask: pip install 'whalefinder[archive]'" in text
+    assert code == 1 and "pip install 'whalefinder[archive]'" in text
     monkeypatch.setitem(sys.modules, "fsspec", None)
     code, text = run("s3://bucket/x", "-o", tmp_path / "s3")
     assert code == 1 and "pip install 'whalefinder[archive]'" in text

@@ -1,6 +1,5 @@
 """Occlusion: what the maps say of functions that are known, of a network that cheats, of a bearing; and the command."""
 
-import builtins
 import csv
 
 import numpy as np
@@ -84,19 +83,6 @@ def test_map_as_table_and_peak_name_the_same_cell():
 def test_windows_that_cannot_be(settings):
     with pytest.raises(OptionError, match=r"step must be|is unknown"):
         Occluder(**settings)
-
-
-def test_a_missing_captum_names_the_extra(monkeypatch):
-    real = builtins.__import__
-
-    def without(name, *rest):
-        if name.startswith("captum"):
-            raise ImportError(name)
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(OptionError, match=r"whalefinder\[train\]"):
-        occlude(lambda b: b.mean((1, 2, 3)), torch.zeros(1, 8, 8))
 
 
 # The confound: the same network on the same sounds, with and without a tone in every orca clip.

@@ -17,6 +17,7 @@ from whalefinder.archive.store import Failure, Result
 from whalefinder.archive.units import Unit
 from whalefinder.archive.work import FATAL, cache, work
 from whalefinder.errors import OptionError, OutputError
+from whalefinder.optional import needs
 
 ATTEMPTS = 3
 """How often a unit is handed out anew after the cluster lost it; Dask itself gives up on a unit that killed 4 workers."""
@@ -107,11 +108,10 @@ def _silenced(package: str) -> Iterator[None]:
 
 @contextmanager
 def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
-    try:
-        import dask
-        from distributed import Client
-    except ImportError as reason:
-        raise OptionError("--workers and --scheduler need Dask: pip install 'whalefinder[archive]'") from reason
+    needs("dask", "distributed", what="work on several processes or machines")
+    import dask
+    from distributed import Client
+
     with ExitStack() as stack:
         stack.enter_context(_silenced("distributed"))
         stack.enter_context(dask.config.set({"distributed.comm.timeouts.connect": f"{CONNECT_S}s"}))

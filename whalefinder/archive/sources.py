@@ -16,6 +16,7 @@ from typing import Any
 from whalefinder.archive.units import File
 from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.errors import OptionError, RecordingError
+from whalefinder.optional import needs
 from whalefinder.sound.recording import Recording, open_recording
 
 SUFFIXES = (".wav", ".wave", ".w64", ".rf64", ".flac")
@@ -108,10 +109,9 @@ def _find_remote(address: str) -> Iterator[File]:
 
 
 def _system(address: str) -> tuple[Any, str]:
-    try:
-        import fsspec
-    except ImportError as reason:
-        raise OptionError(f"{address}: addresses need more: pip install 'whalefinder[archive]'") from reason
+    needs("fsspec", what=address)
+    import fsspec
+
     try:
         system, path = fsspec.core.url_to_fs(address)
     except Exception as reason:  # every back end has errors of its own

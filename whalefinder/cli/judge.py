@@ -33,7 +33,7 @@ def evaluate(
 
       whalefinder evaluate --weights runs/classifier/classifier.safetensors --out judged
     """
-    from whalefinder.pages.page import needs
+    from whalefinder.optional import needs
 
     with one_line_errors():
         needs("sklearn", "jinja2", "lightning", what="whalefinder evaluate")
@@ -67,7 +67,7 @@ def study(
     Example:
       whalefinder study --out study --minutes 60
     """
-    from whalefinder.pages.page import needs
+    from whalefinder.optional import needs
 
     with one_line_errors():
         needs("sklearn", "jinja2", "lightning", what="whalefinder study")

@@ -11,6 +11,7 @@ from rich.progress import Progress
 
 from whalefinder.cli.common import Out, app, console, one_line_errors, progress_bar
 from whalefinder.errors import OptionError
+from whalefinder.optional import needs
 
 train_app = typer.Typer(help="Train the networks that ship with whalefinder.", no_args_is_help=True)
 app.add_typer(train_app, name="train")
@@ -142,10 +143,9 @@ def train_classifier(
     from whalefinder.pages.plots import draw_curve
 
     with one_line_errors():
-        try:
-            from whalefinder.training.classifier import Settings, train
-        except ModuleNotFoundError as reason:
-            raise OptionError(f"{reason.name} is not installed; pip install 'whalefinder[train]'") from reason
+        needs("lightning", what="training")
+        from whalefinder.training.classifier import Settings, train
+
         decay = weight_decay if weight_decay is not None else (0.0 if optimiser == "sgd" else 1e-2)
         settings = Settings(
             steps=steps, optimiser=optimiser, peak_rate=rate, l2=l2, weight_decay=decay, dropout=dropout,

@@ -16,6 +16,7 @@ from scipy.special import gammaincinv, ndtri
 
 from whalefinder.array.geometry import direction, great_circle_rad
 from whalefinder.errors import OptionError
+from whalefinder.optional import needs
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -284,6 +285,7 @@ def roc(truth: ArrayLike, score: ArrayLike) -> Curve:
     Raises:
         OptionError: one of the two classes is missing.
     """
+    needs("sklearn", what="a ROC curve")
     from sklearn.metrics import auc, roc_curve
 
     true, scores = _both_classes(truth, score)
@@ -297,6 +299,7 @@ def precision_recall(truth: ArrayLike, score: ArrayLike) -> Curve:
     Raises:
         OptionError: one of the two classes is missing.
     """
+    needs("sklearn", what="a precision-recall curve")
     from sklearn.metrics import average_precision_score, precision_recall_curve
 
     true, scores = _both_classes(truth, score)

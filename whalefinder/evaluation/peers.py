@@ -19,6 +19,7 @@ from whalefinder.calls.masks import CALL, masks_of
 from whalefinder.calls.scores import event_score
 from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.segmentation import SegmentationNetwork
+from whalefinder.optional import needs
 from whalefinder.results.records import LABELS
 from whalefinder.sea.signals import BAND_HZ
 from whalefinder.sound import spectrogram
@@ -76,6 +77,7 @@ class ByFlatImage:
     name = "logistic regression, flattened"
 
     def __init__(self, planes: Tensor, orca: NDArray[np.bool_]) -> None:
+        needs("sklearn", what="logistic regression")
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler

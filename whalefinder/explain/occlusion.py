@@ -29,6 +29,7 @@ from whalefinder.explain.excerpt import Excerpt
 from whalefinder.files import writing
 from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.segmentation import UPSAMPLING, SegmentationNetwork
+from whalefinder.optional import needs
 from whalefinder.results.records import LABELS, WHALES
 from whalefinder.sound import features
 from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S
@@ -207,12 +208,9 @@ def occlude(
 
 
 def _captum_occlusion() -> type:
-    try:
-        from captum.attr import Occlusion
-    except ImportError as reason:
-        raise OptionError(
-            "occlusion needs captum, which is not installed; pip install 'whalefinder[train]'"
-        ) from reason
+    needs("captum", what="occlusion")
+    from captum.attr import Occlusion
+
     return Occlusion  # type: ignore[no-any-return]
 
 

@@ -19,6 +19,7 @@ from whalefinder.export.graphs import ClassifierGraph, SegmenterGraph
 from whalefinder.files import replacing
 from whalefinder.networks import segmentation
 from whalefinder.networks.classifier import Classifier
+from whalefinder.optional import needs
 from whalefinder.results.records import LABELS
 from whalefinder.sound import spectrogram as sp
 
@@ -88,13 +89,9 @@ def _write(graph: nn.Module, example: Tensor, shortest: int, path: Path, card: C
 
 def _model(graph: nn.Module, example: Tensor, shortest: int, source: str, result: str) -> Any:
     """The ONNX model of a module, with the last axis of its input of any length from `shortest` on."""
-    try:
-        import onnx  # noqa: F401
-        from onnxscript import optimizer
-    except ImportError as reason:
-        raise OptionError(
-            f"{reason.name} is not installed; ONNX needs the extra: pip install 'whalefinder[export]'"
-        ) from reason
+    needs("onnx", "onnxscript", what="ONNX")
+    from onnxscript import optimizer
+
     median = _median_translation()
     time = torch.export.Dim("time", min=shortest)
     with _quietly(), torch.no_grad():

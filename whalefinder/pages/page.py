@@ -14,8 +14,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from whalefinder.errors import OptionError
 from whalefinder.files import writing
+from whalefinder.optional import needs
 from whalefinder.version import __version__
 
 DOTS_PER_INCH = 90
@@ -64,25 +64,13 @@ def png_of(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def needs(*modules: str, what: str) -> None:
-    """Say in one line which package is missing before hours of work.
-
-    Raises:
-        OptionError: one of `modules` is not installed.
-    """
-    from importlib.util import find_spec
-
-    missing = [name for name in modules if find_spec(name) is None]
-    if missing:
-        raise OptionError(f"{what} needs {', '.join(missing)}; install it with: pip install 'whalefinder[train]'")
-
-
 def save_page(path: Path, title: str, sections: Sequence[Section]) -> None:
     """Write the HTML file.
 
     Raises:
         OutputError: it cannot be written.
     """
+    needs("jinja2", what="a page")
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     templates = Environment(

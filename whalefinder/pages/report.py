@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from whalefinder.array.geometry import Floats
-from whalefinder.errors import OptionError, RecordingError
+from whalefinder.errors import RecordingError
 from whalefinder.files import replacing
+from whalefinder.optional import needs
 from whalefinder.results.dataset import read_output, starts_of
 from whalefinder.results.formats import Row
 from whalefinder.results.schema import NO_CALLS
@@ -92,11 +93,10 @@ def write_report(
         OptionError: the folder holds no results, or jinja2 is missing.
         OutputError: the page cannot be written.
     """
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-        from markupsafe import Markup
-    except ImportError as reason:
-        raise OptionError("report needs jinja2; install it with: pip install 'whalefinder[archive]'") from reason
+    needs("jinja2", what="report")
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
     results = read_results(folder)
     cards, missing = _cards(results, recordings, min(best, MOST_BEST))
     templates = Environment(loader=PackageLoader("whalefinder.pages"), autoescape=True, undefined=StrictUndefined)

@@ -27,6 +27,7 @@ import numpy as np
 
 from whalefinder.array.geometry import angles, attitude, direction
 from whalefinder.errors import OptionError, RecordingError
+from whalefinder.optional import needs
 from whalefinder.results.formats import Row
 from whalefinder.results.schema import DETECTIONS, names
 
@@ -85,12 +86,11 @@ def read_pamguard(
 
 def _load(path: Path, say: Callable[[str], None]) -> Any:
     """The parsed file; what is damaged is said, and the rest is kept."""
-    try:
-        from pypamguard.core.exceptions import ModuleNotFoundException
-        from pypamguard.core.pamguardfile import PAMGuardFile
-        from pypamguard.core.readers import Report
-    except ImportError as reason:
-        raise OptionError("PAMGuard files need pypamguard; install it: pip install 'whalefinder[archive]'") from reason
+    needs("pypamguard", what="reading PAMGuard's files")
+    from pypamguard.core.exceptions import ModuleNotFoundException
+    from pypamguard.core.pamguardfile import PAMGuardFile
+    from pypamguard.core.readers import Report
+
     try:
         content = path.read_bytes()
     except OSError as reason:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from whalefinder.errors import OptionError
+from whalefinder.optional import needs
 from whalefinder.results.dataset import TABLES, WHEN, day_of, open_dataset, read_output
 from whalefinder.results.formats import arrow_table
 from whalefinder.results.schema import Column
@@ -39,10 +40,9 @@ def query(sql: str, folder: Path) -> Answer:
     Raises:
         OptionError: DuckDB is missing, the folder holds no results, or the query cannot be answered.
     """
-    try:
-        import duckdb
-    except ImportError as reason:
-        raise OptionError("query needs duckdb; install it with: pip install 'whalefinder[archive]'") from reason
+    needs("duckdb", what="query")
+    import duckdb
+
     with duckdb.connect(":memory:") as connection:
         for name, view in _views(folder, sql):
             connection.register(name, view)

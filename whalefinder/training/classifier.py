@@ -17,10 +17,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -29,6 +27,7 @@ from whalefinder.errors import ModelError
 from whalefinder.files import writing
 from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.weights import save_network
+from whalefinder.optional import needs
 from whalefinder.results.records import LABELS
 from whalefinder.sound.spectrogram import frequencies_hz, stft
 from whalefinder.training import labelled
@@ -38,6 +37,10 @@ from whalefinder.training.labelled import ORCA, LabelledClip, Sources
 from whalefinder.training.loop import Report, silent
 from whalefinder.training.objective import IMBALANCE as IMBALANCE
 from whalefinder.training.objective import Settings, classification_loss, l2_penalty, make_optimiser, make_schedule
+
+needs("lightning", what="training")
+import lightning as L  # noqa: E402
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint  # noqa: E402
 
 # Examples ------------------------------------------------------------------------------------------------------------
 
