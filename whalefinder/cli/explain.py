@@ -1,4 +1,4 @@
-"""The command that says why: heat maps over the spectrogram, and which hydrophone carries the bearing."""
+"""The command that explains answers: heat maps over the spectrogram, and which hydrophone carries the bearing."""
 
 from __future__ import annotations
 
@@ -27,33 +27,38 @@ PARTS = ("classifier", "segmenter", "bearing")
 
 @app.command()
 def explain(
-    recording: Annotated[Path, typer.Argument(help="WAV, W64, RF64 or FLAC file.")],
-    at: Annotated[float, typer.Option("--at", help="Seconds from the start of the recording.")],
+    recording: Annotated[Path, typer.Argument(help="Recording: a WAV, W64, RF64 or FLAC file.")],
+    at: Annotated[float, typer.Option("--at", help="Time of the call, s from the start of the recording.")],
     array: Annotated[
-        Path | None, typer.Option("--array", "-a", help="Array file (TOML); the bearing needs it.")
+        Path | None, typer.Option("--array", "-a", help="Array file (TOML). The bearing needs it.")
     ] = None,
-    what: Annotated[str, typer.Option(help="classifier, segmenter, bearing or all.")] = "all",
+    what: Annotated[str, typer.Option(help="What to explain: classifier, segmenter, bearing or all.")] = "all",
     out: Out = Path("whalefinder-explain"),
     name: Annotated[
         str | None,
-        typer.Option("--class", help="Class to explain: orca, other_cetacean, boat, ambient; default: the likeliest."),
+        typer.Option(
+            "--class", help="Label to explain: orca, other_cetacean, boat or ambient. Default: the most likely."
+        ),
     ] = None,
-    window_hz: Annotated[float, typer.Option(min=1, help="Height of what is covered at a time.")] = 750,
-    window_s: Annotated[float, typer.Option(min=0.001, help="Its length.")] = 0.17,
+    window_hz: Annotated[float, typer.Option(min=1, help="Height of the window that covers the sound, Hz.")] = 750,
+    window_s: Annotated[float, typer.Option(min=0.001, help="Length of this window, s.")] = 0.17,
     baseline: Annotated[
-        str, typer.Option(help="What stands in its place: mean (of the surroundings) or silence (0 in every plane).")
+        str, typer.Option(help="What replaces the covered sound: mean (of the surroundings) or silence.")
     ] = "mean",
     log_odds: Annotated[
-        bool, typer.Option("--log-odds", help="Map the name's log-odds: a probability of all but 1 hardly moves.")
+        bool,
+        typer.Option(
+            "--log-odds", help="Map log-odds instead of the probability; use it if the probability is near 1."
+        ),
     ] = False,
     classifier: Annotated[Path | None, typer.Option(help="Another classifier (.safetensors).")] = None,
     weights: Annotated[Path | None, typer.Option(help="Another segmenter (.safetensors).")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Say why: what an event's name, mask and bearing rest on.
+    """Show which part of the sound, and which hydrophone, decided a label, a mask or a bearing.
 
-    Covers a piece of the sound at a time and draws the loss of confidence as a heat map over the spectrogram (PNG and CSV);
-    leaves one hydrophone out at a time and tells what becomes of the bearing. Reads only the seconds around --at.
+    Covers one piece of the sound at a time, and draws how much confidence is lost as a heat map over the spectrogram (PNG
+    and CSV). Leaves one hydrophone out at a time, and shows how the bearing changes. Reads only the seconds around --at.
 
     Examples:
       whalefinder explain night.wav --at 75.3 --array array.toml --out why
@@ -100,7 +105,7 @@ def _heading(recording: str, at_s: float, excerpt: Excerpt) -> str:
     event = excerpt.event
     if event is None:
         begin, end = excerpt.seconds(excerpt.begin), excerpt.seconds(excerpt.end)
-        return f"{recording}, {heard}: no event at {at_s:g} s; the window {begin:.2f}-{end:.2f} s is explained all the same"
+        return f"{recording}, {heard}: no event at {at_s:g} s, so the window {begin:.2f}-{end:.2f} s is explained"
     begin, end = excerpt.seconds(event.begin), excerpt.seconds(event.end)
     return (
         f"{recording}, {heard}: event {begin:.2f}-{end:.2f} s, {event.low_hz / 1e3:.2f}-{event.high_hz / 1e3:.2f} kHz"
@@ -143,12 +148,12 @@ class _Why:
         from whalefinder.explain.leave_one_out import leave_one_out, summary, write_rows
 
         if self.excerpt.array is None or self.excerpt.event is None:
-            reason = "no event here" if self.excerpt.event is None else "a single hydrophone hears here"
-            console.print(f"bearing: {reason}, so there is no bearing to explain")
+            reason = "there is no event" if self.excerpt.event is None else "only one hydrophone has sound"
+            console.print(f"bearing: {reason} here, so there is no bearing to explain")
             return
         found = leave_one_out(self.excerpt.masks, self.excerpt.event, self.excerpt.array, network)
         if found is None:
-            console.print("bearing: the event's mask holds nothing, so there is no bearing to explain")
+            console.print("bearing: the mask of the event is empty, so there is no bearing to explain")
             return
         target = self._target("bearing.csv")
         write_rows(found[1], target)
@@ -179,23 +184,21 @@ class _Why:
     @contextmanager
     def _progress(self, kind: str) -> Iterator[Report]:
         with progress_bar(self.quiet) as progress:
-            task = progress.add_task(kind, total=None, note="covering …")
+            task = progress.add_task(kind, total=None, note="covering one place after another …")
             yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _words(heat: HeatMap, unit: str) -> str:
     time_s, hz = heat.peak()
-    words = (
-        f"dearest place {time_s:.2f} s, {hz / 1e3:.2f} kHz, covering it costs {max(0.0, heat.loss.max()):.3f} of {unit}"
-    )
+    words = f"most important place {time_s:.2f} s, {hz / 1e3:.2f} kHz: {unit} falls by {max(0.0, heat.loss.max()):.3f} without it"
     if heat.loss.max() > SLIGHT:
         return words
     remedy = "--log-odds or a larger window" if unit == "probability" else "a larger window"
-    return f"{words}: it hangs on no single place, try {remedy}"
+    return f"{words}; no single place decides, try {remedy}"
 
 
 def _table(rows: list[Without]) -> Table:
-    table = Table("without hydrophone", "the fix moves", "its σ", "σ grows", "log likelihood lost")
+    table = Table("without hydrophone", "bearing moves by", "its σ", "σ grows", "log likelihood lost")
     cell: Callable[[str, float | None], str] = lambda form, value: "-" if value is None else form.format(value)  # noqa: E731
     for row in rows:
         table.add_row(

@@ -13,12 +13,16 @@ from whalefinder.cli.common import Out, app, console, one_line_errors
 @app.command()
 def export(
     out: Out = Path("whalefinder-models"),
-    what: Annotated[Literal["segmenter", "classifier", "all"], typer.Option(help="Which network.")] = "all",
+    what: Annotated[Literal["segmenter", "classifier", "all"], typer.Option(help="Which network to write.")] = "all",
     channels: Annotated[
-        list[int] | None, typer.Option(help="Hydrophones of the segmenter's input; may be repeated. Default: 1 and 4.")
+        list[int] | None,
+        typer.Option(
+            help="Number of hydrophones of the segmenter's input. May be given several times. Default: 1 and 4."
+        ),
     ] = None,
     format: Annotated[
-        Literal["onnx", "pamguard"], typer.Option("--format", "-f", help="ONNX, or PAMGuard's deep-learning module.")
+        Literal["onnx", "pamguard"],
+        typer.Option("--format", "-f", help="onnx, or pamguard for PAMGuard's deep-learning module."),
     ] = "onnx",
     segmenter: Annotated[
         Path | None, typer.Option(help="Another segmenter (.safetensors); default: the shipped one.")
@@ -27,7 +31,7 @@ def export(
         Path | None, typer.Option(help="Another classifier (.safetensors); default: the shipped one.")
     ] = None,
 ) -> None:
-    """Write the networks for other programs, from samples to answers in one model.
+    """Write the networks for other programs. Each model takes samples and gives answers.
 
     Examples:
       whalefinder export --out models

@@ -18,15 +18,17 @@ def evaluate(
     weights: Annotated[
         Path | None, typer.Option(help="Another classifier (.safetensors); default: the shipped one.")
     ] = None,
-    split: Annotated[str, typer.Option(help="dev, to choose on, or test, to report.")] = "dev",
-    clips: Annotated[int, typer.Option(min=20, help="Mixtures, half of them with a call.")] = 600,
+    split: Annotated[
+        str, typer.Option(help="Recordings to use: dev (to choose settings) or test (to report).")
+    ] = "dev",
+    clips: Annotated[int, typer.Option(min=20, help="Number of mixed clips; half of them have a call.")] = 600,
     out: Out = Path("whalefinder-evaluation"),
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Judge the classifier on real recordings, beside three rivals on the same clips.
+    """Measure how good the classifier is on real recordings, and compare it with three simpler methods.
 
-    Needs the real recordings (WHALEFINDER_DATA). Writes DIR/evaluation.html, figures.json, clips.csv and, to hear the worst
-    errors, DIR/listen/.
+    Needs the real recordings (folder WHALEFINDER_DATA). Writes OUT/evaluation.html, figures.json and clips.csv, and the
+    clips with the worst errors to OUT/listen/. Takes about 4 minutes.
 
     Examples:
       whalefinder evaluate --split test --out judged
@@ -43,7 +45,7 @@ def evaluate(
             result = evaluate(out, weights=weights, split=split, count=clips, report=_moves(progress, "evaluate"))
         for title, header, rows in (
             (f"calls in ships, split {split}, {clips} clips, 1:1", result.header, result.mixtures),
-            ("live hydrophone, unmixed", result.header, result.live),
+            ("live hydrophone, as recorded", result.header, result.live),
             ("ships and ambient alone", result.alone_header, result.alone),
         ):
             table = Table(*header, title=title, title_justify="left", show_lines=False)
@@ -56,13 +58,15 @@ def evaluate(
 @app.command()
 def study(
     out: Out = Path("whalefinder-study"),
-    minutes: Annotated[float, typer.Option(min=0.1, help="No run begins after them; the same command goes on.")] = 60,
+    minutes: Annotated[
+        float, typer.Option(min=0.1, help="After this time no run begins. The same command continues later.")
+    ] = 60,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Repeat the paper's study on our data: regularisation, samples, epochs, recorders, imbalance.
+    """Repeat the study of the examination paper on our data: regularisation, samples, epochs, recorders, imbalance.
 
-    Needs the real recordings (WHALEFINDER_DATA). Trains about a hundred small networks and throws them away; writes
-    DIR/study.html, runs.csv, curves.csv and pictures. What is in runs.csv already is kept.
+    Needs the real recordings (folder WHALEFINDER_DATA). Trains about 150 small networks and does not keep them. Writes
+    OUT/study.html, runs.csv, curves.csv and pictures. Runs that are in runs.csv already are not repeated.
 
     Example:
       whalefinder study --out study --minutes 60
@@ -75,7 +79,7 @@ def study(
 
         with progress_bar(quiet) as progress:
             outcome = study(out, minutes, report=_moves(progress, "study"))
-        left = f", {outcome.left_out} left out: run it again to go on" if outcome.left_out else ""
+        left = f", {outcome.left_out} left out; run the same command again to continue" if outcome.left_out else ""
         console.print(f"{outcome.runs} runs{left}; report → {outcome.page}", soft_wrap=True)
 
 

@@ -20,15 +20,16 @@ MOST_ROWS = 100  # on a screen
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder of locate or archive.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The page; default: DIR/report.html.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The page. Default: DIR/report.html.")] = None,
     recordings: Annotated[
-        list[Path] | None, typer.Option(help="Where recordings are now, if they moved: a folder or file, repeatable.")
+        list[Path] | None,
+        typer.Option(help="Folder or file of recordings that have moved. May be given several times."),
     ] = None,
-    best: Annotated[int, typer.Option(min=0, max=50, help="How many of the clearest calls to show and play.")] = 12,
+    best: Annotated[int, typer.Option(min=0, max=50, help="Number of the clearest calls to show and play.")] = 12,
 ) -> None:
-    """Put results on one page: when, from where, tracks, levels, the clearest calls to see and hear.
+    """Make one HTML page of results: calls per day and hour, bearings, tracks, levels, and the clearest calls with sound.
 
-    The page is one file and loads nothing from a network.
+    The page is one file. It loads nothing from a network.
 
     Example:
       whalefinder report results
@@ -38,17 +39,17 @@ def report(
     with one_line_errors():
         missing = write_report(folder, out, recordings=recordings or (), best=best)
         for line in missing:
-            errors.print(f"missing on the page: {escaped(line)}", soft_wrap=True)
+            errors.print(f"not on the page: {escaped(line)}", soft_wrap=True)
         console.print(f"page → {out or folder / 'report.html'}", soft_wrap=True)
 
 
 @app.command()
 def query(
     sql: Annotated[str, typer.Argument(help="One SELECT over the views detections, tracks and recordings.")],
-    source: Annotated[Path, typer.Option("--from", help="A data set (collect), or the --out folder of a run.")],
-    kind: Annotated[str, typer.Option("--format", "-f", help="table, csv or json.")] = "table",
+    source: Annotated[Path, typer.Option("--from", help="The --out folder of a run, or a data set made by collect.")],
+    kind: Annotated[str, typer.Option("--format", "-f", help="How to print the answer: table, csv or json.")] = "table",
 ) -> None:
-    """Ask results in SQL. Nothing is changed, no other file can be read, nothing is fetched.
+    """Answer a question about results in SQL. It changes nothing, and reads no other file and no network.
 
     Example:
       whalefinder query "SELECT day, count(*) AS calls FROM detections GROUP BY day ORDER BY day" --from results
@@ -72,7 +73,7 @@ def query(
                 table.add_row(*("" if cell is None else escaped(_text(cell)) for cell in row))
             console.print(table)
             if len(answer.rows) > MOST_ROWS:
-                errors.print(f"{MOST_ROWS} of {len(answer.rows)} rows; --format csv gives all")
+                errors.print(f"{MOST_ROWS} of {len(answer.rows)} rows shown; --format csv gives all")
 
 
 def _text(cell: Any) -> str:
@@ -83,12 +84,14 @@ def _text(cell: Any) -> str:
 @app.command()
 def collect(
     outputs: Annotated[list[Path], typer.Argument(metavar="DIR...", help="--out folders of locate or archive.")],
-    deployment: Annotated[str, typer.Option("--deployment", "-d", help="Name of what was recorded, as a folder's.")],
+    deployment: Annotated[
+        str, typer.Option("--deployment", "-d", help="Name of the deployment; it becomes the name of a folder.")
+    ],
     out: Out = Path("whalefinder-dataset"),
 ) -> None:
     """Gather results into a Parquet data set, by deployment and day.
 
-    What it held of this deployment before is replaced; other deployments stay.
+    Older data of the same deployment are replaced. Other deployments stay.
 
     Example:
       whalefinder collect july august --deployment lime-kiln-2026 --out seasons
@@ -105,11 +108,14 @@ def collect(
 def convert(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder of locate or archive.")],
     formats: Annotated[
-        str, typer.Option("--format", "-f", help="parquet, raven, audacity, dcase, json, jsonl; comma-separated.")
+        str,
+        typer.Option(
+            "--format", "-f", help="One or more of parquet, raven, audacity, dcase, json, jsonl, with commas."
+        ),
     ],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write; default: DIR.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the files. Default: DIR.")] = None,
 ) -> None:
-    """Write results in the formats of other programs, after the run.
+    """Write the results of a run in the formats of other programs.
 
     Example:
       whalefinder convert results --format raven,audacity
@@ -127,12 +133,18 @@ def convert(
 
 @app.command("import-pamguard")
 def import_pamguard(
-    files: Annotated[list[Path], typer.Argument(help="Binary files (.pgdf) of clicks or whistles and moans.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="PAMGuard's binary files (.pgdf) of clicks, or of whistles and moans.")
+    ],
     out: Out = Path("pamguard.csv"),
-    heading: Annotated[float, typer.Option(help="Where the array's y axis pointed, degrees from true north.")] = 0.0,
-    shape: Annotated[str | None, typer.Option(help="line, plane or volume; default: by the number of angles.")] = None,
+    heading: Annotated[
+        float, typer.Option(help="Direction of the array's y axis, degrees clockwise from true north.")
+    ] = 0.0,
+    shape: Annotated[
+        str | None, typer.Option(help="Shape of the array: line, plane or volume. Default: from the number of angles.")
+    ] = None,
 ) -> None:
-    """Turn PAMGuard's detections into a table like detections.csv, bearings in our convention.
+    """Turn PAMGuard's detections into a table like detections.csv, with azimuth clockwise from true north.
 
     Example:
       whalefinder import-pamguard Binary/*/*.pgdf --heading 30 --out pamguard.csv
@@ -165,10 +177,14 @@ def compare(
     ours: Annotated[
         Path, typer.Argument(metavar="DIR", help="The --out folder of a run, or a table like detections.csv.")
     ],
-    theirs: Annotated[Path, typer.Argument(metavar="TABLE", help="Another one, for example of import-pamguard.")],
-    tolerance: Annotated[float, typer.Option(min=0, help="Seconds that two may lie apart.")] = 0.25,
+    theirs: Annotated[
+        Path, typer.Argument(metavar="TABLE", help="The table to compare with, for example from import-pamguard.")
+    ],
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Largest gap in time between two detections of one call, s.")
+    ] = 0.25,
 ) -> None:
-    """Say what two tables have in common: who heard what, and how far their directions are apart.
+    """Count the calls that two tables have in common, and say how far their directions are apart.
 
     Example:
       whalefinder compare results pamguard.csv
@@ -186,8 +202,8 @@ def compare(
         found = side_by_side(first, second, tolerance)
         table = Table("", escaped(str(ours)), escaped(str(theirs)))
         table.add_row("detections", str(found.ours), str(found.theirs))
-        table.add_row("heard by both", str(found.ours_heard), str(found.theirs_heard))
-        table.add_row("alone", str(found.ours - found.ours_heard), str(found.theirs - found.theirs_heard))
+        table.add_row("in both", str(found.ours_heard), str(found.theirs_heard))
+        table.add_row("in this one only", str(found.ours - found.ours_heard), str(found.theirs - found.theirs_heard))
         console.print(table)
         if len(found.apart_deg):
             median, most = np.median(found.apart_deg), np.percentile(found.apart_deg, 90)

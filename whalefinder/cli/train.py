@@ -13,24 +13,26 @@ from whalefinder.cli.common import Out, app, console, one_line_errors, progress_
 from whalefinder.errors import OptionError
 from whalefinder.optional import needs
 
-train_app = typer.Typer(help="Train the networks that ship with whalefinder.", no_args_is_help=True)
+train_app = typer.Typer(help="Train the networks of whalefinder.", no_args_is_help=True)
 app.add_typer(train_app, name="train")
 
 
 @train_app.command("segmenter")
 def train_segmenter(
     out: Out = Path("runs/segmenter"),
-    steps: Annotated[int, typer.Option(min=1, help="Batches of 8 examples of 4 s.")] = 3800,
-    hidden_channels: Annotated[int, typer.Option(min=4, help="Width of the first layer; 96 is the paper's.")] = 16,
-    seed: Annotated[int, typer.Option(min=0, max=999_999, help="Benchmark seeds start at 10^9.")] = 1,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps, each a batch of 8 examples of 4 s.")] = 3800,
+    hidden_channels: Annotated[
+        int, typer.Option(min=4, help="Channels of the first layer; 96 in the examination paper.")
+    ] = 16,
+    seed: Annotated[int, typer.Option(min=0, max=999_999, help="Random seed. The benchmark uses seeds from 10^9.")] = 1,
     normalise: Annotated[
-        bool, typer.Option(help="Batch normalisation; without it: the specification to the letter.")
+        bool, typer.Option(help="Batch normalisation. The network of the examination paper has none.")
     ] = True,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from OUT/last.pt.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from OUT/last.pt.")] = False,
 ) -> None:
-    """Train the segmenter from simulation and, where the data folder is there, real calls of the train split.
+    """Train the segmenter (the network that makes the masks), on simulated sound and on real calls of the train split.
 
-    About an hour on two cores. Ctrl-C keeps a checkpoint.
+    About an hour on two cores. After Ctrl-C, --resume continues.
 
     Example:
       whalefinder train segmenter --out runs/segmenter
@@ -49,17 +51,22 @@ def train_segmenter(
 
 @train_app.command("regressor")
 def train_regressor(
-    array: Annotated[Path, typer.Option("--array", "-a", help="Array file (TOML); the weights answer for it alone.")],
+    array: Annotated[
+        Path, typer.Option("--array", "-a", help="Array file (TOML). The weights are valid for this array only.")
+    ],
     out: Out = Path("runs/regressor"),
     minutes: Annotated[
-        float, typer.Option(min=0.01, help="Nominal: 200 batches of 64 calls each, one core's work.")
+        float,
+        typer.Option(
+            min=0.01, help="Length of the training: 200 steps of 64 calls per minute, about a minute on one core."
+        ),
     ] = 40,
-    seed: Annotated[int, typer.Option(min=0, max=999_999, help="Benchmark seeds start at 10^9.")] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from OUT/last.pt.")] = False,
+    seed: Annotated[int, typer.Option(min=0, max=999_999, help="Random seed. The benchmark uses seeds from 10^9.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from OUT/last.pt.")] = False,
 ) -> None:
-    """Train the network that answers with a direction at once, for one array, from simulation.
+    """Train the regressor (the network that gives a bearing at once) for one array, on simulated sound.
 
-    About forty minutes on one core. Ctrl-C keeps a checkpoint. The array must be a volume or a level plane.
+    About forty minutes on one core. After Ctrl-C, --resume continues. The array must be a volume or a level plane.
 
     Examples:
       whalefinder train regressor --array array.toml --out runs/regressor
@@ -83,16 +90,18 @@ def train_regressor(
 @train_app.command("tracker")
 def train_tracker(
     out: Out = Path("runs/tracker"),
-    smoother: Annotated[bool, typer.Option("--smoother", help="Uses what comes later too; else causal.")] = False,
-    cell: Annotated[str, typer.Option(help="lstm, or elman for comparison.")] = "lstm",
-    swims: Annotated[int, typer.Option(min=10, help="Simulated swims of 5 minutes.")] = 8000,
-    steps: Annotated[int, typer.Option(min=1, help="Batches of 64 swims.")] = 1100,
-    seed: Annotated[int, typer.Option(min=0, max=999_999, help="Benchmark seeds start at 10^9.")] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from OUT/last.pt.")] = False,
+    smoother: Annotated[
+        bool, typer.Option("--smoother", help="Train a smoother, which also uses later calls. Default: causal.")
+    ] = False,
+    cell: Annotated[str, typer.Option(help="Recurrent cell: lstm, or elman for comparison.")] = "lstm",
+    swims: Annotated[int, typer.Option(min=10, help="Number of simulated swims, 5 minutes each.")] = 8000,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps, each a batch of 64 swims.")] = 1100,
+    seed: Annotated[int, typer.Option(min=0, max=999_999, help="Random seed. The benchmark uses seeds from 10^9.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from OUT/last.pt.")] = False,
 ) -> None:
-    """Train the network that follows animals, from simulated swims alone.
+    """Train the tracker (the network that follows animals), on simulated swims only.
 
-    A quarter of an hour on two cores. Ctrl-C keeps a checkpoint.
+    A quarter of an hour on two cores. After Ctrl-C, --resume continues.
 
     Examples:
       whalefinder train tracker --out runs/tracker
@@ -117,23 +126,29 @@ def train_tracker(
 @train_app.command("classifier")
 def train_classifier(
     out: Out = Path("runs/classifier"),
-    steps: Annotated[int, typer.Option(min=1, help="Batches of 32 examples of 3 s.")] = 2600,
-    optimiser: Annotated[str, typer.Option(help="adamw, or sgd with momentum.")] = "adamw",
+    steps: Annotated[int, typer.Option(min=1, help="Training steps, each a batch of 32 examples of 3 s.")] = 2600,
+    optimiser: Annotated[str, typer.Option(help="Optimiser: adamw, or sgd with momentum.")] = "adamw",
     rate: Annotated[float, typer.Option(min=0, help="Highest learning rate.")] = 3e-3,
-    l2: Annotated[float, typer.Option(min=0, help="λ of a term λ‖w‖² in the loss.")] = 0.0,
-    weight_decay: Annotated[float | None, typer.Option(min=0, help="Decoupled decay of adamw; default 0.01.")] = None,
-    dropout: Annotated[float, typer.Option(min=0, max=0.95)] = 0.3,
-    imbalance: Annotated[str, typer.Option(help="none, weights, sampler or focal.")] = "none",
-    boat_ratio: Annotated[
-        float | None, typer.Option(min=0, help="n of orca:boat = 1:n; default: pairs with and without a call.")
+    l2: Annotated[float, typer.Option(min=0, help="λ of the term λ‖w‖² in the loss.")] = 0.0,
+    weight_decay: Annotated[
+        float | None, typer.Option(min=0, help="Decoupled weight decay of adamw. Default: 0.01.")
     ] = None,
-    augment: Annotated[bool, typer.Option(help="Vary colour, band and masks of the examples.")] = True,
-    seed: Annotated[int, typer.Option(min=0, max=999_999, help="Evaluation seeds start at 10^9.")] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from OUT/last.ckpt.")] = False,
+    dropout: Annotated[float, typer.Option(min=0, max=0.95, help="Probability of dropout.")] = 0.3,
+    imbalance: Annotated[
+        str, typer.Option(help="Remedy for class imbalance: none, weights, sampler or focal.")
+    ] = "none",
+    boat_ratio: Annotated[
+        float | None, typer.Option(min=0, help="n of orca:boat = 1:n. Default: as many clips with a call as without.")
+    ] = None,
+    augment: Annotated[bool, typer.Option(help="Vary spectrum, frequency band and masks of the examples.")] = True,
+    seed: Annotated[
+        int, typer.Option(min=0, max=999_999, help="Random seed. The evaluation uses seeds from 10^9.")
+    ] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from OUT/last.ckpt.")] = False,
 ) -> None:
-    """Train the network that tells orca, other cetacean, boat and ambient from each other.
+    """Train the classifier (the network that labels events orca, other cetacean, boat or ambient).
 
-    About half an hour on one core. Ctrl-C keeps the checkpoint of the last validation.
+    About half an hour on one core. After Ctrl-C, --resume continues from the last validation.
 
     Examples:
       whalefinder train classifier --out runs/classifier
