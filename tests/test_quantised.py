@@ -53,6 +53,14 @@ def test_a_frame_depends_on_no_distant_frame():
     assert torch.equal(a, b)
 
 
+@needs_vnni
+def test_a_kernel_whose_sums_overflow_is_not_used(monkeypatch):
+    assert quantised.supported.__wrapped__()
+    forward = quantised.EightBitConvolution.forward
+    monkeypatch.setattr(quantised.EightBitConvolution, "forward", lambda self, x: forward(self, x).clamp(max=200))
+    assert not quantised.supported.__wrapped__()
+
+
 @torch.inference_mode()
 def test_without_the_instructions_or_the_ranges_it_stays_in_floats(monkeypatch):
     planes = torch.randn(1, 4, 32, 32)

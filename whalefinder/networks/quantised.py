@@ -10,6 +10,7 @@ other frame. Only C and D are done so: they are nine tenths of the work.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -44,10 +45,20 @@ class EightBitConvolution(nn.Module):
         return answer
 
 
+@cache
 def supported() -> bool:
     """Whether this processor and this PyTorch have what it takes; else everything stays in float32."""
     vnni = getattr(torch.cpu, "_is_vnni_supported", bool)()
-    return bool(vnni) and hasattr(torch.ops.onednn, "qconv2d_pointwise")
+    return bool(vnni) and hasattr(torch.ops.onednn, "qconv2d_pointwise") and _sums_are_exact()
+
+
+@torch.inference_mode()
+def _sums_are_exact() -> bool:
+    """Without VNNI oneDNN adds products in 16 bits, where they overflow. `ONEDNN_MAX_CPU_ISA` can ask for that."""
+    convolution = nn.Conv2d(32, 32, 3, bias=False)
+    nn.init.ones_(convolution.weight)
+    answer = EightBitConvolution(convolution, 1.0)(torch.ones(1, 32, 8, 8).to(memory_format=torch.channels_last))
+    return torch.allclose(answer, torch.tensor(32.0 * 9), rtol=1e-4)
 
 
 def for_inference(network: SegmentationNetwork) -> SegmentationNetwork:
