@@ -173,7 +173,7 @@ def test_ctrl_c_keeps_what_was_found(tmp_path, toml, monkeypatch):
     monkeypatch.setattr(module, "_one", interrupted)
     other = write(tmp_path / "b_20260701_120000.wav", noise(4, 1.0), subtype="FLOAT")
     code, text = run("locate", path, other, "-a", toml, "-o", tmp_path / "out")
-    assert code == 130 and "everything found so far is written" in text
+    assert code == 130 and "the results so far are written" in text
     assert (tmp_path / "out" / "detections.csv").exists() and (tmp_path / "out" / "a_20260701_120000.png").exists()
 
 

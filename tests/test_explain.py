@@ -265,7 +265,7 @@ def test_explain_a_place_without_an_event(tmp_path):
     quiet = write(tmp_path / "quiet.wav", noise(1, 5.0))
     result = run(quiet, "--at", 2.5, "--what", "segmenter", "-o", tmp_path, "--window-hz", 6000, "--window-s", 1.5)
     assert result.exit_code == 0, result.output
-    assert "no event at 2.5 s; the window 0.99-4.01 s" in result.output
+    assert "no event at 2.5 s, so the window 0.99-4.01 s" in result.output
     assert (tmp_path / "quiet-2.5s-segmenter.png").exists()
 
 
