@@ -155,7 +155,7 @@ def test_a_file_that_grows_or_vanishes_under_way_is_done_by_the_next_run(three, 
     summary = run.run(Crew())
     assert summary.done == 1 and summary.units == 3 and summary.calls == 2
     reasons = dict(summary.problems)
-    assert "changed" in reasons[growing.name] and "vanished" in reasons[vanishing.name]
+    assert "changed" in reasons[growing.name] and "disappeared" in reasons[vanishing.name]
     monkeypatch.undo()
     summary = merge(tmp_path / "out")  # of which shards did the work: the reasons are kept
     assert dict(summary.problems) == reasons
@@ -188,7 +188,7 @@ def test_times_that_are_read_anew_and_arrays_left_out(three, tmp_path, monkeypat
     options = ArchiveOptions()
     Archive([str(sound / "swim_20260701_100000.wav")], None, tmp_path, options).run(Crew())
     assert not (tmp_path / "tracks.csv").exists()
-    with pytest.raises(OptionError, match="no name for a folder"):
+    with pytest.raises(OptionError, match="the name of a folder"):
         Archive([str(sound)], None, tmp_path, options).run(Crew(), deployment="Lime Kiln")
 
 

@@ -77,7 +77,7 @@ def test_ctrl_c_says_how_to_go_on(sound, tmp_path, workers):
     os.killpg(process.pid, signal.SIGINT)
     said, _ = process.communicate(timeout=PATIENCE_S)
     done = results(tmp_path)
-    assert process.returncode == 130 and f"{done} of {HOURS} units are done, run the same command again" in said, said
+    assert process.returncode == 130 and f"{done} of {HOURS} units are done; run the same command again" in said, said
     assert "Traceback" not in said
     finish(folder, tmp_path, expected, missing=HOURS - done)
 
@@ -160,7 +160,7 @@ def test_a_killed_scheduler_is_said_and_the_next_run_needs_none(sound, tmp_path)
         said, _ = process.communicate(timeout=PATIENCE_S)
         assert (
             process.returncode == 1
-            and "the scheduler is lost; what is done is kept" in said
+            and "the scheduler is lost; finished units are kept" in said
             and "Traceback" not in said
         )
     finally:

@@ -84,7 +84,7 @@ def test_an_object_that_changes_or_vanishes_is_left_to_the_next_run(bucket, tmp_
     summary = archive.run(Crew())
     reasons = dict(summary.problems)
     assert summary.done == 1 and "changed" in reasons["swim_20260701_110000.wav"]
-    assert "vanished" in reasons["swim_20260701_120000.wav"]
+    assert "disappeared" in reasons["swim_20260701_120000.wav"]
     summary = Archive(["s3://sea/change"], toml, out, ArchiveOptions()).run(Crew())
     assert summary.done == summary.units == 2
     ((name, reason),) = summary.problems

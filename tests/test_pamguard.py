@@ -101,10 +101,10 @@ def test_damage_is_said_and_the_rest_is_kept(tmp_path):
 
 def test_other_files_are_refused_in_one_line(tmp_path):
     for content, words in (
-        (b"", "no binary file of PAMGuard"),
-        (b"RIFF" * 20, "no binary file of PAMGuard"),
-        (whole_of("Noise Monitor", "Noise Monitor"), "of module Noise Monitor"),
-        (whole_of("Click Detector", "Trigger Background"), "of module Click Detector, Trigger Background"),
+        (b"", "not a binary file of PAMGuard"),
+        (b"RIFF" * 20, "not a binary file of PAMGuard"),
+        (whole_of("Noise Monitor", "Noise Monitor"), "from module Noise Monitor"),
+        (whole_of("Click Detector", "Trigger Background"), "from module Click Detector, Trigger Background"),
         (whole_of("Bat Finder", "x"), "not registered"),
         (pgdf.header("Click Detector", "Clicks"), "ends within its header"),
     ):

@@ -37,4 +37,4 @@ class LossError(WhalefinderError, ValueError):
 
 
 class OutputError(WhalefinderError):
-    """A result could not be written; what was written before is kept."""
+    """A result could not be written; files that are already written are kept."""

@@ -22,7 +22,7 @@ def writing(path: Path) -> Iterator[None]:
         what = getattr(reason, "strerror", None) or reason
         raise OutputError(
             f"{path}: cannot write ({what}); free space or choose another place (--out), "
-            "what was written before is kept"
+            "files that are already written are kept"
         ) from reason
 
 

@@ -107,11 +107,11 @@ def run_locate(
     tracks = CsvWriter(out / "tracks.csv", TRACK_COLUMNS) if array is not None else None
     total_s = sum(recording.duration_s for recording in opened)
     if array is None and any(r.num_channels > 1 for r in opened):
-        say("no --array: each channel is scored alone and the best one counts, without a bearing")
+        say("no array file: each channel is searched alone, and detections come from the best one, without bearings")
     if array is not None and any(r.num_channels == 1 for r in opened):
-        say("one channel: detections without a bearing")
+        say("one channel: detections without bearings")
     if array is not None and array.num_channels > MAX_HYDROPHONES:
-        say(f"{array.num_channels} hydrophones: bearings use the {MAX_HYDROPHONES} that are most spread")
+        say(f"{array.num_channels} hydrophones: bearings use the {MAX_HYDROPHONES} that lie furthest apart")
     try:
         for recording in opened:
             seconds = partial(_report_from, report, summary.hours * 3600, total_s, recording.name)

@@ -72,7 +72,7 @@ def _handed_out(client: Any, job: Job, units: list[Unit], threads: int | None) -
         elif future.status == "error":
             yield unit, _failure(unit, future.exception())
         elif client.status != "running":
-            raise OutputError("the scheduler is lost; what is done is kept, run the same command again to go on")
+            raise OutputError("the scheduler is lost; finished units are kept; run the same command again to continue")
         elif lost[unit.id] < ATTEMPTS:
             lost[unit.id] += 1
             again = submit(unit)

@@ -57,11 +57,13 @@ class Job:
             ModelError: this machine has other weights or another version than the one that asks.
         """
         if self.version != __version__:
-            raise ModelError(f"whalefinder {__version__} here, {self.version} there; install the same on every machine")
+            raise ModelError(
+                f"whalefinder {__version__} here, {self.version} on the machine that started the run; install the same version everywhere"
+            )
         hashes = _hashes_of_weights(self.options)
         if not set(hashes) <= set(self.hashes):
             raise ModelError(
-                f"{self.options.weights or shipped_weights()}: other weights than where the run was started"
+                f"{self.options.weights or shipped_weights()}: the weights differ from those of the machine that started the run"
             )
         return _locator(self.key, _Uncompared(self))
 

@@ -136,7 +136,7 @@ def check_unchanged(file: File) -> None:
     size, stamp = _now(file)
     if (size, stamp) != (file.size, file.stamp):
         what = f"{file.size} bytes, now {size}" if size != file.size else "written to since the plan was made"
-        raise RecordingError(f"{file.url}: changed ({what}); nothing of it is kept, run again when it is finished")
+        raise RecordingError(f"{file.url}: changed ({what}); its results are not kept; run again when it is complete")
 
 
 def _now(file: File) -> tuple[int, str]:
@@ -151,7 +151,7 @@ def _now(file: File) -> tuple[int, str]:
     except OptionError:
         raise
     except FileNotFoundError as reason:
-        raise RecordingError(f"{file.url}: has vanished; run again when it is back") from reason
+        raise RecordingError(f"{file.url}: has disappeared; run again when it is back") from reason
     except Exception as reason:  # every back end has errors of its own
         raise RecordingError(f"{file.url}: cannot be reached ({_said(reason)}); run again when it can") from reason
 

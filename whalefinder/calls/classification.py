@@ -250,7 +250,7 @@ def load_labels(path: Path | str | None = None) -> LabelSettings:
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as reason:
-        raise ModelError(f"{file}: thresholds cannot be read ({reason}); reinstall or mend the file") from reason
+        raise ModelError(f"{file}: thresholds cannot be read ({reason}); reinstall, or correct the file") from reason
     wanted = ("orca", "other_cetacean")
     for name in tables:
         if name not in wanted:

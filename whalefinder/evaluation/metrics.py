@@ -318,7 +318,7 @@ def best_threshold(truth: ArrayLike, score: ArrayLike) -> float:
 def _both_classes(truth: ArrayLike, score: ArrayLike) -> tuple[NDArray[np.bool_], Floats]:
     true, scores = _pair(truth, score)
     if true.all() or not true.any():
-        raise OptionError(f"{len(true)} clips of one class; a curve needs calls and others")
+        raise OptionError(f"{len(true)} clips of one class; a curve needs clips with and without a call")
     return true, scores
 
 

@@ -51,7 +51,7 @@ def read_sets(split: str, count: int) -> Sets:
     for name in ("dev", "mixtures", "live", "species", "alone"):
         if not getattr(found, name):
             raise OptionError(
-                f"{data_folder()}: no recordings for {name!r}, and real ones are what is judged; "
+                f"{data_folder()}: no recordings for {name!r}, and the evaluation needs real ones; "
                 "set WHALEFINDER_DATA to the folder with manifest.csv"
             )
     return found

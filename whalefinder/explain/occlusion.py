@@ -77,7 +77,7 @@ class Occluder:
         ):
             if not 1 <= step <= size:
                 raise OptionError(
-                    f"a window of {size} {name} moved by {step}; the step must be 1 to {max(size, 1)}, or gaps stay dark"
+                    f"a window of {size} {name} moved by {step}; the step must be 1 to {max(size, 1)}, otherwise some places are never covered"
                 )
 
     @classmethod

@@ -66,7 +66,9 @@ def read_card(weights: Path) -> dict[str, Any]:
     try:
         return json.loads(card.read_text())  # type: ignore[no-any-return]
     except (OSError, json.JSONDecodeError) as reason:
-        raise ModelError(f"{card}: no readable model card ({reason}); it must lie beside the weights") from reason
+        raise ModelError(
+            f"{card}: no readable model card ({reason}); it must be in the same folder as the weights"
+        ) from reason
 
 
 def shipped_weights(name: str = SHIPPED) -> Path:

@@ -42,7 +42,7 @@ def compare(ours: Sequence[Row], theirs: Sequence[Row], tolerance_s: float = TOL
     dated = all(row["start_utc"] for row in [*ours, *theirs])
     shared = {row["recording"] for row in ours} & {row["recording"] for row in theirs}
     if ours and theirs and not dated and not shared:
-        raise OptionError("the tables share no clock: give both start_utc, or the same names of recordings")
+        raise OptionError("the tables cannot be compared in time; both need start_utc, or the same names of recordings")
     heard = np.zeros(len(theirs), bool)
     ours_heard, apart = 0, []
     groups = [None] if dated else sorted(shared)

@@ -37,7 +37,7 @@ def check_deployment(deployment: str) -> None:
     """
     if not NAME.fullmatch(deployment):
         raise OptionError(
-            f"deployment {deployment!r} is no name for a folder; use letters, digits, '.', '-' and '_', at most 64"
+            f"deployment {deployment!r} cannot be the name of a folder; use letters, digits, '.', '-' and '_', at most 64"
         )
 
 
@@ -141,7 +141,7 @@ def collect(outputs: list[Path], folder: Path, deployment: str) -> dict[str, int
         for name, rows in found.items():
             tables[name] += rows
     if not any(tables.values()) and (folder / "detections" / f"deployment={deployment}").exists():
-        raise OutputError(f"{folder}: deployment {deployment} has results, and there is nothing to put in their place")
+        raise OutputError(f"{folder}: deployment {deployment} keeps its old results, because the new ones are empty")
     for name, rows in tables.items():
         write_dataset(rows, folder, deployment, name)
     return {name: len(rows) for name, rows in tables.items()}

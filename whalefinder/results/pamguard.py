@@ -67,7 +67,7 @@ def read_pamguard(
     label = LABELS.get(str(header.module_type))
     if label is None or (label == "click" and header.stream_name != "Clicks"):
         raise RecordingError(
-            f"{path}: of module {header.module_type}, {header.stream_name}; clicks, whistles and moans can be read"
+            f"{path}: comes from module {header.module_type}, {header.stream_name}; only clicks, whistles and moans can be read"
         )
     old = label == "click" and module.version < AZIMUTH_FROM_X
     rows = []
@@ -97,16 +97,16 @@ def _load(path: Path, say: Callable[[str], None]) -> Any:
         raise RecordingError(f"{path}: cannot be read ({reason.strerror}); check the path") from reason
     whole = sum(_chunks(content))
     if content[12:24] != b"PAMGUARDDATA" or not whole:
-        raise RecordingError(f"{path}: is no binary file of PAMGuard; give .pgdf files from its Binary folder")
+        raise RecordingError(f"{path}: is not a binary file of PAMGuard; give .pgdf files from its Binary folder")
     if whole < len(content):
-        say(f"{path.name}: cut short, its last {len(content) - whole} bytes hold no whole data unit; the rest is read")
+        say(f"{path.name}: cut short, its last {len(content) - whole} bytes are not complete; the rest is read")
     report = Report()
     file = PAMGuardFile(str(path), io.BytesIO(content[:whole]), report=report)
     try:
         with redirect_stdout(io.StringIO()):  # it prints what it does
             file.load()
     except ModuleNotFoundException as reason:
-        raise RecordingError(f"{path}: {reason} Clicks, whistles and moans can be read") from reason
+        raise RecordingError(f"{path}: {reason} Only clicks, whistles and moans can be read") from reason
     except Exception as reason:
         # A parser that meets damaged bytes may raise anything; what it read before is good.
         say(f"{path.name}: damaged after {len(file.data)} detections ({reason}); those are kept")

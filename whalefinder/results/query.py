@@ -52,7 +52,7 @@ def query(sql: str, folder: Path) -> Answer:
             statements = connection.extract_statements(sql)
             allowed = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
             if len(statements) != 1 or statements[0].type not in allowed:
-                raise OptionError("query: one SELECT at a time, which changes nothing; give a single SELECT")
+                raise OptionError("query: more than one SELECT, or another command; give a single SELECT")
             found = connection.execute(statements[0])
             return Answer(tuple(entry[0] for entry in found.description or ()), found.fetchall())
         except duckdb.Error as reason:

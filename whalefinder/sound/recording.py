@@ -203,7 +203,9 @@ def open_recording(
         )
     rates = {info.samplerate for info in infos}
     if len(rates) > 1:
-        raise RecordingError(f"{path}: sample rates {sorted(rates)} Hz differ between channels; record them alike")
+        raise RecordingError(
+            f"{path}: sample rates {sorted(rates)} Hz differ between channels; all channels need the same rate"
+        )
     if infos[0].samplerate < MIN_RATE_HZ:
         raise RecordingError(f"{path}: sample rate {infos[0].samplerate} Hz; at least {MIN_RATE_HZ} Hz are needed")
     channels = sum(info.channels for info in infos)

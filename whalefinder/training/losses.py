@@ -257,7 +257,7 @@ def _floats(values: Values, name: str, columns: int = 1) -> Tensor:
         raise LossError(f"{name} has shape {shape}; need (batch, {columns}) with batch ≥ 1, for example by reshape")
     if not torch.isfinite(x).all():
         bad = float(x.detach()[~torch.isfinite(x)][0])
-        raise LossError(f"{name} holds {bad}; all values must be finite: mend or leave out those rows")
+        raise LossError(f"{name} holds {bad}; all values must be finite: correct or remove these rows")
     return x
 
 

@@ -56,7 +56,9 @@ class Ledger:
         with self.path.open(newline="", encoding="utf-8") as file:
             rows = csv.DictReader(file)
             if tuple(rows.fieldnames or ()) != self.columns:
-                raise OutputError(f"{self.path}: columns of another version; remove it or choose another --out")
+                raise OutputError(
+                    f"{self.path}: its columns are of another version; remove the file or choose another folder"
+                )
             return [{name: _number(text) for name, text in row.items()} for row in rows]
 
     def _append(self, lines: Iterable[Sequence[Any]]) -> None:
