@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from whalefinder.array.geometry import Floats, HydrophoneArray
 from whalefinder.array.limit import TypicalCall, expected_error_deg
@@ -23,6 +21,7 @@ from whalefinder.results.records import Detection, Track
 from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S, NUM_BINS
 
 MAX_COLUMNS = 2400
+LEAST_ELEVATION_SPAN_DEG = 10.0
 Box = tuple[float, float, float, float]
 INK, CALL_COLOUR, OTHER_COLOUR = "#1b2a3a", "#ff6b35", "#8a97a6"
 
@@ -30,13 +29,13 @@ INK, CALL_COLOUR, OTHER_COLOUR = "#1b2a3a", "#ff6b35", "#8a97a6"
 class Picture:
     """Collects a recording's spectrogram as it streams by, at most `MAX_COLUMNS` wide whatever its length."""
 
-    def __init__(self, duration_s: float) -> None:
+    def __init__(self, duration_s: float, begin_s: float = 0.0) -> None:
         frames = max(1, int(np.ceil(duration_s / FRAME_S)) + 2)
         self.per_column = max(1, int(np.ceil(frames / MAX_COLUMNS)))
         columns = int(np.ceil(frames / self.per_column))
         self.level_db = np.full((NUM_BINS, columns), np.nan, np.float32)
         self.call_share = np.zeros((NUM_BINS, columns), np.float32)
-        self.duration_s = duration_s
+        self.begin_s, self.duration_s = begin_s, duration_s
 
     def add(self, first_frame: int, level_db: Floats, call_share: Floats) -> None:
         """Take the loudest level and the highest call share, both `[frequency, frame]`, of the frames in each column."""
@@ -51,34 +50,39 @@ class Picture:
         self.call_share[:, target] = np.maximum(self.call_share[:, target], share)
 
     def save(self, path: Path, title: str, detections: list[Detection], with_bearing: bool) -> None:
+        """Write `figure` as a PNG."""
+        _save(self.figure(title, detections, with_bearing), path)
+
+    def figure(self, title: str, detections: list[Detection], with_bearing: bool) -> Figure:
         """Spectrogram with the calls' mask above, bearing against time with error bars below."""
         rows = 3 if with_bearing else 1
-        figure, axes = plt.subplots(
-            rows,
-            1,
-            figsize=(12, 3.6 + 2.2 * (rows - 1)),
-            sharex=True,
-            squeeze=False,
-            height_ratios=[2.2, 1, 1][:rows],
-            layout="constrained",
-        )
-        top = axes[0, 0]
-        image = self.draw_on(top, title, detections)
-        figure.colorbar(image, ax=figure.axes, pad=0.01, label="level (dB re full scale)")
+        height = 3.6 + 2.2 * (rows - 1)
+        figure = Figure(figsize=(12, height))
+        # Places in inches: a layout engine would draw everything twice, a third of the picture's time.
+        grid = figure.add_gridspec(
+            rows, 2, height_ratios=[2.2, 1, 1][:rows], width_ratios=[60, 1], wspace=0.02, hspace=0.08,
+            left=0.06, right=0.94, bottom=0.55 / height, top=1 - 0.35 / height,
+        )  # fmt: skip
+        axes = [figure.add_subplot(grid[0, 0])]
+        image = self.draw_on(axes[0], title, detections)
+        figure.colorbar(image, cax=figure.add_subplot(grid[:, 1]), label="level (dB re full scale)")
         if with_bearing:
-            _draw_angles(axes[1, 0], detections, "azimuth_deg", "azimuth_sd_deg", "azimuth (° from north)")
-            _draw_angles(axes[2, 0], detections, "elevation_deg", "elevation_sd_deg", "elevation (°)")
-            axes[1, 0].set_ylim(0, 360)
-            axes[1, 0].set_yticks([0, 90, 180, 270, 360], ["N", "E", "S", "W", "N"])
-        axes[-1, 0].set_xlabel("time (s)")
-        axes[-1, 0].set_xlim(0, self.duration_s)
-        _save(figure, path)
+            axes += [figure.add_subplot(grid[row, 0], sharex=axes[0]) for row in (1, 2)]
+            _draw_angles(axes[1], detections, "azimuth_deg", "azimuth_sd_deg", "azimuth (° from north)")
+            _draw_angles(axes[2], detections, "elevation_deg", "elevation_sd_deg", "elevation (°)")
+            _draw_compass_ticks(axes[1])
+            _widen(axes[2], LEAST_ELEVATION_SPAN_DEG)
+        for axis in axes[:-1]:
+            axis.tick_params(labelbottom=False)
+        axes[-1].set_xlabel("time (s)")
+        axes[-1].set_xlim(self.begin_s, self.begin_s + self.duration_s)
+        return figure
 
     def draw_on(self, axis: Axes, title: str, detections: list[Detection]) -> AxesImage:
         """The spectrogram with the calls' mask and a box around every detection; returns the image for a colour bar."""
         extent = (
-            0.0,
-            self.level_db.shape[1] * self.per_column * FRAME_S,
+            self.begin_s,
+            self.begin_s + self.level_db.shape[1] * self.per_column * FRAME_S,
             FIRST_BIN * BIN_HZ / 1e3,
             (FIRST_BIN + NUM_BINS) * BIN_HZ / 1e3,
         )
@@ -100,6 +104,7 @@ class Picture:
                 linewidth=1.4,
             )
             axis.add_patch(box)
+        axis.set_ylim(extent[2:])  # a box may begin below the lowest frequency
         calls = sum(call.is_call for call in detections)
         axis.set_title(f"{title}: {calls} call{'s' * (calls != 1)}", loc="left", color=INK, parse_math=False)
         axis.set_ylabel("frequency (kHz)")
@@ -107,11 +112,10 @@ class Picture:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    try:
-        with writing(path):
-            figure.savefig(path, dpi=110)
-    finally:
-        plt.close(figure)
+    # Figures without pyplot leave a notebook's backend alone. Spectrograms are noise: more than a little compression
+    # takes three times as long and saves a tenth.
+    with writing(path):
+        figure.savefig(path, dpi=110, pil_kwargs={"compress_level": 2})
 
 
 def _draw_angles(axis: Axes, detections: list[Detection], name: str, error: str, label: str) -> None:
@@ -125,15 +129,28 @@ def _draw_angles(axis: Axes, detections: list[Detection], name: str, error: str,
     axis.grid(alpha=0.25)
 
 
+def _draw_compass_ticks(axis: Axes) -> None:
+    axis.set_ylim(0, 360)
+    axis.set_yticks([0, 90, 180, 270, 360], ["N", "E", "S", "W", "N"])
+
+
+def _widen(axis: Axes, least_span: float) -> None:
+    """Show at least this span: an axis that zooms in on equal values makes structure of rounding."""
+    low, high = axis.get_ylim()
+    if high - low < least_span:
+        middle = (low + high) / 2
+        axis.set_ylim(middle - least_span / 2, middle + least_span / 2)
+
+
 def draw_tracks(tracks: list[Track], detections: list[Detection], path: Path, title: str) -> None:
     """Polar plot (north up, straight down in the middle) and angles against time; calls as points, tracks with their bands."""
-    figure = plt.figure(figsize=(12, 5.2), layout="constrained")
+    figure = Figure(figsize=(12, 5.2), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=[1, 1.5])  # type: ignore[misc]
     polar = left.add_subplot(projection="polar")
     polar.set_theta_zero_location("N")
     polar.set_theta_direction(-1)
     azimuth, elevation = right.subplots(2, 1, sharex=True)
-    colours = plt.get_cmap("tab10")
+    colours = matplotlib.colormaps["tab10"]
     in_tracks = {k for track in tracks for k in track.fixes}
     rest = [d for k, d in enumerate(detections) if k not in in_tracks and d.is_call]
     _draw_calls(polar, azimuth, elevation, rest, OTHER_COLOUR)
@@ -152,8 +169,8 @@ def draw_tracks(tracks: list[Track], detections: list[Detection], path: Path, ti
     polar.set_rlim(0, 95)
     polar.set_rgrids([30, 60, 90], ["-60°", "-30°", "0°"], color=OTHER_COLOUR)
     polar.set_xticks(np.radians([0, 90, 180, 270]), ["N", "E", "S", "W"])
-    azimuth.set(ylim=(0, 360), ylabel="azimuth (° from north)")
-    azimuth.set_yticks([0, 90, 180, 270, 360], ["N", "E", "S", "W", "N"])
+    azimuth.set(ylabel="azimuth (° from north)")
+    _draw_compass_ticks(azimuth)
     elevation.set(ylabel="elevation (°)", xlabel="time (s)", ylim=(max(-92.0, lowest), 10))
     elevation.legend(frameon=False, ncols=5, fontsize="small")
     for axis in (azimuth, elevation):
@@ -177,16 +194,21 @@ def _draw_calls(polar: Axes, azimuth: Axes, elevation: Axes, calls: list[Detecti
 
 
 def draw_array(array: HydrophoneArray, path: Path) -> None:
+    """Write `array_figure` as a PNG."""
+    _save(array_figure(array), path)
+
+
+def array_figure(array: HydrophoneArray) -> Figure:
     """Plan and side view of the hydrophones, and the expected error of a typical call around the compass."""
-    figure, axes = plt.subplots(1, 3, figsize=(13, 4.2))
+    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    axes = figure.subplots(1, 3)
     for axis, (a, b), names in zip(axes, ((0, 1), (0, 2)), (("east", "north"), ("east", "up")), strict=False):
         _draw_phones(axis, array, a, b, names)
     _draw_expected_error(axes[2], array)
     figure.suptitle(
         f"{array.name}: {array.num_channels} hydrophones, {array.shape}", x=0.02, ha="left", color=INK, parse_math=False
     )
-    figure.tight_layout()
-    _save(figure, path)
+    return figure
 
 
 def _draw_expected_error(axis: Axes, array: HydrophoneArray) -> None:
@@ -202,6 +224,9 @@ def _draw_expected_error(axis: Axes, array: HydrophoneArray) -> None:
         axis.plot(azimuth, np.minimum(errors, 90), color=colour, label=f"elevation {elevation}°")
     axis.set(xlabel="azimuth (° from north)", ylabel="expected error (°)", yscale="log", title="typical call, SNR 0 dB")
     axis.set_ylim(lowest / 3, highest * 3)  # at least a decade: rounding is no structure
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter(NullFormatter())
     axis.set_xticks([0, 90, 180, 270, 360], ["N", "E", "S", "W", "N"])
     axis.grid(alpha=0.25, which="both")
     axis.legend(frameon=False)
@@ -210,8 +235,9 @@ def _draw_expected_error(axis: Axes, array: HydrophoneArray) -> None:
 def _draw_phones(axis: Axes, array: HydrophoneArray, a: int, b: int, names: tuple[str, str]) -> None:
     positions: Floats = array.positions_m
     axis.scatter(positions[:, a], positions[:, b], s=60, color=CALL_COLOUR, zorder=3)
-    for channel, position in zip(array.channels, positions, strict=True):
-        axis.annotate(f" {channel + 1}", (position[a], position[b]), color=INK)
+    for place, channels in _places(array, a, b):
+        label = ", ".join(str(channel + 1) for channel in channels)
+        axis.annotate(label, (place[0], place[1]), (6, 6), textcoords="offset points", color=INK)
     reach, middle = 0.6 * array.aperture_m, (positions.max(axis=0) + positions.min(axis=0)) / 2
     axis.set(
         xlim=(middle[a] - reach, middle[a] + reach),
@@ -223,11 +249,24 @@ def _draw_phones(axis: Axes, array: HydrophoneArray, a: int, b: int, names: tupl
     axis.grid(alpha=0.25)
 
 
+def _places(array: HydrophoneArray, a: int, b: int) -> list[tuple[Floats, list[int]]]:
+    """Where the hydrophones stand in one view, with the channels that this view shows (nearly) in one place."""
+    places: list[tuple[Floats, list[int]]] = []
+    for channel, position in zip(array.channels, array.positions_m[:, [a, b]], strict=True):
+        near = [channels for place, channels in places if np.linalg.norm(place - position) < 0.08 * array.aperture_m]
+        if near:
+            near[0].append(channel)
+        else:
+            places.append((position, [channel]))
+    return places
+
+
 def draw_curve(curve: Path, path: Path, ylabel: str = "divergence (nats per bin)") -> None:
     """Training and validation loss against steps, from `curve.csv`."""
     with curve.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    figure, axis = plt.subplots(figsize=(7, 4))
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axis = figure.subplots()
     for name in rows[0]:
         if name != "step":
             axis.plot(
@@ -241,7 +280,6 @@ def draw_curve(curve: Path, path: Path, ylabel: str = "divergence (nats per bin)
     axis.set(xlabel="step", ylabel=ylabel, yscale="log" if positive else "linear")
     axis.grid(alpha=0.25, which="both")
     axis.legend(frameon=False)
-    figure.tight_layout()
     _save(figure, path)
 
 
@@ -265,7 +303,8 @@ def draw_occlusion(
     begin = (first_frame - 0.5) * FRAME_S
     low_khz = (FIRST_BIN - 0.5) * BIN_HZ / 1e3
     extent = (begin, begin + level_db.shape[1] * FRAME_S, low_khz, low_khz + NUM_BINS * BIN_HZ / 1e3)
-    figure, axis = plt.subplots(figsize=(10, 4.4), layout="constrained")
+    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    axis = figure.subplots()
     bottom, top = np.percentile(level_db, [5, 99.7])
     shown: Any = {"origin": "lower", "aspect": "auto", "extent": extent}
     grey = axis.imshow(level_db, cmap="gray_r", vmin=bottom, vmax=max(top, bottom + 1), **shown)

@@ -1,0 +1,53 @@
+"""Pictures show what they should: measured on the figures, before they become pixels."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from whalefinder.array.geometry import HydrophoneArray
+from whalefinder.pages.plots import LEAST_ELEVATION_SPAN_DEG, Picture, array_figure
+from whalefinder.results.records import Bearing, Detection
+
+
+def call(begin_s, low_hz, elevation_deg):
+    bearing = Bearing(azimuth_deg=10.0, azimuth_sd_deg=0.01, elevation_deg=elevation_deg, elevation_sd_deg=0.01)
+    return Detection(
+        recording="a.wav", begin_s=begin_s, end_s=begin_s + 1, start_utc=None, low_hz=low_hz, high_hz=2000.0,
+        label="orca", probability=0.9, snr_db=3.0, bearing=bearing, evidence={},
+    )  # fmt: skip
+
+
+def figure(calls):
+    return Picture(10.0).figure("a.wav", calls, with_bearing=True)
+
+
+def test_a_box_does_not_stretch_the_spectrogram():
+    top = figure([call(9.5, -500.0, -5.0)]).axes[0]
+    bare = figure([]).axes[0]
+    assert top.get_ylim() == bare.get_ylim() and top.get_ylim()[0] > 0
+    assert top.get_xlim() == (0, 10)
+
+
+@pytest.mark.parametrize("elevations", [[], [-5.0], [-5.0, -5.05], [-5.0, -50.0]])
+def test_the_elevation_axis_does_not_zoom_in_on_rounding(elevations):
+    axis = next(axis for axis in figure([call(k, 500.0, e) for k, e in enumerate(elevations)]).axes
+                if axis.get_ylabel().startswith("elevation"))  # fmt: skip
+    low, high = axis.get_ylim()
+    assert high - low >= LEAST_ELEVATION_SPAN_DEG - 1e-9
+    assert all(low < elevation < high for elevation in elevations)
+
+
+def test_hydrophones_above_each_other_share_a_label():
+    rod = np.array([[0, 0, 0], [0, 0, -1], [1, 0, 0], [1.01, 0, -1]], float)
+    plan, side = array_figure(HydrophoneArray("rods", rod, 1480.0)).axes[:2]
+    assert [text.get_text() for text in plan.texts] == ["1, 2", "3, 4"]
+    assert [text.get_text() for text in side.texts] == ["1", "2", "3", "4"]
+
+
+def test_pictures_leave_the_backend_of_a_notebook_alone():
+    script = "import matplotlib; matplotlib.use('svg'); import sys, whalefinder.pages.plots; " \
+        "print(matplotlib.get_backend(), 'matplotlib.pyplot' in sys.modules)"  # fmt: skip
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60).stdout
+    assert said.split() == ["svg", "False"]
