@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import textwrap
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -64,13 +65,19 @@ def _write(table: str, options: argparse.Namespace) -> None:
         return
     text = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else ""
     sections = {part.split("\n")[0]: part.strip() for part in re.split(r"^(?=## )", text, flags=re.MULTILINE)[1:]}
-    sections[table.split("\n")[0]] = table
+    sections[table.split("\n")[0]] = "\n".join(map(_wrapped, table.split("\n")))
     RESULTS.write_text("\n\n".join([HEAD, *sections.values()]) + "\n", encoding="utf-8")
+
+
+def _wrapped(line: str) -> str:
+    """A line of prose in lines of at most 120 characters; tables and headings as they are."""
+    return line if line.startswith(("|", "#")) else textwrap.fill(line, 118, break_long_words=False)
 
 
 HEAD = """# Benchmark
 
-Written by `make bench`, which is `python -m bench`; `--parts` renews some of the tables."""
+`make bench` (or `python -m bench`) writes this page. `python -m bench --parts PARTS` writes only some of its tables.
+The terms are explained in the [glossary](../docs/conventions.md#words)."""
 
 
 def _options() -> argparse.Namespace:
@@ -104,12 +111,25 @@ def _say(cell: Cell, trials: list[Trial], began: float) -> None:
 
 def _head(options: argparse.Namespace) -> str:
     return (
-        f"`python -m bench --parts accuracy --split {options.split} --trials {options.trials}`: real calls and real "
-        f"ships of the {options.split} split in exact moving geometry; {options.trials} recordings of 9 s a cell, one call each. "
-        "Entries: median great-circle error / share beyond 10° (a missed call counts as beyond), below it 95 % bootstrap "
-        "intervals over source clips. Peers are told the call's true window; ours is told nothing. "
-        "pyroomacoustics runs on every second recording, arrays and faults on half as many."
+        f"Command: `python -m bench --parts accuracy --split {options.split} --trials {options.trials}`.\n\nReal calls and real "
+        f"ships of the {options.split} split are put into a simulated sea, with their paths computed exactly. "
+        f"A row (a *cell*) has {options.trials} recordings of 9 s with one call each. An entry is the median great-circle error / the share beyond "
+        "10° (a missed call counts as beyond). Below it are 95 % bootstrap intervals over source clips. SRP-PHAT and NormMUSIC "
+        "run on every second recording. The tables Arrays and Array faults have half as many recordings.\n\n" + LEGEND
     )
+
+
+LEGEND = """| method | what it is |
+| --- | --- |
+| ours | `whalefinder locate`; it must find the call by itself |
+| regressor | `whalefinder locate --method network`, trained for the tetrahedron only |
+| SRP-PHAT, NormMUSIC | pyroomacoustics on a 2° grid below the horizon; told when the call is, as all methods below |
+| GCC-PHAT | the delay of the highest correlation of every pair of hydrophones, then least squares |
+| call-free ML | our likelihood without masks: one noise covariance from the sound just before and after the call |
+| SRP / GCC, our mask | SRP-PHAT and GCC-PHAT on the bins of our mask |
+| SRP / GCC, true band | SRP-PHAT and GCC-PHAT in the true frequency band of the call |
+| true masks | our method with the true masks: the best that a better network could bring |
+| Cramér–Rao | the smallest error that any unbiased method can have |"""
 
 
 def _entry(trials: list[Trial], method: str) -> str:
@@ -151,7 +171,10 @@ def coverage_line(results: dict[str, list[Trial]]) -> str:
         return "No bearings."
     # For a round Gaussian error, r < s σ with probability 1 - exp(-s²/2): 39 % and 86 %.
     inside = [sum(error < s * sd for error, sd in pairs) / len(pairs) for s in (1.0, 2.0)]
-    return f"Stated uncertainty: {100 * inside[0]:.0f} % of bearings within 1 σ (39 % if exact), {100 * inside[1]:.0f} % within 2 σ (86 %)."
+    return (
+        f"Stated uncertainty: {100 * inside[0]:.0f} % of bearings lie within 1 σ of the true direction (39 % if σ is exact), "
+        f"{100 * inside[1]:.0f} % within 2 σ (86 %)."
+    )
 
 
 def arrays_table(results: dict[str, list[Trial]]) -> str:
@@ -159,8 +182,9 @@ def arrays_table(results: dict[str, list[Trial]]) -> str:
     lines = [
         "## Arrays",
         "",
-        "3 moving boats, SIR −10, SNR 5. Training drew random arrays; none of these was among them by name. The regressor was "
-        "trained on the tetrahedron alone: `locate` refuses any other array; here it is told that the square is one.",
+        "3 moving boats, SIR −10 dB, SNR 5 dB. The networks of our method were trained on random arrays, not on these. The "
+        "regressor was trained on the tetrahedron only. `locate` refuses it for any other array; here it is used for the "
+        "square all the same.",
         "",
     ]
     lines += ["| array | ours | regressor | call-free ML | SRP-PHAT | Cramér–Rao | ours / bound |", "|" + " --- |" * 7]
@@ -185,6 +209,8 @@ def stages_table(results: dict[str, list[Trial]]) -> str:
     lines = [
         "## Stages",
         "",
+        "What the mask and the noise covariance (*whitened*) bring, each alone and together.",
+        "",
         "| cell | " + " | ".join(words for words, _ in stages) + " |",
         "|" + " --- |" * (len(stages) + 1),
     ]
@@ -195,7 +221,12 @@ def stages_table(results: dict[str, list[Trial]]) -> str:
 
 def faults_table(trials: list[Trial]) -> str:
     """5 mm position errors: the floor that no estimator can pass."""
-    lines = ["## Array faults", "", "3 moving boats, SIR −10, SNR 5, positions wrong by 5 mm per axis.", ""]
+    lines = [
+        "## Array faults",
+        "",
+        "3 moving boats, SIR −10 dB, SNR 5 dB. Every position is wrong by 5 mm per axis.",
+        "",
+    ]
     lines += ["| ours | call-free ML | GCC, true band | true masks |", "|" + " --- |" * 4]
     methods = ("ours", "call-free ML", "GCC, true band", "true masks")
     return "\n".join([*lines, "| " + " | ".join(_entry(trials, m) for m in methods) + " |"])

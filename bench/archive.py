@@ -41,15 +41,16 @@ def table(long: bool, recordings: int = RECORDINGS, minutes: float = MINUTES) ->
     lines = [
         "## Archives",
         "",
-        f"`whalefinder archive`, {recordings} recordings of {minutes:g} minutes (4 channels, 48 kHz, 16 bit), the whole command from "
-        f"start to tables on {os.cpu_count()} cores; memory is the peak of the largest process.",
+        f"`whalefinder archive` on {recordings} recordings of {minutes:g} minutes (4 channels, 48 kHz, 16 bit), {os.cpu_count()} cores. "
+        "The whole command is measured, from start to tables. Memory is the peak of the largest process.",
         "",
         "| who works | × real time | memory |",
         "|" + " --- |" * 3,
         *(f"| {words} | {rate:.0f} | {megabytes:.0f} MB |" for words, rate, megabytes in rows),
         "",
-        f"Two workers do {two / alone:.2f} times what one with one thread does, {two / cores:.2f} times what one with all cores "
-        f"does; their tables are {'the same bytes' if same else 'NOT the same bytes'}. {FILES} files are planned in {planned:.1f} s.",
+        f"Two workers are {two / alone:.2f} times as fast as one worker with one thread, and {two / cores:.2f} times as fast as one "
+        f"with all cores. Their tables are {'the same bytes' if same else 'NOT the same bytes'}. The plan of {FILES} files takes "
+        f"{planned:.1f} s.",
     ]
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""Real, unmixed recordings: what is found in them, and what raises a false alarm."""
+"""Real recordings as they are: what is found in them, and what raises a false alarm."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def table() -> str:
     calls = [c for c in find_clips("calls", "dev") if "orcaal" in c.path.parent.name]
     quiet = [c for c in find_clips("ambient", "dev") if "orcaal" in c.path.parent.name]
     words = (
-        "One hydrophone at a time, no bearing; detections by label, orca first. Of these only field rows of the train split "
-        "were trained on. The orcaal labels contradict what their spectrograms show (`docs/experiments.md`). "
-        "Field recordings to look at: `docs/field.jpg`."
+        "These recordings are not mixed by us. Each has one hydrophone, so there are no bearings. The table counts detections "
+        "by label. The networks were trained on the field recordings of the train split, and on none of the others. The labels "
+        "of orcaal contradict the spectrograms (`docs/experiments.md`). `docs/field.jpg` shows the field recordings."
     )
-    lines = ["## Real recordings, unmixed", "", words, ""]
+    lines = ["## Real recordings", "", words, ""]
     lines += ["| what | result |", "| --- | --- |"]
     found = sum(_count(c)["orca"] > 0 for c in calls)
     alarms = sum(_count(c)["orca"] > 0 for c in quiet)

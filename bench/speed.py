@@ -34,7 +34,7 @@ def table(long: bool) -> str:
     lines = [
         "## Speed and memory",
         "",
-        "4 channels, 48 kHz, 16 bit, 4 calls a minute among 2 boats; whole process from file to tables and picture.",
+        "4 channels, 48 kHz, 16 bit, 4 calls per minute, 2 boats. The whole command is measured, from the file to tables and picture.",
         "",
     ]
     lines += ["| recording | × real time | peak memory |", "|" + " --- |" * 3]
@@ -70,8 +70,9 @@ def bearings_line() -> str:
             )
     steering, judged, alone = np.median(rows, axis=0)
     return (
-        f"One bearing ({CELLS[1].name}, {len(rows)} calls, median): steering {steering:.0f} ms, regressor {judged:.0f} ms with the "
-        f"rough fix that judges the event ({steering / judged:.1f} times faster), {alone:.0f} ms without ({steering / alone:.0f} times)."
+        f"Time of one bearing ({CELLS[1].name}, {len(rows)} calls, median): steering {steering:.0f} ms. The regressor takes "
+        f"{judged:.0f} ms with the rough direction that the events need ({steering / judged:.1f} times faster), and {alone:.0f} ms "
+        f"without it ({steering / alone:.0f} times)."
     )
 
 

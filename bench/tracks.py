@@ -126,9 +126,10 @@ def table(swims: int, methods: Methods | None = None) -> str:
     """Causal and smoother tables in Markdown."""
     methods = methods or METHODS
     blocks = [
-        f"## Tracks\n\n{swims} simulated swims a scenario, the same for every method; the rivals' settings were tuned on training swims. "
-        f"Entries: median over swims of the r.m.s. great-circle error on a 1-s grid (swims beyond {LOST_DEG:g}°), with 95 % "
-        "bootstrap intervals over swims for the best two."
+        f"## Tracks\n\nEvery scenario has {swims} simulated swims, the same for every method. The settings of the other methods were "
+        "tuned on training swims. An entry is the median over swims of the r.m.s. great-circle error, taken every second. In "
+        f"brackets is the share of swims with an error above {LOST_DEG:g}°. The best two have 95 % bootstrap intervals over swims. "
+        "Raw fixes are the bearings without a filter; IMM is an interacting-multiple-model filter."
     ]
     for which, title in enumerate(("Causal", "Smoother")):
         blocks.append(f"### {title}\n\n{_errors_table(scenario_errors(swims, which, methods))}")
@@ -138,7 +139,7 @@ def table(swims: int, methods: Methods | None = None) -> str:
 def coverage_table(swims: int) -> str:
     """How much the tracker's stated regions hold, over all asked seconds of all swims."""
     lines = [
-        "### Stated uncertainty of what ships",
+        "### Stated uncertainty of the shipped trackers",
         "",
         "| scenario | "
         + " | ".join(f"{kind}, {p} % region" for kind in ("causal", "smoother") for p in (50, 90))
@@ -239,7 +240,8 @@ def whaledo(folder: Path, methods: Methods | None = None) -> str:
     lines = [
         "## A real beaked whale",
         "",
-        "Track 389, directions of one array against the position found with both; median / 95 % error.",
+        "Track 389: directions of one array, compared with the position that both arrays gave together. An entry is the median / "
+        "95 % error.",
         "",
     ]
     methods = methods or WHALEDO_METHODS

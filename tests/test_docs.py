@@ -4,6 +4,7 @@ import csv
 import doctest
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,47 @@ def test_links_between_documents_hold():
     for page in PAGES:
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+DOCUMENTS = [*PAGES, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "bench").glob("*.md"))]
+LONGEST = 120
+
+
+def prose(page):
+    """Numbered lines that are no code and no formula; fences and $$ are blank."""
+    outside, fence = [], ""
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+        mark = "```" if line.strip().startswith("```") else line.strip()
+        if mark in ("```", "$$") and fence in ("", mark):
+            fence = "" if fence else mark
+            outside.append((number, ""))
+        elif not fence:
+            outside.append((number, line))
+    return outside
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.name)
+def test_lines_are_short(page):
+    """Tables and addresses cannot be broken."""
+    long = [n for n, line in prose(page) if len(line) > LONGEST and not line.startswith("|") and "](http" not in line]
+    assert [n for n in long if not re.match(r"\[[\w-]+\]: http", dict(prose(page))[n])] == []
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.name)
+def test_lists_and_tables_begin_after_an_empty_line(page):
+    """Without one, mkdocs reads them as a paragraph."""
+    lines = prose(page)
+    joined, in_list = [], False
+    for (_, before), (number, line) in pairwise(lines):
+        item, row = re.match(r"(?:[-*]|\d+\.) ", line), line.startswith("|")
+        free = not before.strip() or before.startswith("#")
+        if (item and not in_list and not free) or (row and not free and not before.startswith("|")):
+            joined.append(number)
+        if item:
+            in_list = True
+        elif not line.startswith(" "):
+            in_list = False
+    assert joined == []
 
 
 def anchors(page):
