@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
-.PHONY: demo test test-processors check bench bench-quick format clean
+.PHONY: demo test test-processors check bench bench-quick wheel format clean
 
 $(VENV)/run.stamp: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -36,9 +36,13 @@ bench: $(VENV)/dev.stamp  ## writes bench/RESULTS.md (about an hour)
 bench-quick: $(VENV)/dev.stamp  ## a look at the dev split, few trials, prints only
 	$(BIN)/python -m bench --split dev --trials 12 --no-peers --parts accuracy --print
 
+wheel: $(VENV)/dev.stamp  ## dist/: the source archive, and the wheel built from it
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache whalefinder-demo
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache whalefinder-demo
