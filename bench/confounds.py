@@ -272,13 +272,13 @@ def _cell(e: Effect | None) -> str:
 def main() -> None:
     """Run the audit and write the page's figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--weights", type=Path, help="another classifier; default: the shipped one")
+    parser.add_argument("--classifier", type=Path, help="another classifier; default: the shipped one")
     parser.add_argument("--clips", type=int, default=165, help="calls in ships, and as many ships alone")
     parser.add_argument("--maps", type=int, default=44, help="clips of each that are occluded")
     parser.add_argument("--print", action="store_true", help="print the figures, write nothing")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    weights = options.weights or shipped_weights("classifier")
+    weights = options.classifier or shipped_weights("classifier")
     network, card = load_classifier(weights), read_card(weights)
     groups = draw_clips(options.clips)
     if not groups["orca in ships"]:

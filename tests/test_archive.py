@@ -287,7 +287,7 @@ def test_the_command_says_what_is_wrong_in_one_line(three, folder, tmp_path, mon
     assert "no such folder" in run(tmp_path / "none", "-o", tmp_path)[1]
     assert "no readable plan" in run("--merge", "-o", tmp_path)[1]
     assert "--shard 9: write i/n" in run(sound, "-o", tmp_path, "--shard", "9")[1]
-    code, text = run(sound, "-o", tmp_path, "--weights", tmp_path / "none.safetensors")
+    code, text = run(sound, "-o", tmp_path, "--segmenter", tmp_path / "none.safetensors")
     assert code == 1 and "none.safetensors: cannot be read" in text
     (folder / "empty.wav").write_bytes(b"")
     code, text = run(folder, "-o", tmp_path / "out")

@@ -133,7 +133,7 @@ def test_bad_options_and_array_files(tmp_path, toml):
     assert "not a TOML file" in run("locate", path, "-a", path, "-o", tmp_path / "o")[1]
     assert run("locate", path, "--format", "xml", "-o", tmp_path / "o")[0] == 1
     assert "'xml' is unknown" in run("locate", path, "--format", "xml", "-o", tmp_path / "o")[1]
-    code, text = run("locate", path, "--weights", tmp_path / "none.safetensors", "-o", tmp_path / "o")
+    code, text = run("locate", path, "--segmenter", tmp_path / "none.safetensors", "-o", tmp_path / "o")
     assert code == 1 and "no readable model card" in text
 
 
@@ -179,7 +179,7 @@ def test_ctrl_c_keeps_what_was_found(tmp_path, toml, monkeypatch):
 
 def test_import_array(tmp_path):
     (tmp_path / "h.csv").write_text("name,x,y,z\nA,0,0,0\nB,1,0,0\n")
-    code, _ = run("import-array", tmp_path / "h.csv", "--sound-speed", 1484, "--out", tmp_path / "a.toml")
+    code, _ = run("import-array", tmp_path / "h.csv", "--sound-speed", 1484, "--file", tmp_path / "a.toml")
     assert code == 0 and run("check", tmp_path / "a.toml")[0] == 0
 
 

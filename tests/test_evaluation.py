@@ -69,8 +69,8 @@ def judged(tmp_path_factory):
         patch.setattr("whalefinder.evaluation.evaluate.read_sets", lambda split, count: small)
         patch.setattr("whalefinder.evaluation.evaluate.peers", lambda report: [ByEnergy()])
         patch.setattr(summary, "REPEATS", 50)
-        weights = tmp_path / "classifier.safetensors"
-        result = evaluate(out, weights=weights, report=lambda done, total, note: heard.append((done, total)))
+        classifier = tmp_path / "classifier.safetensors"
+        result = evaluate(out, classifier=classifier, report=lambda done, total, note: heard.append((done, total)))
     assert heard and all(0 <= done <= total for done, total in heard)
     return out, result, small
 
@@ -235,7 +235,7 @@ def test_reports_are_written_anywhere_and_alike(tmp_path):
 def test_evaluate_without_recordings_says_so_in_one_line(monkeypatch, tmp_path):
     save_network(Classifier(widths=(4, 8)), tmp_path / "c.safetensors", {})
     monkeypatch.setenv("WHALEFINDER_DATA", str(tmp_path))
-    options = ["evaluate", "--weights", str(tmp_path / "c.safetensors"), "--out", str(tmp_path / "out")]
+    options = ["evaluate", "--classifier", str(tmp_path / "c.safetensors"), "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(app, options)
     assert result.exit_code == 1 and "set WHALEFINDER_DATA" in result.output
     assert result.output.count("error:") == 1 and not (tmp_path / "out").exists()

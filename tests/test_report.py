@@ -183,7 +183,7 @@ def test_a_cut_holds_the_call_and_half_a_second_around_it(tmp_path):
 def test_report_on_the_command_line(tmp_path):
     folder = write_output(tmp_path / "a", tmp_path / "sounds", files=1)
     shutil.rmtree(tmp_path / "sounds")
-    code, text = run("report", folder, "--best", 1, "--out", tmp_path / "x.html")
+    code, text = run("report", folder, "--best", 1, "--file", tmp_path / "x.html")
     assert code == 0 and "not on the page: 20260701_043000.wav: not found" in text
     assert (tmp_path / "x.html").exists() and not (folder / "report.html").exists()
     code, text = run("report", tmp_path / "none")

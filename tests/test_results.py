@@ -241,7 +241,7 @@ def test_pamguard_to_comparison_on_the_command_line(tmp_path):
 
     (tmp_path / "c.pgdf").write_bytes(pgdf.clicks_file(pgdf.click(2.0, (0.0, 0.0)), pgdf.click(9.0)))
     (tmp_path / "bad.pgdf").write_bytes(b"nothing")
-    code, text = run("import-pamguard", tmp_path / "c.pgdf", tmp_path / "bad.pgdf", "--out", tmp_path / "p.csv")
+    code, text = run("import-pamguard", tmp_path / "c.pgdf", tmp_path / "bad.pgdf", "--file", tmp_path / "p.csv")
     assert code == 1 and "bad.pgdf: is not a binary file of PAMGuard" in text and "2 detections of 2 files" in text
     with (tmp_path / "p.csv").open() as file:
         assert [row["azimuth_deg"] for row in csv.DictReader(file)] == ["90.0", ""]

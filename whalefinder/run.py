@@ -38,7 +38,7 @@ class RunOptions:
     """Options of `whalefinder locate`, as on the command line."""
 
     formats: str = "csv"
-    weights: Path | None = None
+    segmenter: Path | None = None
     time_format: str | None = None
     min_probability: float | None = None
     all_events: bool = False
@@ -91,7 +91,7 @@ def run_locate(
         settings = replace(settings, min_probability=options.min_probability)
     locator = Locator(
         array,
-        load_network(options.weights),
+        load_network(options.segmenter),
         settings,
         all_events=options.all_events,
         method=options.method,

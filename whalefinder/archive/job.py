@@ -22,7 +22,7 @@ from whalefinder.version import __version__
 class ArchiveOptions:
     """Options of `whalefinder archive` that change what is found; as those of `whalefinder locate`."""
 
-    weights: Path | None = None
+    segmenter: Path | None = None
     time_format: str | None = None
     min_probability: float | None = None
     all_events: bool = False
@@ -47,7 +47,7 @@ class Job:
     @property
     def key(self) -> str:
         """The same for the same question; the time format is left out, as it changes no sound."""
-        options = asdict(replace(self.options, weights=None, regressor=None, time_format=None))
+        options = asdict(replace(self.options, segmenter=None, regressor=None, time_format=None))
         return digest([options, self.hashes, self.version])
 
     def locator(self) -> Locator:
@@ -63,7 +63,7 @@ class Job:
         hashes = _hashes_of_weights(self.options)
         if not set(hashes) <= set(self.hashes):
             raise ModelError(
-                f"{self.options.weights or shipped_weights()}: the weights differ from those of the machine that started the run"
+                f"{self.options.segmenter or shipped_weights()}: the weights differ from those of the machine that started the run"
             )
         return _locator(self.key, _Uncompared(self))
 
@@ -80,7 +80,7 @@ def make_job(array_path: Path | None, options: ArchiveOptions) -> Job:
 
 
 def _hashes_of_weights(options: ArchiveOptions) -> tuple[tuple[str, str], ...]:
-    segmenter = options.weights or shipped_weights()
+    segmenter = options.segmenter or shipped_weights()
     hashes = [("weights", _sha256(segmenter)), ("card", _sha256(segmenter.with_suffix(".json")))]
     if options.method == "network":
         hashes.append(("regressor", _sha256(options.regressor or shipped_weights("regressor"))))
@@ -116,7 +116,7 @@ def _locator(key: str, held: _Uncompared) -> Locator:
         settings = replace(settings, min_probability=options.min_probability)
     return Locator(
         held.job.array,
-        load_network(options.weights),
+        load_network(options.segmenter),
         settings,
         all_events=options.all_events,
         method=options.method,

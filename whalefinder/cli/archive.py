@@ -16,8 +16,8 @@ from whalefinder.cli.common import (
     MinProbability,
     Out,
     Regressor,
+    Segmenter,
     TimeFormat,
-    Weights,
     app,
     console,
     errors,
@@ -43,22 +43,30 @@ def archive(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing else.")] = False,
     workers: Annotated[int, typer.Option("--workers", "-n", min=1, max=1024, help="Processes on this machine.")] = 1,
     scheduler: Annotated[
-        str | None, typer.Option(help="Address of a Dask cluster that does the work, as tcp://host:port.")
+        str | None,
+        typer.Option(
+            help="Address of a Dask cluster that does the work, as tcp://host:port.", show_default="this machine"
+        ),
     ] = None,
     shard: Annotated[
-        str | None, typer.Option(help="Work on part i of n only, as i/n. Then --merge writes the tables.")
+        str | None,
+        typer.Option(help="Work on part i of n only, as i/n. Then --merge writes the tables.", show_default="all"),
     ] = None,
     merge_only: Annotated[
         bool, typer.Option("--merge", help="Write the tables from the finished parts, and do no other work.")
     ] = False,
-    weights: Weights = None,
+    segmenter: Segmenter = None,
     time_format: TimeFormat = None,
     min_probability: MinProbability = None,
     all_events: AllEvents = False,
     method: Method = "steering",
     regressor: Regressor = None,
     deployment: Annotated[
-        str | None, typer.Option(help="Also write OUT/dataset, a Parquet data set, with this name of the deployment.")
+        str | None,
+        typer.Option(
+            help="Also write OUT/dataset, a Parquet data set, with this name of the deployment.",
+            show_default="no data set",
+        ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No plan, no progress bar, no summary.")] = False,
 ) -> None:
@@ -79,7 +87,7 @@ def archive(
     from whalefinder.archive.run import Archive, Crew, merge
     from whalefinder.errors import OptionError
 
-    options = ArchiveOptions(weights, time_format, min_probability, all_events, method, regressor)
+    options = ArchiveOptions(segmenter, time_format, min_probability, all_events, method, regressor)
     with one_line_errors():
         if merge_only:
             _conclude(merge(out, deployment), out, None, quiet)

@@ -40,24 +40,46 @@ def _whalefinder(
     pass
 
 
+SHIPPED = "shipped"
+"""The default of weights, as help shows it."""
+
+# One name for one thing in all commands: --out is a folder, --file a file, weights are named by their network.
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results. It is made if it does not exist.")]
+File = Annotated[Path, typer.Option("--file", help="The file to write.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+Segmenter = Annotated[
+    Path | None, typer.Option("--segmenter", help="Weights of the segmenter (.safetensors).", show_default=SHIPPED)
+]
+Classifier = Annotated[
+    Path | None, typer.Option("--classifier", help="Weights of the classifier (.safetensors).", show_default=SHIPPED)
+]
 # Options of `locate` that `archive` has too.
 Array = Annotated[
-    Path | None, typer.Option("--array", "-a", help="Array file (TOML). Without it there are no bearings.")
+    Path | None, typer.Option("--array", "-a", help="Array file (TOML).", show_default="no array, so no bearings")
 ]
-Weights = Annotated[Path | None, typer.Option(help="Another segmenter (.safetensors); default: the shipped one.")]
 TimeFormat = Annotated[
-    str | None, typer.Option(help="Format of the start time in file names, as for strptime: %Y%m%d_%H%M%S.")
+    str | None,
+    typer.Option(
+        help="Format of the start time in file names, as for strptime: %Y%m%d_%H%M%S.",
+        show_default="the formats of common recorders",
+    ),
 ]
 MinProbability = Annotated[
-    float | None, typer.Option(min=0, max=1, help="Report only calls with at least this probability.")
+    float | None,
+    typer.Option(
+        min=0, max=1, help="Report only calls with at least this probability.", show_default="a threshold per label"
+    ),
 ]
 AllEvents = Annotated[bool, typer.Option("--all", help="Also report events with the label boat or ambient.")]
 Method = Annotated[
     str, typer.Option(help="How bearings are found: steering (any array) or network (the array of --regressor).")
 ]
 Regressor = Annotated[
-    Path | None, typer.Option(help="Regressor for --method network. Default: the one of the 0.5 m tetrahedron.")
+    Path | None,
+    typer.Option(
+        help="Weights of the regressor (.safetensors) for --method network.",
+        show_default="shipped, for the 0.5 m tetrahedron",
+    ),
 ]
 
 

@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from whalefinder.cli.common import Out, app, console, errors, escaped, one_line_errors, progress_bar
+from whalefinder.cli.common import (
+    Array,
+    Classifier,
+    Out,
+    Quiet,
+    Segmenter,
+    app,
+    console,
+    errors,
+    escaped,
+    one_line_errors,
+    progress_bar,
+)
 from whalefinder.errors import OptionError
 
 if TYPE_CHECKING:
@@ -29,15 +41,15 @@ PARTS = ("classifier", "segmenter", "bearing")
 def explain(
     recording: Annotated[Path, typer.Argument(help="Recording: a WAV, W64, RF64 or FLAC file.")],
     at: Annotated[float, typer.Option("--at", help="Time of the call, s from the start of the recording.")],
-    array: Annotated[
-        Path | None, typer.Option("--array", "-a", help="Array file (TOML). The bearing needs it.")
-    ] = None,
+    array: Array = None,
     what: Annotated[str, typer.Option(help="What to explain: classifier, segmenter, bearing or all.")] = "all",
     out: Out = Path("whalefinder-explain"),
     name: Annotated[
         str | None,
         typer.Option(
-            "--class", help="Label to explain: orca, other_cetacean, boat or ambient. Default: the most likely."
+            "--class",
+            help="Label to explain: orca, other_cetacean, boat or ambient.",
+            show_default="the most likely",
         ),
     ] = None,
     window_hz: Annotated[float, typer.Option(min=1, help="Height of the window that covers the sound, Hz.")] = 750,
@@ -51,9 +63,9 @@ def explain(
             "--log-odds", help="Map log-odds instead of the probability; use it if the probability is near 1."
         ),
     ] = False,
-    classifier: Annotated[Path | None, typer.Option(help="Another classifier (.safetensors).")] = None,
-    weights: Annotated[Path | None, typer.Option(help="Another segmenter (.safetensors).")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    segmenter: Segmenter = None,
+    classifier: Classifier = None,
+    quiet: Quiet = False,
 ) -> None:
     """Show which part of the sound, and which hydrophone, decided a label, a mask or a bearing.
 
@@ -77,7 +89,7 @@ def explain(
         loaded = load_array(array) if array else None
         parts = _parts(what, with_array=loaded is not None)
         opened = open_recording(recording, loaded)
-        network = for_inference(load_network(weights))
+        network = for_inference(load_network(segmenter))
         excerpt = listen(opened, at, network, loaded)
         for line in opened.problems:
             errors.print(escaped(line), soft_wrap=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from whalefinder.cli.common import Out, app, console, one_line_errors
+from whalefinder.cli.common import Classifier, Out, Segmenter, app, console, one_line_errors
 
 
 @app.command()
@@ -17,19 +17,15 @@ def export(
     channels: Annotated[
         list[int] | None,
         typer.Option(
-            help="Number of hydrophones of the segmenter's input. May be given several times. Default: 1 and 4."
+            help="Number of hydrophones of the segmenter's input. May be given several times.", show_default="1 and 4"
         ),
     ] = None,
     format: Annotated[
         Literal["onnx", "pamguard"],
         typer.Option("--format", "-f", help="onnx, or pamguard for PAMGuard's deep-learning module."),
     ] = "onnx",
-    segmenter: Annotated[
-        Path | None, typer.Option(help="Another segmenter (.safetensors); default: the shipped one.")
-    ] = None,
-    classifier: Annotated[
-        Path | None, typer.Option(help="Another classifier (.safetensors); default: the shipped one.")
-    ] = None,
+    segmenter: Segmenter = None,
+    classifier: Classifier = None,
 ) -> None:
     """Write the networks for other programs. Each model takes samples and gives answers.
 

@@ -10,20 +10,18 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from whalefinder.cli.common import Out, app, console, escaped, one_line_errors, progress_bar
+from whalefinder.cli.common import Classifier, Out, Quiet, app, console, escaped, one_line_errors, progress_bar
 
 
 @app.command()
 def evaluate(
-    weights: Annotated[
-        Path | None, typer.Option(help="Another classifier (.safetensors); default: the shipped one.")
-    ] = None,
+    classifier: Classifier = None,
     split: Annotated[
         str, typer.Option(help="Recordings to use: dev (to choose settings) or test (to report).")
     ] = "dev",
     clips: Annotated[int, typer.Option(min=20, help="Number of mixed clips; half of them have a call.")] = 600,
     out: Out = Path("whalefinder-evaluation"),
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure how good the classifier is on real recordings, and compare it with three simpler methods.
 
@@ -33,7 +31,7 @@ def evaluate(
     Examples:
       whalefinder evaluate --split test --out judged
 
-      whalefinder evaluate --weights runs/classifier/classifier.safetensors --out judged
+      whalefinder evaluate --classifier runs/classifier/classifier.safetensors --out judged
     """
     from whalefinder.optional import needs
 
@@ -42,7 +40,7 @@ def evaluate(
         from whalefinder.evaluation.evaluate import evaluate
 
         with progress_bar(quiet) as progress:
-            result = evaluate(out, weights=weights, split=split, count=clips, report=_moves(progress, "evaluate"))
+            result = evaluate(out, classifier=classifier, split=split, count=clips, report=_moves(progress, "evaluate"))
         for title, header, rows in (
             (f"calls in ships, split {split}, {clips} clips, 1:1", result.header, result.mixtures),
             ("live hydrophone, as recorded", result.header, result.live),
@@ -61,7 +59,7 @@ def study(
     minutes: Annotated[
         float, typer.Option(min=0.1, help="After this time no run begins. The same command continues later.")
     ] = 60,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Repeat the study of the examination paper on our data: regularisation, samples, epochs, recorders, imbalance.
 

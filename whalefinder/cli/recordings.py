@@ -11,12 +11,13 @@ from rich.table import Table
 from whalefinder.cli.common import (
     AllEvents,
     Array,
+    File,
     Method,
     MinProbability,
     Out,
     Regressor,
+    Segmenter,
     TimeFormat,
-    Weights,
     app,
     console,
     errors,
@@ -37,7 +38,7 @@ def locate(
             "--format", "-f", help="One or more of csv, parquet, raven, audacity, dcase, json, jsonl, with commas."
         ),
     ] = "csv",
-    weights: Weights = None,
+    segmenter: Segmenter = None,
     time_format: TimeFormat = None,
     min_probability: MinProbability = None,
     all_events: AllEvents = False,
@@ -61,7 +62,7 @@ def locate(
     """
     from whalefinder.run import RunOptions, run_locate
 
-    options = RunOptions(formats, weights, time_format, min_probability, all_events, pictures, method, regressor)
+    options = RunOptions(formats, segmenter, time_format, min_probability, all_events, pictures, method, regressor)
     with one_line_errors():
         with progress_bar(quiet) as progress:
             task = progress.add_task("locate", total=None, note="")
@@ -84,8 +85,8 @@ def locate(
 @app.command()
 def check(
     array: Annotated[Path, typer.Argument(help="Array file (TOML).")],
-    picture: Annotated[
-        Path | None, typer.Option(help="The picture. Default: the name of the array file with .png.")
+    file: Annotated[
+        Path | None, typer.Option("--file", help="The picture to write (PNG).", show_default="ARRAY with .png")
     ] = None,
 ) -> None:
     """Draw an array, and list its ambiguities, its aliasing and its expected error.
@@ -103,7 +104,7 @@ def check(
         for what, value in describe(loaded):
             table.add_row(what, escaped(value))
         console.print(table)
-        target = picture or array.with_suffix(".png")
+        target = file or array.with_suffix(".png")
         draw_array(loaded, target)
         console.print(f"drawn → {target}")
 
@@ -112,32 +113,37 @@ def check(
 def import_array(
     table: Annotated[Path, typer.Argument(help="Hydrophone CSV of PAMGuard or XAV-arrays.")],
     sound_speed: Annotated[float, typer.Option(help="Sound speed, m/s. In sea water it is about 1480.")],
-    out: Out = Path("array.toml"),
-    depth: Annotated[float | None, typer.Option(help="Depth of the array's origin, m.")] = None,
+    file: File = Path("array.toml"),
+    depth: Annotated[float | None, typer.Option(help="Depth of the array's origin, m.", show_default="unknown")] = None,
     file_pattern: Annotated[
-        str | None, typer.Option(help="Names of the files, if each channel has its own: 'AMAR*.{channel}.*.wav'.")
+        str | None,
+        typer.Option(
+            help="Names of the files, if each channel has its own: 'AMAR*.{channel}.*.wav'.",
+            show_default="one file with all channels",
+        ),
     ] = None,
 ) -> None:
     """Make an array file from the hydrophone table of another program.
 
     Example:
-      whalefinder import-array hydrophones.csv --sound-speed 1484 --out array.toml
+      whalefinder import-array hydrophones.csv --sound-speed 1484 --file array.toml
     """
     from dataclasses import replace
 
     from whalefinder.array.array_file import import_csv, save_array
     from whalefinder.files import writing
 
-    with one_line_errors(), writing(out):
-        save_array(replace(import_csv(table, sound_speed, depth_m=depth), file_pattern=file_pattern), out)
-        console.print(f"array → {out}")
+    with one_line_errors(), writing(file):
+        save_array(replace(import_csv(table, sound_speed, depth_m=depth), file_pattern=file_pattern), file)
+        console.print(f"array → {file}")
 
 
 @app.command()
 def simulate(
     out: Out = Path("whalefinder-sea"),
     array: Annotated[
-        Path | None, typer.Option("--array", "-a", help="Array file. Default: a 0.5 m tetrahedron at 1.5 m depth.")
+        Path | None,
+        typer.Option("--array", "-a", help="Array file (TOML).", show_default="a 0.5 m tetrahedron at 1.5 m depth"),
     ] = None,
     seconds: Annotated[float, typer.Option(min=2, max=300, help="Length of the recording, s.")] = 30.0,
     calls: Annotated[int, typer.Option(min=0, max=1000, help="Number of calls.")] = 4,
@@ -154,7 +160,7 @@ def simulate(
     gain_error: Annotated[float, typer.Option(help="Fault: error of each channel's gain, dB.")] = 0.0,
     sound_speed_error: Annotated[float, typer.Option(help="Fault: error of the sound speed, m/s.")] = 0.0,
     calls_from: Annotated[
-        Path | None, typer.Option(help="Folder with recordings of calls to use instead of simulated calls.")
+        Path | None, typer.Option(help="Folder with recordings of calls.", show_default="simulated calls")
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same recording.")] = 0,
 ) -> None:

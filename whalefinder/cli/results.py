@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from whalefinder.cli.common import Out, app, console, errors, escaped, one_line_errors
+from whalefinder.cli.common import File, Out, app, console, errors, escaped, one_line_errors
 from whalefinder.errors import OptionError
 
 MOST_ROWS = 100  # on a screen
@@ -20,10 +20,15 @@ MOST_ROWS = 100  # on a screen
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder of locate or archive.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The page. Default: DIR/report.html.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="The page to write.", show_default="DIR/report.html")
+    ] = None,
     recordings: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder or file of recordings that have moved. May be given several times."),
+        typer.Option(
+            help="Folder or file of recordings that have moved. May be given several times.",
+            show_default="where they were",
+        ),
     ] = None,
     best: Annotated[int, typer.Option(min=0, max=50, help="Number of the clearest calls to show and play.")] = 12,
 ) -> None:
@@ -37,10 +42,10 @@ def report(
     from whalefinder.pages.report import write_report
 
     with one_line_errors():
-        missing = write_report(folder, out, recordings=recordings or (), best=best)
+        missing = write_report(folder, file, recordings=recordings or (), best=best)
         for line in missing:
             errors.print(f"not on the page: {escaped(line)}", soft_wrap=True)
-        console.print(f"page → {out or folder / 'report.html'}", soft_wrap=True)
+        console.print(f"page → {file or folder / 'report.html'}", soft_wrap=True)
 
 
 @app.command()
@@ -113,7 +118,12 @@ def convert(
             "--format", "-f", help="One or more of parquet, raven, audacity, dcase, json, jsonl, with commas."
         ),
     ],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the files. Default: DIR.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Folder for the results. It is made if it does not exist.", show_default="DIR"
+        ),
+    ] = None,
 ) -> None:
     """Write the results of a run in the formats of other programs.
 
@@ -136,18 +146,19 @@ def import_pamguard(
     files: Annotated[
         list[Path], typer.Argument(help="PAMGuard's binary files (.pgdf) of clicks, or of whistles and moans.")
     ],
-    out: Out = Path("pamguard.csv"),
+    file: File = Path("pamguard.csv"),
     heading: Annotated[
         float, typer.Option(help="Direction of the array's y axis, degrees clockwise from true north.")
     ] = 0.0,
     shape: Annotated[
-        str | None, typer.Option(help="Shape of the array: line, plane or volume. Default: from the number of angles.")
+        str | None,
+        typer.Option(help="Shape of the array: line, plane or volume.", show_default="from the number of angles"),
     ] = None,
 ) -> None:
     """Turn PAMGuard's detections into a table like detections.csv, with azimuth clockwise from true north.
 
     Example:
-      whalefinder import-pamguard Binary/*/*.pgdf --heading 30 --out pamguard.csv
+      whalefinder import-pamguard Binary/*/*.pgdf --heading 30 --file pamguard.csv
     """
     from whalefinder.errors import RecordingError
     from whalefinder.results.pamguard import read_pamguard
@@ -166,8 +177,8 @@ def import_pamguard(
             for line in said:
                 errors.print(f"problem: {escaped(line)}", soft_wrap=True)
         rows.sort(key=lambda row: (row["start_utc"], row["recording"]))
-        write_table(out, names(DETECTIONS), rows)
-        console.print(f"{len(rows)} detections of {len(files)} files → {out}", soft_wrap=True)
+        write_table(file, names(DETECTIONS), rows)
+        console.print(f"{len(rows)} detections of {len(files)} files → {file}", soft_wrap=True)
         if failures:
             raise typer.Exit(1)
 

@@ -91,7 +91,7 @@ def train_regressor(
 def train_tracker(
     out: Out = Path("runs/tracker"),
     smoother: Annotated[
-        bool, typer.Option("--smoother", help="Train a smoother, which also uses later calls. Default: causal.")
+        bool, typer.Option("--smoother", help="Train a smoother, which also uses later calls.")
     ] = False,
     cell: Annotated[str, typer.Option(help="Recurrent cell: lstm, or elman for comparison.")] = "lstm",
     swims: Annotated[int, typer.Option(min=10, help="Number of simulated swims, 5 minutes each.")] = 8000,
@@ -131,14 +131,16 @@ def train_classifier(
     rate: Annotated[float, typer.Option(min=0, help="Highest learning rate.")] = 3e-3,
     l2: Annotated[float, typer.Option(min=0, help="λ of the term λ‖w‖² in the loss.")] = 0.0,
     weight_decay: Annotated[
-        float | None, typer.Option(min=0, help="Decoupled weight decay of adamw. Default: 0.01.")
+        float | None,
+        typer.Option(min=0, help="Decoupled weight decay of adamw.", show_default="0.01, and 0 for sgd"),
     ] = None,
     dropout: Annotated[float, typer.Option(min=0, max=0.95, help="Probability of dropout.")] = 0.3,
     imbalance: Annotated[
         str, typer.Option(help="Remedy for class imbalance: none, weights, sampler or focal.")
     ] = "none",
     boat_ratio: Annotated[
-        float | None, typer.Option(min=0, help="n of orca:boat = 1:n. Default: as many clips with a call as without.")
+        float | None,
+        typer.Option(min=0, help="n of orca:boat = 1:n.", show_default="as many clips with a call as without"),
     ] = None,
     augment: Annotated[bool, typer.Option(help="Vary spectrum, frequency band and masks of the examples.")] = True,
     seed: Annotated[

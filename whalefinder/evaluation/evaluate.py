@@ -52,7 +52,7 @@ class Judgement:
 def evaluate(
     out: Path,
     *,
-    weights: Path | None = None,
+    classifier: Path | None = None,
     split: str = "dev",
     count: int = 600,
     report: Report = lambda done, total, note: None,
@@ -60,7 +60,7 @@ def evaluate(
     """Judge the classifier and its rivals on the same clips and write the report.
 
     Args:
-        weights: of the classifier; None for the shipped ones.
+        classifier: its weights; None for the shipped ones.
         split: call types and ships of the mixtures, `dev` or `test`.
         count: mixtures, half of them with a call.
         report: called with (done, total, what).
@@ -70,7 +70,7 @@ def evaluate(
         ModelError: the weights cannot be used.
         OutputError: nothing can be written.
     """
-    labels, network = load_labels(), load_classifier(weights)
+    labels, network = load_labels(), load_classifier(classifier)
     sets = read_sets(split, count)
     own = hear(ByNetwork(network), sets, labels.orca, report)
     verdicts = [own, *(hear(peer, sets, None, report) for peer in peers(report))]
