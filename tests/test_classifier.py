@@ -20,7 +20,7 @@ from whalefinder.training import calibration, classifier, labelled, nuisances, o
 from whalefinder.training import sources as sources_of
 from whalefinder.training.classifier import Settings
 from whalefinder.training.clips import find_clips
-from whalefinder.training.mixtures import mono_spectrum
+from whalefinder.training.sounds import in_band, mono_spectrum, without_noise
 
 pytestmark = pytest.mark.networks
 
@@ -275,7 +275,7 @@ def test_a_calls_own_noise_and_edges_stay_behind():
     clip = 0.02 * rng.standard_normal(2 * RATE)
     call = pulsed_call(np.random.default_rng(2))[:RATE]
     clip[RATE // 2 : RATE // 2 + len(call)] += call / np.abs(call).max()
-    cleaned = sources_of.without_noise(mono_spectrum(clip))
+    cleaned = without_noise(mono_spectrum(clip))
     kept = (cleaned.abs() > 0).float().mean(0)
     assert kept[:40].mean() < 0.01 and kept[60:90].mean() > 0.05
 
@@ -283,7 +283,7 @@ def test_a_calls_own_noise_and_edges_stay_behind():
 def test_sir_of_examples_and_of_clips_is_what_they_say(sources):
     background = labelled._background(sources, [1, 2], 282)[0]
     mixed, name, snr_db = labelled._with_call(np.random.default_rng(4), sources.orca, background)
-    added, band = mixed - background, sources_of.in_band()
+    added, band = mixed - background, in_band()
     power = spectrogram.power(added)[band]
     sounding = power.sum(0) > 0
     ratio = power[:, sounding].mean() / spectrogram.power(background)[band][:, sounding].mean()

@@ -21,9 +21,9 @@ from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.optional import needs
 from whalefinder.results.records import LABELS
-from whalefinder.sea.signals import BAND_HZ
 from whalefinder.sound import spectrogram
 from whalefinder.training.labelled import LabelledClip
+from whalefinder.training.sounds import in_band, mono_spectrum
 
 Samples = NDArray[np.float32]
 ORCA = LABELS.index("orca")
@@ -59,7 +59,7 @@ class ByEnergy:
 
     def score(self, samples: Samples, bandwidth_hz: float) -> float:
         """Score of a clip `[time]`."""
-        power = spectrogram.power(_spectrum(samples))[_in_band(bandwidth_hz)].numpy()
+        power = spectrogram.power(mono_spectrum(samples))[in_band(bandwidth_hz)].numpy()
         ratio = power / np.maximum(np.median(power, axis=1, keepdims=True), 1e-20)
         share = ratio / ratio.sum(0)
         order = 1 + (share * np.log(share + 1e-12)).sum(0) / np.log(len(share))
@@ -88,7 +88,7 @@ class ByFlatImage:
 
     def score(self, samples: Samples, bandwidth_hz: float) -> float:
         """Log odds of orca of a clip `[time]`, largest over its windows."""
-        spectrum, valid = _spectrum(samples), spectrogram.frequencies_hz() <= bandwidth_hz
+        spectrum, valid = mono_spectrum(samples), spectrogram.frequencies_hz() <= bandwidth_hz
         last = max(0, spectrum.shape[-1] - WINDOW_FRAMES)
         begins = sorted({*range(0, last, WINDOW_FRAMES // 2), last})
         planes = [planes_of(spectrum[None, :, b : b + WINDOW_FRAMES], valid) for b in begins]
@@ -134,12 +134,3 @@ def scores_of(
         scores.append(judge.score(clip.samples, clip.bandwidth_hz))
         tick()
     return np.array(scores)
-
-
-def _spectrum(samples: Samples) -> Tensor:
-    return spectrogram.stft(torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None])[0]
-
-
-def _in_band(bandwidth_hz: float) -> Tensor:
-    hz = spectrogram.frequencies_hz()
-    return (hz >= BAND_HZ[0]) & (hz <= min(BAND_HZ[1], bandwidth_hz))

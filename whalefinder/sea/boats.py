@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from whalefinder.sea.signals import Floats, shaped_noise, smooth_curve, taper
+from whalefinder.sea.signals import Floats, log_uniform, shaped_noise, smooth_curve, taper
 from whalefinder.sound.spectrogram import RATE_HZ
 
 
@@ -29,21 +29,19 @@ def random_boat(rng: np.random.Generator, seconds: float) -> Floats:
 def _cavitation(rng: np.random.Generator, samples: int, seconds: float) -> Floats:
     # A hump near 0.05-1 kHz, then -3...-9 dB per octave, with random structure over frequency.
     hz = np.array([10, 50, 150, 400, 800, 1500, 2500, 4000, 6000, 8500, 12_000, 24_000], float)
-    peak = np.exp(rng.uniform(np.log(50), np.log(2500)))
+    peak = log_uniform(rng, 50, 2500)
     octaves = np.log2(hz / peak)
     level = np.where(octaves < 0, 4.0 * octaves, -rng.uniform(2, 8) * octaves) + rng.normal(0, 3, len(hz))
     noise = shaped_noise(rng, samples, hz, level)
     # Two bands beat separately: propellers modulate high frequencies most.
     if rng.random() < 0.5:
-        tilt = level + np.where(hz > np.exp(rng.uniform(np.log(600), np.log(4000))), 0.0, -40.0)
+        tilt = level + np.where(hz > log_uniform(rng, 600, 4000), 0.0, -40.0)
         noise = noise + _beat(rng, samples, seconds) * shaped_noise(rng, samples, hz, tilt)
     return noise * _beat(rng, samples, seconds)
 
 
 def _beat(rng: np.random.Generator, samples: int, seconds: float) -> Floats:
-    rate_hz = np.exp(rng.uniform(np.log(1.5), np.log(70))) * (
-        1 + 0.02 * smooth_curve(rng, samples, max(2, int(seconds)))
-    )
+    rate_hz = log_uniform(rng, 1.5, 70) * (1 + 0.02 * smooth_curve(rng, samples, max(2, int(seconds))))
     phase = 2 * np.pi * np.cumsum(rate_hz) / RATE_HZ
     depth = rng.uniform(0, 0.9)
     beat = 1 + depth * sum(rng.uniform(0, 1) / k * np.cos(k * phase + rng.uniform(0, 6)) for k in (1, 2, 3, 4))
@@ -52,7 +50,7 @@ def _beat(rng: np.random.Generator, samples: int, seconds: float) -> Floats:
 
 
 def _engine_lines(rng: np.random.Generator, samples: int, seconds: float) -> Floats:
-    rate_hz = np.exp(rng.uniform(np.log(8), np.log(180)))
+    rate_hz = log_uniform(rng, 8, 180)
     wobble = 1 + rng.uniform(0.0002, 0.01) * smooth_curve(rng, samples, max(2, int(2 * seconds)))
     phase = 2 * np.pi * np.cumsum(rate_hz * wobble) / RATE_HZ
     highest = min(60, int(4000 / rate_hz))
@@ -65,7 +63,7 @@ def _engine_lines(rng: np.random.Generator, samples: int, seconds: float) -> Flo
 
 
 def _whine(rng: np.random.Generator, samples: int, seconds: float) -> Floats:
-    hz = np.exp(rng.uniform(np.log(400), np.log(10_000)))
+    hz = log_uniform(rng, 400, 10_000)
     drift = 2 ** (rng.uniform(0.0005, 0.06) * smooth_curve(rng, samples, max(2, int(seconds * rng.uniform(0.3, 2)))))
     phase = 2 * np.pi * np.cumsum(hz * drift) / RATE_HZ
     tones = sum(10 ** (-rng.uniform(3, 12) * k / 20) * np.sin((k + 1) * phase) for k in range(int(rng.integers(1, 5))))

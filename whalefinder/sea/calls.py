@@ -10,14 +10,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from whalefinder.sea.signals import Floats, smooth_curve, taper
+from whalefinder.sea.signals import Floats, log_uniform, smooth_curve, taper
 from whalefinder.sound.spectrogram import RATE_HZ
 
 
 def whistle(rng: np.random.Generator) -> Floats:
     """A frequency-modulated tone with a weak second harmonic. → `[time]`."""
     samples = int(rng.uniform(0.25, 1.6) * RATE_HZ)
-    centre = np.exp(rng.uniform(np.log(1800), np.log(9500)))
+    centre = log_uniform(rng, 1800, 9500)
     octaves = rng.uniform(0.05, 0.5) * smooth_curve(rng, samples, int(rng.integers(2, 6)))
     hz = np.clip(centre * 2**octaves, 800, 14_000)
     phase = 2 * np.pi * np.cumsum(hz) / RATE_HZ
@@ -28,14 +28,14 @@ def whistle(rng: np.random.Generator) -> Floats:
 def near_tonal(rng: np.random.Generator) -> Floats:
     """A tone that stays within about ± 100 Hz: the hardest call for a direction. → `[time]`."""
     samples = int(rng.uniform(0.3, 1.2) * RATE_HZ)
-    hz = np.exp(rng.uniform(np.log(900), np.log(9000))) + 60 * smooth_curve(rng, samples, 3)
+    hz = log_uniform(rng, 900, 9000) + 60 * smooth_curve(rng, samples, 3)
     return np.sin(2 * np.pi * np.cumsum(hz) / RATE_HZ) * _swell(rng, samples)
 
 
 def pulsed_call(rng: np.random.Generator) -> Floats:
     """One to three pulsed elements with harmonics, side-bands and sometimes a second, high voice. → `[time]`."""
     parts = []
-    base = np.exp(rng.uniform(np.log(250), np.log(1800)))
+    base = log_uniform(rng, 250, 1800)
     for _ in range(int(rng.integers(1, 4))):
         samples = int(rng.uniform(0.12, 0.9) * RATE_HZ)
         jump = base * 2 ** rng.uniform(-0.7, 0.7)
@@ -59,7 +59,7 @@ def pulsed_call(rng: np.random.Generator) -> Floats:
 def click_train(rng: np.random.Generator) -> Floats:
     """Short broad-band clicks at a slowly changing rate. → `[time]`."""
     samples = int(rng.uniform(0.4, 2.0) * RATE_HZ)
-    rate_hz = np.exp(rng.uniform(np.log(8), np.log(150))) * 2 ** (0.5 * smooth_curve(rng, samples, 3))
+    rate_hz = log_uniform(rng, 8, 150) * 2 ** (0.5 * smooth_curve(rng, samples, 3))
     impulses = np.diff(np.floor(np.cumsum(rate_hz) / RATE_HZ), prepend=0.0)
     impulses *= 10 ** (rng.normal(0, 3, samples) / 20)
     length = int(rng.uniform(0.0003, 0.002) * RATE_HZ)

@@ -27,6 +27,11 @@ def smooth_curve(rng: np.random.Generator, samples: int, knots: int) -> Floats:
     return curve * 1.5
 
 
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """A number between `low` and `high`, each factor as likely as any other."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
 def taper(samples: int, edge_s: float) -> Floats:
     """Raised-cosine fade in and out of `edge_s` seconds. → `[time]` in 0...1."""
     edge = int(max(1, min(samples // 2, round(edge_s * RATE_HZ))))

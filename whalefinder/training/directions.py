@@ -17,10 +17,9 @@ from torch import Tensor
 from whalefinder.array import geometry
 from whalefinder.array.geometry import Floats, HydrophoneArray
 from whalefinder.networks.regressor import GATE, MAX_CELLS, CallBins
-from whalefinder.sea.signals import BAND_HZ
 from whalefinder.sound import spectrogram
 from whalefinder.sound.spectrogram import CELL_FRAMES
-from whalefinder.training import mixtures
+from whalefinder.training import mixtures, sounds
 from whalefinder.training.losses import azimuth_label, elevation_label
 
 FRAMES = MAX_CELLS * CELL_FRAMES  # 1 s
@@ -99,16 +98,16 @@ def _elevations(rng: np.random.Generator, array: HydrophoneArray, batch: int) ->
 
 def _slope(rng: np.random.Generator) -> Tensor:
     """Ambient noise of about -17 dB per decade, band power 1, `[frequency]`."""
-    slope = 10 ** (rng.normal(-17, 6) * torch.log10(spectrogram.frequencies_hz() / 2500.0) / 10)
-    return slope / slope[_in_band()].mean()
+    slope = sounds.wind_slope(rng).square()
+    return slope / slope[sounds.in_band()].mean()
 
 
 def _draw_call(rng: np.random.Generator, sources: Powers) -> Tensor:
     """A second of a call, power `[frequency, frame]`, band power 1 while it sounds."""
     while True:
-        power = _cut(rng, sources.calls[int(rng.integers(len(sources.calls)))]) * _tilt(rng, 2.0)
+        power = _cut(rng, sources.calls[int(rng.integers(len(sources.calls)))]) * sounds.tilt(rng, 2.0).square()
         sounding = power.sum(0) > 0
-        if sounding.any() and (level := float(power[_in_band()][:, sounding].mean())) > 0:
+        if sounding.any() and (level := float(power[sounds.in_band()][:, sounding].mean())) > 0:
             return power / level
 
 
@@ -119,8 +118,8 @@ def _draw_boats(rng: np.random.Generator, sources: Powers, boats: Tensor) -> flo
         return 0.0
     total = 10 ** (rng.uniform(*BOATS_DB) / 10)
     for boat, part in zip(boats, rng.dirichlet(np.full(count, 1.5)), strict=False):
-        power = _cut(rng, sources.boats[int(rng.integers(len(sources.boats)))]) * _tilt(rng, 3.0)
-        boat[:] = power * (total * part / power[_in_band()].mean())
+        power = _cut(rng, sources.boats[int(rng.integers(len(sources.boats)))]) * sounds.tilt(rng, 3.0).square()
+        boat[:] = power * (total * part / power[sounds.in_band()].mean())
     return total
 
 
@@ -132,16 +131,6 @@ def _cut(rng: np.random.Generator, power: Tensor) -> Tensor:
         return power[:, begin : begin + FRAMES]
     begin = int(rng.integers(0, FRAMES - length + 1))
     return torch.nn.functional.pad(power, (begin, FRAMES - length - begin))
-
-
-def _tilt(rng: np.random.Generator, most_db: float) -> Tensor:
-    """A random slope of the path, dB per octave, as power `[frequency, 1]`."""
-    return 10 ** (rng.uniform(-most_db, most_db) * torch.log2(spectrogram.frequencies_hz() / 2500.0) / 10)[:, None]
-
-
-def _in_band() -> slice:
-    first, last = (round(hz / spectrogram.BIN_HZ) - spectrogram.FIRST_BIN for hz in BAND_HZ)
-    return slice(first, last)
 
 
 def _course(rng: np.random.Generator) -> Floats:

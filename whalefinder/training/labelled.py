@@ -18,11 +18,12 @@ from torch import Tensor
 
 from whalefinder.calls.classification import WINDOW_FRAMES, planes_of
 from whalefinder.results.records import LABELS
-from whalefinder.sea.signals import band_power, taper
+from whalefinder.sea import signals
 from whalefinder.sound import spectrogram
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training import clips
-from whalefinder.training.sources import Source, Sources, catalogue_calls, in_band
+from whalefinder.training.sounds import band_power, cut, levelled, sounding, wind_slope
+from whalefinder.training.sources import Source, Sources, catalogue_calls
 from whalefinder.training.sources import build_sources as build_sources  # for those who draw from them
 
 ORCA, OTHER, BOAT, AMBIENT = range(len(LABELS))
@@ -136,14 +137,14 @@ def _background(sources: Sources, seed: list[int], frames: int) -> tuple[Tensor,
     for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.3, 0.4, 0.2, 0.1]))):
         source = sources.boats[int(rng.integers(len(sources.boats)))]
         level = 10 ** (rng.uniform(-6, 30) / 10)
-        total = total + _cut(rng, source.spectrum, frames) * _smooth_gain(rng, 3.0) * math.sqrt(level)
+        total = total + cut(rng, source.spectrum, frames) * _smooth_gain(rng, 3.0) * math.sqrt(level)
         names.append(source.name)
         loudest = max(loudest, level)
     if sources.nuisances:
         for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.3, 0.4, 0.2, 0.1]))):
             source = sources.nuisances[int(rng.integers(len(sources.nuisances)))]
             level = 10 ** (rng.uniform(-12, 15) / 20) * (1 + math.sqrt(loudest))
-            total = total + _cut(rng, source.spectrum, frames) * level
+            total = total + cut(rng, source.spectrum, frames) * level
     usable = torch.ones(spectrogram.NUM_BINS, dtype=torch.bool)
     return total, usable, tuple(names), BOAT if loudest > DOMINATES else AMBIENT
 
@@ -152,20 +153,10 @@ def _ambient(rng: np.random.Generator, sources: Sources, frames: int) -> Tensor:
     """Wind noise of power 1 in band with its own slope, or a real quiet stretch."""
     if sources.ambient and rng.random() < 0.35:
         source = sources.ambient[int(rng.integers(len(sources.ambient)))]
-        return _cut(rng, source.spectrum, frames) * _smooth_gain(rng, 3.0)
+        return cut(rng, source.spectrum, frames) * _smooth_gain(rng, 3.0)
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     noise = torch.randn(spectrogram.NUM_BINS, frames, dtype=torch.complex64, generator=generator)
-    slope = 10 ** (rng.normal(-17, 6) * torch.log10(spectrogram.frequencies_hz() / 2500.0) / 20)
-    noise = noise * slope[:, None] * _smooth_gain(rng, 4.0)
-    return noise / spectrogram.power(noise[in_band()]).mean().sqrt()
-
-
-def _cut(rng: np.random.Generator, spectrum: Tensor, frames: int) -> Tensor:
-    """`frames` of it from anywhere, to and fro where it is too short."""
-    while spectrum.shape[-1] < frames:
-        spectrum = torch.cat([spectrum, spectrum.flip(-1)], -1)
-    begin = int(rng.integers(0, spectrum.shape[-1] - frames + 1))
-    return spectrum[:, begin : begin + frames]
+    return levelled(noise * wind_slope(rng)[:, None] * _smooth_gain(rng, 4.0))
 
 
 def _smooth_gain(rng: np.random.Generator, spread_db: float) -> Tensor:
@@ -183,12 +174,11 @@ def _with_call(rng: np.random.Generator, pool: list[Source], background: Tensor)
     at = int(rng.integers(-length // 4, max(1, frames - 3 * length // 4)))
     begin, end = max(0, at), min(frames, at + length)
     call = source.spectrum[:, begin - at : end - at] * _smooth_gain(rng, 2.0)
-    band = in_band()
-    sounding = spectrogram.power(call).sum(0) > 0
-    power = spectrogram.power(call[band][:, sounding]).mean() if sounding.any() else torch.zeros(())
-    if not power > 0:
+    heard = sounding(call)
+    power = band_power(call[:, heard])
+    if not power > 0:  # nothing, or not a number where no frame sounds
         return background, "", math.nan
-    noise = spectrogram.power(background[band, begin:end][:, sounding]).mean()
+    noise = band_power(background[:, begin:end][:, heard])
     snr_db = float(rng.uniform(*SIR_DB))
     mixed = background.clone()
     mixed[:, begin:end] += call * (noise * 10 ** (snr_db / 10) / power).sqrt()
@@ -271,10 +261,10 @@ def evaluation_mixtures(
 def _mix(
     rng: np.random.Generator, sound: NDArray[np.float32], noise: NDArray[np.float32], sir_db: float
 ) -> NDArray[np.float32]:
-    call = (sound * taper(len(sound), 0.03))[: len(noise)]
+    call = (sound * signals.taper(len(sound), 0.03))[: len(noise)]
     at = int(rng.integers(0, len(noise) - len(call) + 1))
     span = slice(at, at + len(call))
-    gain = math.sqrt(band_power(noise[span]) * 10 ** (sir_db / 10) / max(band_power(call), 1e-30))
+    gain = math.sqrt(signals.band_power(noise[span]) * 10 ** (sir_db / 10) / max(signals.band_power(call), 1e-30))
     mixed = noise.astype(np.float64)
     mixed[span] += gain * call
     return mixed.astype(np.float32)

@@ -18,9 +18,10 @@ from torch import Tensor
 from whalefinder.array import geometry
 from whalefinder.sea.boats import random_boat
 from whalefinder.sea.calls import random_call
-from whalefinder.sea.signals import BAND_HZ
+from whalefinder.sea.signals import log_uniform
 from whalefinder.sound import spectrogram
-from whalefinder.training import clips
+from whalefinder.training import clips, sounds
+from whalefinder.training.sounds import levelled, mono_spectrum
 
 FRAMES = 376  # 4 s
 STEER_FRAMES = 4  # a moving source's phase is renewed this often: 43 ms
@@ -48,28 +49,6 @@ class Mixture:
     valid: Tensor
 
 
-def mono_spectrum(samples: np.ndarray) -> Tensor:
-    """`[time]` at `RATE_HZ` → complex `[frequency, frame]`."""
-    return spectrogram.stft(torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None])[0]
-
-
-def clean_call(spectrum: Tensor) -> Tensor:
-    """Keep the bins that stand 6 times above their row's lower quartile, so that a clip's own noise is no target."""
-    power = spectrogram.power(spectrum)
-    quartile = torch.quantile(power, 0.25, dim=-1, keepdim=True)
-    return spectrum * (power > 6.0 * quartile)
-
-
-def _in_band() -> Tensor:
-    hz = spectrogram.frequencies_hz()
-    return (hz >= BAND_HZ[0]) & (hz <= BAND_HZ[1])
-
-
-def _normalised(spectrum: Tensor) -> Tensor:
-    power = spectrogram.power(spectrum[_in_band()]).mean()
-    return spectrum / power.clamp(min=1e-20).sqrt()
-
-
 def build_pool(seed: int, num_calls: int, num_boats: int, *, real_split: str = "train") -> Pool:
     """Draw the sources. Real calls join where the data folder is there (`real_split` = train or dev).
 
@@ -80,29 +59,24 @@ def build_pool(seed: int, num_calls: int, num_boats: int, *, real_split: str = "
     real = clips.training_calls() if real_split == "train" else clips.find_clips("calls", "dev")
     real = [clip for clip in real if "orcaal" not in clip.path.stem and "extracted" not in clip.path.stem]
     for clip in real:
-        samples = clip.read()
-        for speed in (1.0, *rng.uniform(0.8, 1.25, 5)):
-            played = np.interp(np.arange(0, len(samples), speed), np.arange(len(samples)), samples)
-            spectrum = clean_call(mono_spectrum(played))
-            if (spectrum.abs() > 0).float().mean() > 0.002:
-                pool.calls.append(_normalised(spectrum))
+        pool.calls += sounds.call_spectra(clip.read(), rng.uniform(0.8, 1.25, 5), sounds.clean_call)
     for _ in range(num_calls):
-        pool.calls.append(_normalised(mono_spectrum(random_call(rng)[1])))
+        pool.calls.append(levelled(mono_spectrum(random_call(rng)[1])))
     for _ in range(num_boats):
-        pool.boats.append(_normalised(mono_spectrum(random_boat(rng, BOAT_S))))
+        pool.boats.append(levelled(mono_spectrum(random_boat(rng, BOAT_S))))
     if real_split == "train":
         for clip in clips.find_clips("field", "train", "train"):
             if clip.label == "ambient":
-                pool.ambient.append(_normalised(mono_spectrum(clip.read())))
+                pool.ambient.append(levelled(mono_spectrum(clip.read())))
     else:
         for clip in clips.find_clips("boats", "dev"):
-            pool.boats.append(_normalised(mono_spectrum(clip.read())))
+            pool.boats.append(levelled(mono_spectrum(clip.read())))
     return pool
 
 
 def random_positions(rng: np.random.Generator, channels: int) -> np.ndarray:
     """A random compact array `[channel, 3]` m: tetrahedra, boxes, lines, planes of 0.15-1.6 m."""
-    size = math.exp(rng.uniform(math.log(0.15), math.log(1.6)))
+    size = log_uniform(rng, 0.15, 1.6)
     if channels == 4 and rng.random() < 0.3:
         return geometry.tetrahedron(size)
     extent = size * np.array([(1, 1, 1), (1, 0.02, 0.02), (1, 1, 0.02)][int(rng.choice(3, p=[0.7, 0.15, 0.15]))])
@@ -130,22 +104,17 @@ def _path(rng: np.random.Generator, moving: bool) -> np.ndarray:
 def _mirror(rng: np.random.Generator, moving: bool) -> Tensor:
     """Lloyd's mirror [frequency, frame]: 1 + rho exp(-j2πf D(t)), the surface image a little later."""
     frames = torch.arange(FRAMES) * spectrogram.FRAME_S
-    delay = math.exp(rng.uniform(math.log(5e-5), math.log(3e-3))) * (
-        1 + (rng.normal(0, 0.2) if moving else 0.0) * frames
-    )
+    delay = log_uniform(rng, 5e-5, 3e-3) * (1 + (rng.normal(0, 0.2) if moving else 0.0) * frames)
     angle = -2 * math.pi * spectrogram.frequencies_hz()[:, None] * delay
     return 1.0 - rng.uniform(0.4, 1.0) * torch.polar(torch.ones_like(angle), angle)
 
 
 def _place(rng: np.random.Generator, source: Tensor, *, whole: bool) -> Tensor:
     """Put a spectrum on an empty canvas: a call anywhere (ends may be cut), a boat over all of it."""
+    if whole:
+        return sounds.cut(rng, source, FRAMES)
     canvas = torch.zeros(spectrogram.NUM_BINS, FRAMES, dtype=torch.complex64)
     length = source.shape[-1]
-    if whole:
-        while length < FRAMES:
-            source, length = torch.cat([source, source.flip(-1)], -1), 2 * length
-        begin = int(rng.integers(0, length - FRAMES + 1))
-        return source[:, begin : begin + FRAMES].clone()
     at = int(rng.integers(-length // 3, FRAMES - 2 * length // 3))
     begin, end = max(0, at), min(FRAMES, at + length)
     canvas[:, begin:end] = source[:, begin - at : end - at]
@@ -158,12 +127,6 @@ def _place(rng: np.random.Generator, source: Tensor, *, whole: bool) -> Tensor:
     return canvas
 
 
-def _tilt(rng: np.random.Generator, low_db: float, high_db: float) -> Tensor:
-    """A random slope of the hydrophone or the path, [frequency, 1] amplitude."""
-    octaves = torch.log2(spectrogram.frequencies_hz() / 2500.0)
-    return 10 ** (rng.uniform(low_db, high_db) * octaves / 20)[:, None]
-
-
 def _ambient(rng: np.random.Generator, pool: Pool, channels: int, seed: int) -> Tensor:
     """Wind noise with about -17 dB per decade (or a real background), independent at each hydrophone."""
     generator = torch.Generator().manual_seed(seed)
@@ -172,9 +135,7 @@ def _ambient(rng: np.random.Generator, pool: Pool, channels: int, seed: int) -> 
         starts = rng.integers(0, source.shape[-1] - FRAMES, channels)
         return torch.stack([source[:, s : s + FRAMES] for s in starts])
     noise = torch.randn(channels, spectrogram.NUM_BINS, FRAMES, dtype=torch.complex64, generator=generator)
-    slope = 10 ** (rng.normal(-17, 6) * torch.log10(spectrogram.frequencies_hz() / 2500.0) / 20)
-    noise = noise * slope[None, :, None]
-    return noise / spectrogram.power(noise[:, _in_band()]).mean().sqrt()
+    return levelled(noise * sounds.wind_slope(rng)[:, None])
 
 
 def draw(pool: Pool, seed: tuple[int, ...], batch: int, channels: int | None = None) -> Mixture:
@@ -213,10 +174,10 @@ def _draw_boats(rng: np.random.Generator, pool: Pool) -> list[tuple[Tensor, np.n
     parts = rng.dirichlet(np.full(max(count, 1), 1.5))
     boats = []
     for k in range(count):
-        source = _place(rng, pool.boats[int(rng.integers(len(pool.boats)))], whole=True) * _tilt(rng, -3, 3)
+        source = _place(rng, pool.boats[int(rng.integers(len(pool.boats)))], whole=True) * sounds.tilt(rng, 3)
         if rng.random() < 0.35:
             source = source * _mirror(rng, moving=True)
-        power = spectrogram.power(source[_in_band()]).mean()
+        power = sounds.band_power(source)
         boats.append((source * (total * parts[k] / power).sqrt(), _path(rng, moving=True)))
     return boats
 
@@ -224,16 +185,16 @@ def _draw_boats(rng: np.random.Generator, pool: Pool) -> list[tuple[Tensor, np.n
 def _draw_calls(
     rng: np.random.Generator, pool: Pool, boats: list[tuple[Tensor, np.ndarray]]
 ) -> list[tuple[Tensor, np.ndarray]]:
-    boat_power = sum(float(spectrogram.power(s[_in_band()]).mean()) for s, _ in boats)
+    boat_power = sum(float(sounds.band_power(s)) for s, _ in boats)
     calls = []
     for _ in range(int(rng.choice([0, 1, 2], p=[0.25, 0.6, 0.15]))):
-        source = _place(rng, pool.calls[int(rng.integers(len(pool.calls)))], whole=False) * _tilt(rng, -2, 2)
+        source = _place(rng, pool.calls[int(rng.integers(len(pool.calls)))], whole=False) * sounds.tilt(rng, 2)
         if rng.random() < 0.35:
             source = source * _mirror(rng, moving=False)
-        sounding = spectrogram.power(source).sum(0) > 0
+        sounding = sounds.sounding(source)
         if not sounding.any():
             continue
-        power = spectrogram.power(source[_in_band()][:, sounding]).mean().clamp(min=1e-9)
+        power = sounds.band_power(source[:, sounding]).clamp(min=1e-9)
         # Loud enough for one of the two limits, SNR over the ambient (power 1) or SIR over the boats.
         wanted = 10 ** (rng.uniform(-12, 20) / 10)
         if boat_power > 0:

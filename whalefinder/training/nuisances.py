@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from whalefinder.sea.signals import Floats, shaped_noise, smooth_curve, taper
+from whalefinder.sea.signals import Floats, log_uniform, shaped_noise, smooth_curve, taper
 from whalefinder.sound.spectrogram import RATE_HZ
 
 SECONDS = 4.0
@@ -20,10 +20,10 @@ def lines(rng: np.random.Generator) -> Floats:
     """Steady electronic tones, or a comb of gear or mains lines, all along. → `[time]`."""
     t = np.arange(SAMPLES) / RATE_HZ
     if rng.random() < 0.5:
-        base = _log_uniform(rng, 45, 900)
+        base = log_uniform(rng, 45, 900)
         hz = base * np.arange(1, max(2, int(rng.uniform(2000, 12_000) / base)))[:80]
     else:
-        hz = np.array([_log_uniform(rng, 400, 12_000) for _ in range(int(rng.integers(1, 6)))])
+        hz = np.array([log_uniform(rng, 400, 12_000) for _ in range(int(rng.integers(1, 6)))])
     gains = 10 ** (rng.normal(0, 6, len(hz)) / 20)
     sound = sum(g * np.sin(2 * np.pi * f * t + rng.uniform(0, 6)) for g, f in zip(gains, hz, strict=True))
     return sound * _slow_level(rng, rng.uniform(0, 3))
@@ -31,7 +31,7 @@ def lines(rng: np.random.Generator) -> Floats:
 
 def wandering_whine(rng: np.random.Generator) -> Floats:
     """A propeller's or turbine's whine with harmonics that follow the speed slowly, all along. → `[time]`."""
-    hz = _log_uniform(rng, 300, 9000) * 2 ** (rng.uniform(0.005, 0.12) * smooth_curve(rng, SAMPLES, 3))
+    hz = log_uniform(rng, 300, 9000) * 2 ** (rng.uniform(0.005, 0.12) * smooth_curve(rng, SAMPLES, 3))
     if rng.random() < 0.4:  # a pass: Doppler's S, from high to low
         at, width = rng.uniform(0, SECONDS), rng.uniform(0.5, 3.0)
         hz = hz * (1 - rng.uniform(0.003, 0.02) * np.tanh((np.arange(SAMPLES) / RATE_HZ - at) / width))
@@ -46,7 +46,7 @@ def wandering_whine(rng: np.random.Generator) -> Floats:
 
 def knocks(rng: np.random.Generator) -> Floats:
     """Damped rings of a hull, chain or mooring: alone, at random, or in even time. → `[time]`."""
-    ring = _ring(rng, _log_uniform(rng, 0.003, 0.08))
+    ring = _ring(rng, log_uniform(rng, 0.003, 0.08))
     if rng.random() < 0.5:
         step = rng.uniform(0.08, 1.2)
         times = np.arange(rng.uniform(0, step), SECONDS, step)
@@ -59,14 +59,14 @@ def rattle(rng: np.random.Generator) -> Floats:
     """A chain or gravel: many small clanks in a burst. → `[time]`."""
     begin, length = rng.uniform(0, 3), rng.uniform(0.2, 2.5)
     times = rng.uniform(begin, begin + length, int(length * rng.uniform(15, 90)))
-    kinds = [_ring(rng, _log_uniform(rng, 0.001, 0.01)) for _ in range(6)]
+    kinds = [_ring(rng, log_uniform(rng, 0.001, 0.01)) for _ in range(6)]
     return _placed(rng, [kinds[int(rng.integers(6))] for _ in times], times)
 
 
 def clicks(rng: np.random.Generator) -> Floats:
     """Shrimps, cavitation, electric sparks: broad-band clicks at no even time. → `[time]`."""
-    times = rng.uniform(0, SECONDS, int(_log_uniform(rng, 2, 120)))
-    lengths = _log_uniform(rng, 0.0001, 0.002)
+    times = rng.uniform(0, SECONDS, int(log_uniform(rng, 2, 120)))
+    lengths = log_uniform(rng, 0.0001, 0.002)
     return _placed(rng, [rng.standard_normal(max(4, int(lengths * RATE_HZ))) for _ in times], times)
 
 
@@ -74,7 +74,7 @@ def burst(rng: np.random.Generator) -> Floats:
     """Noise in a band that swells and goes: a splash, a wave, flow, a thruster. → `[time]`."""
     sound = np.zeros(SAMPLES)
     for _ in range(int(rng.integers(1, 4))):
-        length = int(_log_uniform(rng, 0.03, 3.0) * RATE_HZ)
+        length = int(log_uniform(rng, 0.03, 3.0) * RATE_HZ)
         begin = int(rng.integers(0, SAMPLES - length))
         noise = _band_noise(rng, length) * taper(length, rng.uniform(0.002, 0.5)) * rng.uniform(0.2, 1)
         if rng.random() < 0.5:
@@ -85,17 +85,17 @@ def burst(rng: np.random.Generator) -> Floats:
 
 def beating_noise(rng: np.random.Generator) -> Floats:
     """Noise in a band, modulated by blades or a pump. → `[time]`."""
-    beat = 2 * np.pi * _log_uniform(rng, 1, 60) * np.arange(SAMPLES) / RATE_HZ
+    beat = 2 * np.pi * log_uniform(rng, 1, 60) * np.arange(SAMPLES) / RATE_HZ
     depth = (1 + np.cos(beat + rng.uniform(0, 1) * np.sin(beat))) / 2
-    return _band_noise(rng, SAMPLES) * depth ** _log_uniform(rng, 0.5, 8)
+    return _band_noise(rng, SAMPLES) * depth ** log_uniform(rng, 0.5, 8)
 
 
 def pings(rng: np.random.Generator) -> Floats:
     """An echo sounder, sonar or acoustic modem: the same short tone or sweep in even time, with echoes. → `[time]`."""
-    length = int(_log_uniform(rng, 0.002, 0.12) * RATE_HZ)
-    hz = np.geomspace(1, 2 ** (rng.choice([0.0, rng.uniform(-0.5, 0.5)])), length) * _log_uniform(rng, 900, 12_000)
+    length = int(log_uniform(rng, 0.002, 0.12) * RATE_HZ)
+    hz = np.geomspace(1, 2 ** (rng.choice([0.0, rng.uniform(-0.5, 0.5)])), length) * log_uniform(rng, 900, 12_000)
     ping = np.sin(2 * np.pi * np.cumsum(hz) / RATE_HZ) * taper(length, rng.uniform(0.0005, 0.01))
-    step = max(_log_uniform(rng, 0.1, 2.5), 2.5 * length / RATE_HZ)
+    step = max(log_uniform(rng, 0.1, 2.5), 2.5 * length / RATE_HZ)
     times = np.arange(rng.uniform(0, step), SECONDS, step)
     sound = _placed(rng, [ping] * len(times), times, spread_db=1.0)
     for _ in range(int(rng.integers(0, 4))):
@@ -106,7 +106,7 @@ def pings(rng: np.random.Generator) -> Floats:
 def squeaks(rng: np.random.Generator) -> Floats:
     """A fender or bearing that rubs: the same short creak again and again in even time. → `[time]`."""
     length = int(rng.uniform(0.03, 0.15) * RATE_HZ)
-    hz = _log_uniform(rng, 300, 4000) * (1 + rng.uniform(-0.1, 0.1) * np.linspace(0, 1, length))
+    hz = log_uniform(rng, 300, 4000) * (1 + rng.uniform(-0.1, 0.1) * np.linspace(0, 1, length))
     phase = 2 * np.pi * np.cumsum(hz) / RATE_HZ
     creak = sum(rng.uniform(0.2, 1) / k * np.sin(k * phase) for k in (1, 2, 3, 4)) * taper(length, 0.01)
     creak = creak + rng.uniform(0, 0.5) * rng.standard_normal(length) * taper(length, 0.01)
@@ -141,16 +141,12 @@ def random_nuisance(rng: np.random.Generator, kind: str | None = None) -> tuple[
     return kind, sound / max(float(np.abs(sound).max()), 1e-12)
 
 
-def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
-
-
 def _slow_level(rng: np.random.Generator, spread_db: float) -> Floats:
     return 10 ** (spread_db * smooth_curve(rng, SAMPLES, 4) / 20)
 
 
 def _band_noise(rng: np.random.Generator, samples: int) -> Floats:
-    centre, octaves = _log_uniform(rng, 300, 12_000), rng.uniform(0.2, 4)
+    centre, octaves = log_uniform(rng, 300, 12_000), rng.uniform(0.2, 4)
     low, high = centre * 2 ** (-octaves / 2), centre * 2 ** (octaves / 2)
     slope = rng.uniform(6, 60)  # dB an octave beside the band
     hz = np.array([10, low / 4, low / 2, low, high, 2 * high, 4 * high])
@@ -160,7 +156,7 @@ def _band_noise(rng: np.random.Generator, samples: int) -> Floats:
 def _ring(rng: np.random.Generator, decay_s: float) -> Floats:
     t = np.arange(int(max(0.01, 6 * decay_s) * RATE_HZ)) / RATE_HZ
     modes = sum(
-        rng.uniform(0.1, 1) * np.sin(2 * np.pi * _log_uniform(rng, 300, 10_000) * t)
+        rng.uniform(0.1, 1) * np.sin(2 * np.pi * log_uniform(rng, 300, 10_000) * t)
         for _ in range(int(rng.integers(1, 6)))
     )
     return np.exp(-t / decay_s) * (modes + rng.uniform(0, 1.5) * rng.standard_normal(len(t)))

@@ -10,18 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from whalefinder.sea.boats import random_boat
 from whalefinder.sea.calls import near_tonal, pulsed_call, whistle
-from whalefinder.sea.signals import BAND_HZ, Floats, smooth_curve, taper
-from whalefinder.sound import spectrogram
+from whalefinder.sea.signals import Floats, log_uniform, smooth_curve, taper
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training import clips
-from whalefinder.training.mixtures import mono_spectrum
 from whalefinder.training.nuisances import random_nuisance
+from whalefinder.training.sounds import call_spectra, levelled, mono_spectrum, without_noise
 
 BOAT_S = 6.0
 
@@ -113,31 +111,7 @@ def build_sources(
 
 
 def _source(sound: NDArray[np.floating], name: str, group: str) -> Source:
-    return Source(_normalised(mono_spectrum(np.asarray(sound))), name, group)
-
-
-def in_band() -> Tensor:
-    """Bins in which SNR and SIR are defined, `[frequency]` bool."""
-    hz = spectrogram.frequencies_hz()
-    return (hz >= BAND_HZ[0]) & (hz <= BAND_HZ[1])
-
-
-def _normalised(spectrum: Tensor) -> Tensor:
-    power = spectrogram.power(spectrum[in_band()]).mean()
-    return spectrum / power.clamp(min=1e-20).sqrt()
-
-
-def without_noise(spectrum: Tensor) -> Tensor:
-    """Only what stands out of a clip, so that neither its noise nor its edges come along with a call.
-
-    A bin stays where the mean over it and its eight neighbours is 10 times its row's lower quartile: of noise, one in
-    a thousand. Rows next to each other share their quartile, since a short clip has few frames.
-    """
-    power = spectrogram.power(spectrum)
-    around = torch.nn.functional.avg_pool2d(power[None, None], 3, stride=1, padding=1)[0, 0]
-    quartile = torch.quantile(power, 0.25, dim=-1, keepdim=True)
-    quartile = torch.nn.functional.avg_pool1d(quartile.T[None], 5, stride=1, padding=2, count_include_pad=False)[0].T
-    return spectrum * (around > 10.0 * quartile)
+    return Source(levelled(mono_spectrum(sound)), name, group)
 
 
 SPEEDS = 4  # a real sound comes as it is and so many times played slower or faster by up to 15 %
@@ -145,13 +119,8 @@ SPEEDS = 4  # a real sound comes as it is and so many times played slower or fas
 
 def _played(rng: np.random.Generator, samples: NDArray[np.float32], name: str, group: str) -> list[Source]:
     """A real sound and its varied copies, cleaned of their own noise."""
-    found = []
-    for speed in (1.0, *rng.uniform(0.85, 1.15, SPEEDS)):
-        played = np.interp(np.arange(0, len(samples), speed), np.arange(len(samples)), samples)
-        spectrum = without_noise(mono_spectrum(played))
-        if (spectrum.abs() > 0).float().mean() > 0.002:
-            found.append(Source(_normalised(spectrum), name, group))
-    return found
+    spectra = call_spectra(samples, rng.uniform(0.85, 1.15, SPEEDS), without_noise)
+    return [Source(spectrum, name, group) for spectrum in spectra]
 
 
 def _real_calls(rng: np.random.Generator, split: str) -> list[Source]:
@@ -207,7 +176,7 @@ def _moans(rng: np.random.Generator) -> Floats:
     """Song-like units of other whales: low moans, grunts and upsweeps, 0.08-1.2 kHz and harmonics, often repeated."""
     units = []
     length = int(rng.uniform(0.2, 2.0) * RATE_HZ)
-    hz = np.exp(rng.uniform(np.log(80), np.log(900))) * 2 ** (
+    hz = log_uniform(rng, 80, 900) * 2 ** (
         rng.uniform(0.05, 0.6) * smooth_curve(rng, length, 3) + rng.uniform(-0.5, 1.0) * np.linspace(0, 1, length)
     )
     phase = 2 * np.pi * np.cumsum(hz) / RATE_HZ

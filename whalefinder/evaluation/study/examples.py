@@ -1,6 +1,6 @@
 """The study's images: two seconds of a boat, half of them or fewer with a call in it, drawn once and kept in memory.
 
-An image is a spectrogram averaged to 64 frequencies x 47 times. Calls are freed of their own noise (`mixtures.clean_call`)
+An image is a spectrogram averaged to 64 frequencies x 47 times. Calls are freed of their own noise (`sounds.clean_call`)
 and boats come from the same recordings for both classes, so that only a call can give the class away.
 """
 
@@ -19,9 +19,8 @@ from whalefinder.calls.classification import PLANES, POOL_FRAMES, planes_of
 from whalefinder.errors import OptionError
 from whalefinder.sea.boats import random_boat
 from whalefinder.sea.calls import random_call
-from whalefinder.sea.signals import BAND_HZ
 from whalefinder.sound import spectrogram
-from whalefinder.training import clips, mixtures
+from whalefinder.training import clips, sounds
 
 FRAMES = 188  # 2 s
 SIMULATED_S = 2.048  # 2^15 x 3 samples, which transform fast
@@ -106,7 +105,7 @@ def real_sources(split: str) -> Sources:
         [Source(_call(c.read()), c.path.stem, c.sublabel, f"{c.rate_hz / 1e3:g} kHz") for c in calls],
         [
             Source(
-                mixtures.mono_spectrum(ship.read()),
+                sounds.mono_spectrum(ship.read()),
                 ship.path.stem,
                 vessels.get(ship.path.name, ship.path.stem),
                 ship.sublabel,
@@ -125,7 +124,7 @@ def simulated_boats(count: int, seed: int) -> list[Source]:
 
 def _simulated_boat(rng: np.random.Generator, number: int) -> Source:
     name = f"boat {number}"
-    return Source(mixtures.mono_spectrum(random_boat(rng, SIMULATED_S)), name, name, "simulated")
+    return Source(sounds.mono_spectrum(random_boat(rng, SIMULATED_S)), name, name, "simulated")
 
 
 def simulated_examples(count: int, seed: int, tick: Callable[[int], None] = lambda done: None) -> Examples:
@@ -179,23 +178,20 @@ def _mixture(rng: np.random.Generator, boat: Tensor, call: Tensor | None, sir_db
     at, start = (int(rng.integers(0, n + 1)) for n in (FRAMES - length, call.shape[-1] - length))
     piece = call[:, start : start + length]
     under = window[:, at : at + length]
-    sounding = spectrogram.power(piece).sum(0) > 0
-    gain = 10 ** (sir_db / 10) * _power(under[:, sounding]) / _power(piece[:, sounding]).clamp(min=1e-20)
+    heard = sounds.sounding(piece)
+    gain = (
+        10 ** (sir_db / 10) * sounds.band_power(under[:, heard]) / sounds.band_power(piece[:, heard]).clamp(min=1e-20)
+    )
     under += gain.sqrt() * piece
     return window
 
 
 def _call(samples: np.ndarray, clean: bool = True) -> Tensor:
     """Its spectrum, beginning and ending where it sounds."""
-    spectrum = mixtures.mono_spectrum(samples)
-    spectrum = mixtures.clean_call(spectrum) if clean else spectrum
-    sounding = torch.nonzero(spectrogram.power(spectrum).sum(0) > 0)[:, 0]
-    return spectrum[:, int(sounding[0]) : int(sounding[-1]) + 1] if len(sounding) else spectrum
-
-
-def _power(spectrum: Tensor) -> Tensor:
-    hz = spectrogram.frequencies_hz()
-    return spectrogram.power(spectrum[(hz >= BAND_HZ[0]) & (hz <= BAND_HZ[1])]).mean()
+    spectrum = sounds.mono_spectrum(samples)
+    spectrum = sounds.clean_call(spectrum) if clean else spectrum
+    heard = torch.nonzero(sounds.sounding(spectrum))[:, 0]
+    return spectrum[:, int(heard[0]) : int(heard[-1]) + 1] if len(heard) else spectrum
 
 
 def _image(spectrum: Tensor) -> Tensor:

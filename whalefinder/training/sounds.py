@@ -1,0 +1,102 @@
+"""Sounds to mix from, as spectra: what every recipe does to a clip before it becomes part of an example.
+
+A spectrum is complex, `[frequency, frame]` with any leading dims; a clip is `[time]` at `RATE_HZ`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from whalefinder.sea.signals import BAND_HZ
+from whalefinder.sound import spectrogram
+
+REFERENCE_HZ = 2500.0  # slopes over frequency turn about it
+WIND_DB_PER_DECADE, WIND_SPREAD_DB = -17.0, 6.0
+LEAST_SHARE = 0.002  # a call of which fewer bins stand out than this is too faint to learn from
+
+
+def mono_spectrum(samples: NDArray[np.floating]) -> Tensor:
+    """`[time]` → complex `[frequency, frame]`."""
+    return spectrogram.stft(torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None])[0]
+
+
+def in_band(bandwidth_hz: float = spectrogram.RATE_HZ / 2) -> Tensor:
+    """Bins in which SNR and SIR are defined and which a recorder of `bandwidth_hz` can hold, `[frequency]` bool."""
+    hz = spectrogram.frequencies_hz()
+    return (hz >= BAND_HZ[0]) & (hz <= min(BAND_HZ[1], bandwidth_hz))
+
+
+def band_power(spectrum: Tensor) -> Tensor:
+    """Mean power in band. `[..., frequency, frame]` → scalar."""
+    return spectrogram.power(spectrum[..., in_band(), :]).mean()
+
+
+def sounding(spectrum: Tensor) -> Tensor:
+    """Frames that are not silent. `[frequency, frame]` → `[frame]` bool."""
+    return spectrogram.power(spectrum).sum(0) > 0
+
+
+def levelled(spectrum: Tensor) -> Tensor:
+    """The same with power 1 in band."""
+    return spectrum / band_power(spectrum).clamp(min=1e-20).sqrt()
+
+
+def wind_slope(rng: np.random.Generator) -> Tensor:
+    """Of wind noise: about -17 dB per decade, as amplitude `[frequency]`."""
+    decades = torch.log10(spectrogram.frequencies_hz() / REFERENCE_HZ)
+    return 10 ** (rng.normal(WIND_DB_PER_DECADE, WIND_SPREAD_DB) * decades / 20)
+
+
+def tilt(rng: np.random.Generator, most_db: float) -> Tensor:
+    """A random slope of the hydrophone or the path, up to `most_db` per octave either way, as amplitude `[frequency, 1]`."""
+    octaves = torch.log2(spectrogram.frequencies_hz() / REFERENCE_HZ)
+    return 10 ** (rng.uniform(-most_db, most_db) * octaves / 20)[:, None]
+
+
+def cut(rng: np.random.Generator, spectrum: Tensor, frames: int) -> Tensor:
+    """`frames` of it from anywhere, to and fro where it is too short."""
+    while spectrum.shape[-1] < frames:
+        spectrum = torch.cat([spectrum, spectrum.flip(-1)], -1)
+    begin = int(rng.integers(0, spectrum.shape[-1] - frames + 1))
+    return spectrum[..., begin : begin + frames]
+
+
+def clean_call(spectrum: Tensor) -> Tensor:
+    """Keep the bins that stand 6 times above their row's lower quartile, so that a clip's own noise is no target."""
+    power = spectrogram.power(spectrum)
+    quartile = torch.quantile(power, 0.25, dim=-1, keepdim=True)
+    return spectrum * (power > 6.0 * quartile)
+
+
+def without_noise(spectrum: Tensor) -> Tensor:
+    """Only what stands out of a clip, so that neither its noise nor its edges come along with a call.
+
+    Stricter than `clean_call`: a bin stays where the mean over it and its eight neighbours is 10 times its row's lower
+    quartile: of noise, one in a thousand. Rows next to each other share their quartile, since a short clip has few frames.
+    """
+    power = spectrogram.power(spectrum)
+    around = torch.nn.functional.avg_pool2d(power[None, None], 3, stride=1, padding=1)[0, 0]
+    quartile = torch.quantile(power, 0.25, dim=-1, keepdim=True)
+    quartile = torch.nn.functional.avg_pool1d(quartile.T[None], 5, stride=1, padding=2, count_include_pad=False)[0].T
+    return spectrum * (around > 10.0 * quartile)
+
+
+def played(samples: NDArray[np.floating], speeds: NDArray[np.floating]) -> Iterator[NDArray[np.float64]]:
+    """A clip as it is, and once at each of the `speeds`: faster is higher and shorter."""
+    for speed in (1.0, *speeds):
+        yield np.interp(np.arange(0, len(samples), speed), np.arange(len(samples)), samples)
+
+
+def call_spectra(
+    samples: NDArray[np.floating], speeds: NDArray[np.floating], clean: Callable[[Tensor], Tensor]
+) -> Iterator[Tensor]:
+    """Spectra of a real call at its own and other speeds, freed of its noise, power 1; too faint ones are left out."""
+    for sound in played(samples, speeds):
+        spectrum = clean(mono_spectrum(sound))
+        if (spectrum.abs() > 0).float().mean() > LEAST_SHARE:
+            yield levelled(spectrum)
