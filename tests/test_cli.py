@@ -55,7 +55,7 @@ def test_check_draws_and_says(toml):
 def test_simulate_then_locate(tmp_path):
     sea, out = tmp_path / "sea", tmp_path / "out"
     code, text = run("simulate", "--out", sea, "--seconds", 8, "--calls", 1, "--boats", 0, "--snr", 20, "--seed", 3)
-    assert code == 0 and "1 calls" in text
+    assert code == 0 and "1 call, 0 boats, 8 s" in text
     code, text = run(
         "locate",
         sea / "simulated.wav",
@@ -66,7 +66,7 @@ def test_simulate_then_locate(tmp_path):
         "--format",
         "csv,json,raven,parquet,dcase",
     )
-    assert code == 0, text
+    assert code == 0 and "1 call in 8 s of 1 recording →" in text
     with (out / "detections.csv").open() as file:
         rows = list(csv.DictReader(file))
     with (sea / "truth.csv").open() as file:
@@ -87,6 +87,15 @@ def test_one_bad_file_does_not_end_the_batch(tmp_path, toml):
     assert code == 1
     assert "empty.wav: is empty (0 bytes)" in text and "missing.wav: no such file" in text and "2 problems" in text
     assert (tmp_path / "out" / "good_20260701_120000.png").exists()
+
+
+def test_names_without_a_time_are_said_once(tmp_path, toml):
+    files = [write(tmp_path / f"night{k}.wav", noise(4, 1.0), subtype="FLOAT") for k in range(3)]
+    dated = write(tmp_path / "a_20260701_120000.wav", noise(4, 1.0), subtype="FLOAT")
+    code, text = run("locate", *files, dated, "-a", toml, "-o", tmp_path / "out", "--no-pictures")
+    assert code == 0 and text.count("no start time") == 1
+    assert "3 recordings have no start time in the name, for example night0.wav" in text
+    assert "no start time" not in run("locate", dated, "-a", toml, "-o", tmp_path / "out", "--no-pictures")[1]
 
 
 def bad_samples(kind):

@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from datetime import datetime
 
 import numpy as np
 import pytest
+from matplotlib import dates
 
 from whalefinder.array.geometry import HydrophoneArray
+from whalefinder.pages import charts
 from whalefinder.pages.plots import LEAST_ELEVATION_SPAN_DEG, Picture, array_figure
 from whalefinder.results.records import Bearing, Detection
 
@@ -46,8 +49,19 @@ def test_hydrophones_above_each_other_share_a_label():
     assert [text.get_text() for text in side.texts] == ["1", "2", "3", "4"]
 
 
+def test_bars_of_days_span_the_day_that_they_count(monkeypatch):
+    monkeypatch.setattr(charts, "_svg", lambda figure, title: figure)
+    bars = charts.calls_by_day(["2026-07-01", "2026-07-02"], [3, 5]).axes[0].patches
+    spans = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in bars]
+    days = [dates.date2num(datetime(2026, 7, day)) for day in (1, 2)]
+    for (begin, end), day in zip(spans, days, strict=True):
+        assert day <= begin < day + 0.1 and day + 0.9 < end <= day + 1
+    grid = charts.calls_by_hour(["2026-07-01", "2026-07-02"], np.ones((24, 2)), None).axes[0]
+    assert grid.get_xlim() == (days[0], days[1] + 1)
+
+
 def test_pictures_leave_the_backend_of_a_notebook_alone():
-    script = "import matplotlib; matplotlib.use('svg'); import sys, whalefinder.pages.plots; " \
+    script = "import matplotlib; matplotlib.use('svg'); import sys, whalefinder.pages.plots, whalefinder.pages.charts; " \
         "print(matplotlib.get_backend(), 'matplotlib.pyplot' in sys.modules)"  # fmt: skip
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60).stdout
     assert said.split() == ["svg", "False"]

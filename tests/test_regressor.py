@@ -175,7 +175,7 @@ def test_locate_by_network_on_the_command_line(swim, tmp_path):
     save_array(replace(array(), positions_m=1.5 * tetrahedron(0.5)), tmp_path / "large.toml")
     command = ["locate", str(swim[0]), "-o", str(tmp_path / "out"), "--method", "network", "-a"]
     result = CliRunner().invoke(app, [*command, str(tmp_path / "array.toml")])
-    assert result.exit_code == 0 and "1 calls" in result.output
+    assert result.exit_code == 0 and "1 call in" in result.output
     result = CliRunner().invoke(app, [*command, str(tmp_path / "large.toml")])
     assert result.exit_code == 1 and "use --method steering" in result.output.replace("\n", " ")
 

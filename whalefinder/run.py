@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -53,7 +53,7 @@ class Summary:
 
     recordings: int = 0
     failures: int = 0
-    hours: float = 0.0
+    seconds: float = 0.0
     found: list[Detection] = field(default_factory=list)
     tracks: int = 0
 
@@ -114,9 +114,9 @@ def run_locate(
         say(f"{array.num_channels} hydrophones: bearings use the {MAX_HYDROPHONES} that lie furthest apart")
     try:
         for recording in opened:
-            seconds = partial(_report_from, report, summary.hours * 3600, total_s, recording.name)
+            seconds = partial(_report_from, report, summary.seconds, total_s, recording.name)
             _one(recording, locator, table, tracks, out, options, seconds, summary)
-            summary.hours += recording.duration_s / 3600
+            summary.seconds += recording.duration_s
             summary.recordings += 1
             seconds(0.0)
             for problem in recording.problems:
@@ -151,11 +151,24 @@ def _open_all(
             say(f"problem: {reason}")
             summary.failures += 1
             continue
-        for warning in recording.warnings:
-            say(f"warning: {warning}")
         recording.name = _unused_name(path, {safe_stem(other.name) for other in opened})
         opened.append(recording)
+    for line in _warnings(opened):
+        say(f"warning: {line}")
     return opened
+
+
+def _warnings(opened: list[Recording]) -> Iterator[str]:
+    """One line for all recordings without a start time, then those of each recording."""
+    undated = [recording.name for recording in opened if recording.start_utc is None]
+    if undated:
+        missing = "1 recording has" if len(undated) == 1 else f"{len(undated):,} recordings have"
+        yield (
+            f"{missing} no start time in the name, for example {undated[0]}; "
+            "start_utc stays empty there, or give the time format of the names"
+        )
+    for recording in opened:
+        yield from recording.warnings
 
 
 def _unused_name(path: Path, taken: set[str]) -> str:

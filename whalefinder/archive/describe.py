@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from whalefinder.archive.plan import Plan, Seam, chains, recorders, seams
 from whalefinder.archive.units import Entry
+from whalefinder.words import count, duration
 
 SHOWN = 10
 
@@ -16,7 +17,9 @@ def describe(plan: Plan, done: set[str]) -> list[tuple[str, str]]:
     entries = plan.entries
     files = sum(len(entry.files) for entry in entries)
     gigabytes = sum(file.size for entry in entries for file in entry.files) / 1e9
-    lines = [("recordings", f"{len(entries)} in {files} files, {hours(_seconds(entries))}, {gigabytes:.1f} GB")]
+    lines = [
+        ("recordings", f"{len(entries):,} in {count(files, 'file')}, {duration(_seconds(entries))}, {gigabytes:.1f} GB")
+    ]
     dated = [entry for entry in entries if entry.start_utc is not None]
     if dated:
         last = max(entry.end_utc for entry in dated if entry.end_utc)
@@ -24,7 +27,7 @@ def describe(plan: Plan, done: set[str]) -> list[tuple[str, str]]:
         lines.append(("recorders", str(len(recorders(dated)))))
         found = seams(dated)
         stretches = sum(1 for _ in chains(dated))
-        lines.append(("continuous", f"{stretches} stretch{'es' * (stretches != 1)} without a gap"))
+        lines.append(("continuous", f"{count(stretches, 'stretch', 'stretches')} without a gap"))
         lines.append(("gaps", _seams_in_words([seam for seam in found if seam.seconds > 0])))
         lines.append(("overlaps", _seams_in_words([seam for seam in found if seam.seconds < 0])))
     if len(dated) < len(entries):
@@ -40,7 +43,7 @@ def describe(plan: Plan, done: set[str]) -> list[tuple[str, str]]:
     lines.append(
         (
             "work",
-            f"{len(plan.units)} units, {len(plan.units) - len(todo)} done, {hours(sum(u.seconds for u in todo))} to do",
+            f"{count(len(plan.units), 'unit')}, {len(plan.units) - len(todo):,} done, {duration(sum(u.seconds for u in todo))} to do",
         )
     )
     return lines
@@ -53,20 +56,11 @@ def complaints(plan: Plan) -> list[str]:
         lines.append(f"… and {len(plan.unreadable) - SHOWN} more unreadable, all are in problems.csv")
     damaged = [line for entry in plan.entries for line in entry.problems]
     lines += [f"problem: {line}" for line in damaged[:SHOWN]]
-    warnings = [
-        line for entry in plan.entries for line in entry.warnings if entry.start_utc or "no start time" not in line
-    ]
+    warnings = [line for entry in plan.entries for line in entry.warnings]
     lines += [f"warning: {line}" for line in warnings[:1]]
     if len(warnings) > 1:
         lines.append(f"… and {len(warnings) - 1} more warnings of this kind")
     return lines
-
-
-def hours(seconds: float) -> str:
-    """`90 s`, `12.5 min`, `3.2 h`."""
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _seconds(entries: Iterable[Entry]) -> float:
@@ -81,5 +75,5 @@ def _seams_in_words(found: list[Seam]) -> str:
     if not found:
         return "none"
     longest = max(found, key=lambda seam: abs(seam.seconds))
-    total = hours(sum(abs(seam.seconds) for seam in found))
-    return f"{len(found)}, {total} in all, longest {hours(abs(longest.seconds))} between {longest.before.name} and {longest.after.name}"
+    total = duration(sum(abs(seam.seconds) for seam in found))
+    return f"{len(found)}, {total} in all, longest {duration(abs(longest.seconds))} between {longest.before.name} and {longest.after.name}"

@@ -25,6 +25,7 @@ from whalefinder.cli.common import (
     one_line_errors,
     progress_bar,
 )
+from whalefinder.words import count, duration
 
 if TYPE_CHECKING:
     from whalefinder.archive.run import Archive, ArchiveSummary, Crew
@@ -117,8 +118,6 @@ def _show(found: Archive) -> None:
 
 def _work(found: Archive, crew: Crew, deployment: str | None, quiet: bool) -> ArchiveSummary:
     """Work with a progress bar; stopped by hand it says how to go on."""
-    from whalefinder.archive.describe import hours
-
     began = time.monotonic()
     with progress_bar(quiet) as progress:
         task = progress.add_task("archive", total=None, note="")
@@ -126,7 +125,7 @@ def _work(found: Archive, crew: Crew, deployment: str | None, quiet: bool) -> Ar
         def report(done_s: float, total_s: float, note: str) -> None:
             passed = time.monotonic() - began
             rate = done_s / passed if done_s else 0.0
-            left = f"{rate:.0f} × real time, {hours((total_s - done_s) / rate)} left" if rate else "starting"
+            left = f"{rate:.0f} × real time, {duration((total_s - done_s) / rate)} left" if rate else "starting"
             progress.update(task, completed=done_s, total=total_s, note=escaped(f"{left}  {note}"))
 
         try:
@@ -139,22 +138,21 @@ def _work(found: Archive, crew: Crew, deployment: str | None, quiet: bool) -> Ar
 
 
 def _conclude(summary: ArchiveSummary, out: Path, shard: str | None, quiet: bool) -> None:
-    from whalefinder.archive.describe import hours
-
     if not quiet:
-        made = f"{summary.calls} calls, {summary.tracks} tracks → {out}/detections.csv"
+        made = f"{count(summary.calls, 'call')}, {count(summary.tracks, 'track')} → {out}/detections.csv"
         if shard is not None:
             made = f"shard {shard} is done; when all are done: whalefinder archive --merge --out {out}"
         console.print(
-            escaped(f"{summary.done} of {summary.units} units, {hours(summary.seconds)}: {made}"), soft_wrap=True
+            escaped(f"{summary.done:,} of {count(summary.units, 'unit')}, {duration(summary.seconds)}: {made}"),
+            soft_wrap=True,
         )
     for name, reason in summary.problems[:20]:
         errors.print(escaped(f"problem: {name}: {reason}"), soft_wrap=True)
     missing = summary.units - summary.done
     if missing:
-        errors.print(f"{missing} unit{'s' * (missing != 1)} without a result; run the same command again")
+        errors.print(f"{count(missing, 'unit')} without a result; run the same command again")
     if summary.problems:
         listed = f", see {escaped(str(out))}/problems.csv" if shard is None else "; --merge lists them in problems.csv"
-        errors.print(f"[red]{len(summary.problems)} problem{'s' * (len(summary.problems) != 1)}[/]{listed}")
+        errors.print(f"[red]{count(len(summary.problems), 'problem')}[/]{listed}")
     if missing or summary.problems:
         raise typer.Exit(1)

@@ -25,6 +25,7 @@ from whalefinder.cli.common import (
     one_line_errors,
     progress_bar,
 )
+from whalefinder.words import count, duration
 
 
 @app.command()
@@ -74,11 +75,10 @@ def locate(
                 recordings, array, out, options, report, lambda text: errors.print(escaped(text), soft_wrap=True)
             )
         if not quiet:
-            console.print(
-                f"{summary.calls} calls in {summary.hours:.3g} h of {summary.recordings} recordings → {out}/detections.csv"
-            )
+            heard = f"{duration(summary.seconds)} of {count(summary.recordings, 'recording')}"
+            console.print(f"{count(summary.calls, 'call')} in {heard} → {out}/detections.csv", soft_wrap=True)
         if summary.failures:
-            errors.print(f"[red]{summary.failures} problem{'s' * (summary.failures != 1)}[/] (see above)")
+            errors.print(f"[red]{count(summary.failures, 'problem')}[/] (see above)")
             raise typer.Exit(1)
 
 
@@ -180,7 +180,7 @@ def simulate(
         plan = Plan(seconds, calls, boats, snr, sir, surface, roughness, diffuse, faults, calls_from)
         sea = write_simulation(draw_scene(plan, loaded, seed), seed, out)
         console.print(
-            f"{len(sea.truth)} calls, {boats} boats, {seconds:g} s → {out}/simulated.wav, array.toml, truth.csv"
+            f"{count(len(sea.truth), 'call')}, {count(boats, 'boat')}, {duration(seconds)} → {out}/simulated.wav, array.toml, truth.csv"
         )
 
 

@@ -12,10 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
-
-matplotlib.use("Agg")
 import matplotlib.dates as dates
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
@@ -42,12 +39,9 @@ STYLE: Any = {
 
 @contextmanager
 def _figure(width: float, height: float, **kind: Any) -> Iterator[tuple[Figure, Axes]]:
-    with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(width, height), layout="constrained", subplot_kw=kind)
-        try:
-            yield figure, axis
-        finally:
-            plt.close(figure)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure, figure.add_subplot(**kind)
 
 
 def _svg(figure: Figure, title: str) -> str:
@@ -80,15 +74,15 @@ def _counts(axis: Axes) -> None:
 
 
 def calls_by_day(days: Sequence[str], calls: Sequence[int]) -> str:
-    """Bars, one a day."""
+    """Bars, one a day, each from midnight to midnight."""
     with _figure(6.2, 2.9) as (figure, axis):
         x = np.array(days, "datetime64[D]").astype(float)
-        axis.bar(x, calls, width=0.8, color=CALL)
+        axis.bar(x + 0.05, calls, width=0.9, align="edge", color=CALL)
         axis.set(ylabel="calls per day", ylim=(0, max(calls) * 1.1))
         _counts(axis)
         _time_axis(axis, True)
         axis.set_xlabel("day (UTC)")
-        axis.set_xlim(x.min() - 0.7, x.max() + 0.7)
+        axis.set_xlim(x.min() - 0.2, x.max() + 1.2)
         axis.grid(axis="y")
         return _svg(figure, "calls per day")
 
@@ -102,7 +96,7 @@ def calls_by_hour(days: Sequence[str], counts: Floats, listened: np.ndarray | No
     """
     with _figure(6.2, 2.9) as (figure, axis):
         first = float(np.array(days[0], "datetime64[D]").astype(float))
-        extent = (first - 0.5, first + len(days) - 0.5, 0.0, 24.0)
+        extent = (first, first + len(days), 0.0, 24.0)
         shown = np.where(counts > 0, counts, np.nan)
         if listened is not None:
             silent = np.zeros((*listened.shape, 4))
@@ -133,7 +127,7 @@ def calls_in_time(minutes: Floats, total: float) -> str:
 
 def _colours() -> ListedColormap:
     """From few to many; the ends of the map would vanish on a dark or on a white page."""
-    return ListedColormap(plt.get_cmap("plasma")(np.linspace(0.2, 0.92, 64)))
+    return ListedColormap(matplotlib.colormaps["plasma"](np.linspace(0.2, 0.92, 64)))
 
 
 def rose(azimuth_deg: Floats) -> str:
@@ -188,7 +182,7 @@ def bearings(x: Floats, azimuth_deg: Floats, sd_deg: Floats, dated: bool) -> str
 def tracks(lines: Sequence[tuple[Floats, Floats, Floats]], dated: bool) -> str:
     """Azimuth against time with a band of two standard deviations; one (time, azimuth, sd) a track."""
     with _figure(10.4, 3.0) as (figure, axis):
-        colours = plt.get_cmap("tab10")
+        colours = matplotlib.colormaps["tab10"]
         for number, (x, azimuth, sd) in enumerate(lines):
             # A line must not cross the plot where north closes the circle.
             seam = np.append(np.abs(np.diff(azimuth)) > 180, False)
@@ -246,6 +240,6 @@ def spectrogram_of(cut: Cut, begin_s: float, end_s: float, low_hz: float, high_h
                 linewidth=1,
             )
         )
-        axis.set(xlabel="time in the recording (s)", ylabel="frequency (kHz)", xlim=extent[:2])
+        axis.set(xlabel="time in the recording (s)", ylabel="frequency (kHz)", xlim=extent[:2], ylim=extent[2:])
         axis.ticklabel_format(axis="x", useOffset=False)
         return _svg(figure, "spectrogram of the call")

@@ -19,6 +19,7 @@ from whalefinder.array.limit import TypicalCall, expected_error_deg
 from whalefinder.files import writing
 from whalefinder.results.records import Detection, Track
 from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S, NUM_BINS
+from whalefinder.words import count
 
 MAX_COLUMNS = 2400
 LEAST_ELEVATION_SPAN_DEG = 10.0
@@ -106,7 +107,7 @@ class Picture:
             axis.add_patch(box)
         axis.set_ylim(extent[2:])  # a box may begin below the lowest frequency
         calls = sum(call.is_call for call in detections)
-        axis.set_title(f"{title}: {calls} call{'s' * (calls != 1)}", loc="left", color=INK, parse_math=False)
+        axis.set_title(f"{title}: {count(calls, 'call')}", loc="left", color=INK, parse_math=False)
         axis.set_ylabel("frequency (kHz)")
         return image
 
@@ -175,9 +176,7 @@ def draw_tracks(tracks: list[Track], detections: list[Detection], path: Path, ti
     elevation.legend(frameon=False, ncols=5, fontsize="small")
     for axis in (azimuth, elevation):
         axis.grid(alpha=0.25)
-    figure.suptitle(
-        f"{title}: {len(tracks)} track{'s' * (len(tracks) != 1)}", x=0.02, ha="left", color=INK, parse_math=False
-    )
+    figure.suptitle(f"{title}: {count(len(tracks), 'track')}", x=0.02, ha="left", color=INK, parse_math=False)
     _save(figure, path)
 
 

@@ -21,6 +21,7 @@ from whalefinder.results.dataset import read_output, starts_of
 from whalefinder.results.formats import Row
 from whalefinder.results.schema import NO_CALLS
 from whalefinder.version import __version__
+from whalefinder.words import count, duration, rounded
 
 MOST_BEST = 50
 """Each takes up to 0.4 MB of the page."""
@@ -145,14 +146,9 @@ def _period(results: Results) -> str:
 def _facts(results: Results) -> list[tuple[str, str]]:
     facts = [("calls", f"{len(results.calls):,}")]
     if results.hours is not None:
-        if results.hours < 1:
-            facts.append(("minutes listened", f"{60 * results.hours:.2g}"))
-        else:
-            facts.append(
-                ("hours listened", f"{results.hours:,.3g}" if results.hours < 100 else f"{results.hours:,.0f}")
-            )
+        facts.append(("listened", duration(3600 * results.hours)))
         if results.hours > 0:
-            facts.append(("calls per hour", f"{len(results.calls) / results.hours:.3g}"))
+            facts.append(("calls per hour", rounded(len(results.calls) / results.hours, 2)))
         facts.append(("recordings", f"{len(results.recordings):,}"))
     if results.tracks:
         facts.append(("tracks", f"{len({row['track'] for row in results.tracks}):,}"))
@@ -222,7 +218,9 @@ def _where(results: Results) -> Part:
     ]
     left_out = sum(row["azimuth_deg"] is not None for row in results.calls) - len(known)
     if left_out:
-        part.words.append(f"{left_out:,} calls have an ambiguous direction (column ambiguity) and are not shown.")
+        part.words.append(
+            f"Not shown, because the direction is ambiguous (column ambiguity): {count(left_out, 'call')}."
+        )
     if not known:
         return part
     azimuth = _column(known, "azimuth_deg")

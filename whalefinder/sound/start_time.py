@@ -34,7 +34,7 @@ OFFSET = re.compile(r"[+-](0\d|1[0-4])(00|15|30|45)(?!\d)")
 
 @dataclass(frozen=True)
 class StartTime:
-    """UTC start, or None with the reason; `warning` where the name could be read otherwise, `text` what was read."""
+    """UTC start, or None where the name tells none; `warning` where the name could be read otherwise, `text` what was read."""
 
     utc: datetime | None
     warning: str | None = None
@@ -70,7 +70,7 @@ def start_time(name: str, time_format: str | None = None) -> StartTime:
             if offset:  # only behind ISO 8601's T: elsewhere such digits count files
                 found = datetime.strptime(match + offset[0], layout + "%z").astimezone(UTC)
             return StartTime(found, warning, match)
-    return StartTime(None, f"{name}: no start time in the name; start_utc stays empty, or give --time-format")
+    return StartTime(None)
 
 
 def _by_format(name: str, time_format: str) -> StartTime:

@@ -1,0 +1,38 @@
+"""Numbers as people read them: counts with the right plural, durations with a fitting unit, no exponents."""
+
+from __future__ import annotations
+
+import math
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """A number of things.
+
+    >>> count(1, "recording"), count(1200, "call"), count(0, "stretch", "stretches")
+    ('1 recording', '1,200 calls', '0 stretches')
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def rounded(value: float, digits: int = 3) -> str:
+    """A number to so many significant digits, with thousands apart and without an exponent.
+
+    >>> rounded(1234.5, 2), rounded(0.002778), rounded(12.0), rounded(0.0)
+    ('1,200', '0.00278', '12', '0')
+    """
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    decimals = digits - 1 - math.floor(math.log10(abs(value)))
+    text = f"{round(value, decimals):,.{max(0, decimals)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def duration(seconds: float) -> str:
+    """Seconds below two minutes, minutes below two hours, then hours.
+
+    >>> duration(10), duration(90.0), duration(750), duration(9e6)
+    ('10 s', '90 s', '12.5 min', '2,500 h')
+    """
+    if seconds < 119.5:
+        return f"{rounded(seconds)} s"
+    return f"{rounded(seconds / 60)} min" if seconds < 7200 else f"{rounded(seconds / 3600, 4)} h"
