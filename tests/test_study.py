@@ -165,7 +165,7 @@ def test_a_study_goes_on_where_it_stopped(small, tmp_path):
     threads = torch.get_num_threads()
     nothing = package.study(tmp_path, minutes=1e-9)
     assert (nothing.runs, nothing.left_out) == (0, 2) and not small
-    assert "2 runs were left out" in nothing.page.read_text()
+    assert "2 runs are still missing" in nothing.page.read_text()
     heard = []
     done = package.study(tmp_path, report=lambda k, total, note: heard.append((k, total)))
     assert (done.runs, done.left_out) == (2, 0) and len(small) == 2 and heard[-1] == (2, 2)

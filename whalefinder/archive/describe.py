@@ -37,7 +37,7 @@ def describe(plan: Plan, done: set[str]) -> list[tuple[str, str]]:
     lines.append(("channels", _counted(str(len(entry.columns)) for entry in entries)))
     copies = Counter((entry.name.rpartition("/")[2], entry.files[0].size, entry.frames) for entry in entries)
     if doubled := sum(times - 1 for times in copies.values()):
-        lines.append(("perhaps copies", f"{doubled} (same name and size); their calls count twice"))
+        lines.append(("possible copies", f"{doubled} (same name and size); their calls count twice"))
     todo = [unit for unit in plan.units if unit.id not in done]
     lines.append(("unreadable", str(len(plan.unreadable)) if plan.unreadable else "none"))
     lines.append(

@@ -65,15 +65,16 @@ def _mixtures(sets: Sets, verdicts: Sequence[Verdict], figures: dict[str, Any], 
     calls = len({clip.source for clip in sets.mixtures if clip.label == "orca"})
     ships = len({clip.group for clip in sets.mixtures})
     words = [
-        f"{len(sets.mixtures)} clips of 3 s: {calls} calls of the {split} types mixed into {ships} {split} ships at SIR -10 to "
-        "10 dB (0.5-12 kHz, while the call lasts), 1:1 with ships alone. Shares with Wilson's 95 % interval, F1 with the bootstrap "
-        "over source clips. The rivals' thresholds are those of the highest F1 on dev mixtures; the classifier's is the shipped one.",
-        "The paper's accuracy, on its own data: "
+        f"{len(sets.mixtures)} clips of 3 s. Half of them hold one of {calls} calls of the {split} split, mixed into one of {ships} "
+        "ships at SIR -10 to 10 dB (0.5-12 kHz, while the call lasts). The other half hold the ships alone.",
+        "Intervals are 95 % intervals: Wilson's for shares, a bootstrap over source clips for F1. The classifier has its shipped "
+        "threshold. The other methods have the threshold with the highest F1 on dev mixtures.",
+        "Accuracy in the examination paper, on its own data: "
         + ", ".join(f"{name} {share:.0%}" for name, share in PAPER_ACCURACY.items())
         + ".",
     ]
     rows = [row_of(v.judge, figures["judges"][v.judge]["mixtures"]) for v in verdicts]
-    return Section("Calls in ships", words, [Grid("Every judge on the same clips.", HEADER, [*rows, paper_row()])])
+    return Section("Calls in ships", words, [Grid("All methods on the same clips.", HEADER, [*rows, paper_row()])])
 
 
 def _curves(sets: Sets, verdicts: Sequence[Verdict]) -> Section:
@@ -81,7 +82,7 @@ def _curves(sets: Sets, verdicts: Sequence[Verdict]) -> Section:
     curves = {
         v.judge: (precision_recall(truth, v.scores["mixtures"]), roc(truth, v.scores["mixtures"])) for v in verdicts
     }
-    words = ["Precision depends on how common calls are: here every second clip holds one."]
+    words = ["Precision depends on how common calls are. Here every second clip holds one."]
     drawings = [
         Drawing("Precision over recall, and ROC.", draw_curves(curves)),
         Drawing(
@@ -98,7 +99,7 @@ def _parts(sets: Sets, own: Verdict, verdicts: Sequence[Verdict]) -> Section:
     }
     grid = Grid("The classifier by kind of ship.", PARTS_HEADER, by_recorder(own, sets.mixtures, "mixtures"))
     drawing = Drawing(
-        "Recall by SIR, with Wilson's interval; every judge at its threshold.",
+        "Recall by SIR, with Wilson's interval. Every method has its own threshold.",
         draw_by_ratio(rates, "call over ship, dB (0.5-12 kHz)", "recall"),
     )
     return Section("By ratio and by recorder", [], [grid], [drawing])
@@ -107,10 +108,14 @@ def _parts(sets: Sets, own: Verdict, verdicts: Sequence[Verdict]) -> Section:
 def _live(sets: Sets, verdicts: Sequence[Verdict], figures: dict[str, Any]) -> Section:
     rows = [row_of(v.judge, figures["judges"][v.judge]["live"]) for v in verdicts]
     grids = [
-        Grid(f"{len(sets.live)} clips, unmixed.", HEADER, rows),
-        Grid("The classifier by band of the hydrophone.", PARTS_HEADER, by_recorder(verdicts[0], sets.live, "live")),
+        Grid(f"{len(sets.live)} clips, as recorded.", HEADER, rows),
+        Grid(
+            "The classifier by frequency band of the hydrophone.",
+            PARTS_HEADER,
+            by_recorder(verdicts[0], sets.live, "live"),
+        ),
     ]
-    words = ["3 s clips of a live hydrophone, with a call and without."]
+    words = ["Clips of 3 s from a live hydrophone, with a call and without."]
     return Section("Live hydrophone", words, grids)
 
 
@@ -120,23 +125,23 @@ def _species(sets: Sets, names: dict[str, list[str]]) -> Section:
     table = confusion([clip.label for clip in clips], named, LABELS)
     rows = species_rows(names["species"], sets.species, LABELS)
     words = [
-        "Other whales and dolphins are reported, not judged: there is little of them to learn from. None of these recordings was "
-        "trained on."
+        "Other whales and dolphins are only counted, because there are few recordings to train on. None of these recordings was "
+        "used in training."
     ]
     header = ("species", *(name.replace("_", " ") for name in LABELS))
     drawing = Drawing(
-        "Mixtures, live clips and other species, as the classifier names them at its thresholds.",
+        "Mixtures, live clips and other species, by the label that the classifier gives.",
         draw_confusion(table, LABELS, f"{len(clips)} clips"),
     )
     return Section(
-        "All four names", words, [Grid("Other species by the name they were given.", header, rows)], [drawing]
+        "All four labels", words, [Grid("Other species by the label that they got.", header, rows)], [drawing]
     )
 
 
 def _alone(verdicts: Sequence[Verdict], pipeline: Verdict) -> Section:
     words = [
-        "Ships of both splits and North Sea ambient, no call in them. Judges slide over them in windows of 3 s, 1.5 s apart; "
-        "neighbouring alarms are one. No threshold was chosen on the test ships."
+        "Ships of both splits and North Sea ambient, without calls. Every method judges windows of 3 s that begin every 1.5 s. "
+        "Neighbouring alarms count as one. No threshold was chosen on the test ships."
     ]
     rows = [alone_row(v) for v in (*verdicts, pipeline)]
     found: list[tuple[str, ...]] = [
@@ -146,7 +151,7 @@ def _alone(verdicts: Sequence[Verdict], pipeline: Verdict) -> Section:
     ]
     grids = [Grid("False orca alarms.", ALONE_HEADER, rows)]
     if found:
-        grids.append(Grid("Where they are.", ("judge", "recording", "second", "score"), found))
+        grids.append(Grid("Times of the false alarms.", ("method", "recording", "second", "score"), found))
     return Section("Ships and ambient alone", words, grids)
 
 
@@ -162,8 +167,8 @@ def _worst(out: Path, sets: Sets, own: Verdict) -> Section:
             chosen = [int(k) for k in np.argsort(order) if wrong[k]][:WORST]
             drawings += [_heard(out, clips[k], float(scores[k]), f"{name}, {kind}", k) for k in chosen]
     words = [
-        "The surest errors of the classifier. Spectrograms show every frequency over its own median. Sounds are cuts of the "
-        "recordings: keep them to yourself, as their licences ask."
+        "The errors that the classifier is most certain of. Spectrograms show every frequency relative to its own median. The "
+        "sounds are cut from the recordings, whose licences do not allow you to pass them on."
     ]
     if not drawings:
         words = ["The classifier made no error on the mixtures and the live clips."]

@@ -25,7 +25,7 @@ PAPER = Counts.complete(total=1000, accuracy=0.84, true_positive=450, false_nega
 """The paper's final classifier (specification §2)."""
 PAPER_ACCURACY = {"start": 0.72, "with L2": 0.81, "final": 0.84}
 REPEATS = 1000  # of the bootstrap
-HEADER = ("judge", "accuracy", "recall", "specificity", "precision", "F1", "av. precision", "ROC area")
+HEADER = ("method", "accuracy", "recall", "specificity", "precision", "F1", "average precision", "ROC area")
 
 
 def truth_of(clips: Sequence[LabelledClip]) -> np.ndarray:
@@ -68,7 +68,7 @@ def row_of(judge: str, figures: dict[str, Any]) -> tuple[str, ...]:
     return (judge, *shares, f1, *areas)
 
 
-SHORT_HEADER = ("judge", "accuracy", "recall", "specificity", "F1", "ROC")
+SHORT_HEADER = ("method", "accuracy", "recall", "specificity", "F1", "ROC")
 
 
 def short_row(judge: str, figures: dict[str, Any]) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ def short_paper_row() -> tuple[str, ...]:
 def paper_row() -> tuple[str, ...]:
     """The paper's final model in `HEADER`."""
     shares = [f"{value:.3f}" for value in (PAPER.accuracy, PAPER.recall, PAPER.specificity, PAPER.precision, PAPER.f1)]
-    return ("the paper's final model (its own data)", *shares, "", "")
+    return ("examination paper's final model (its own data)", *shares, "", "")
 
 
 def split_rows(
@@ -148,7 +148,7 @@ def alone_row(verdict: Verdict) -> tuple[str, ...]:
     )
 
 
-ALONE_HEADER = ("judge", "false orca alarms", "minutes", "an hour (exact Poisson)")
+ALONE_HEADER = ("method", "false orca alarms", "minutes", "per hour (exact Poisson interval)")
 
 
 def species_rows(names: Sequence[str], clips: Sequence[LabelledClip], classes: Sequence[str]) -> list[tuple[str, ...]]:

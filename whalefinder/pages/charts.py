@@ -65,7 +65,7 @@ def _time_axis(axis: Axes, dated: bool) -> None:
         axis.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
         axis.set_xlabel("time (UTC)")
     else:
-        axis.set_xlabel("time of recording (min), files end to end")
+        axis.set_xlabel("time (min), recordings one after the other")
 
 
 def _counts(axis: Axes) -> None:

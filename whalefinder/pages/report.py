@@ -136,7 +136,7 @@ def read_results(folder: Path) -> Results:
 
 def _period(results: Results) -> str:
     if not results.dated:
-        return "the recordings' names tell no dates: their times are laid end to end"
+        return "the names of the recordings give no dates, so the recordings are shown one after the other"
     ends = [results.starts[row["recording"]] + timedelta(seconds=row["duration_s"]) for row in results.recordings]
     ends += [results.starts[row["recording"]] + timedelta(seconds=row["end_s"]) for row in results.calls]
     first, last = min(results.starts.values()), max(ends or list(results.starts.values()))
@@ -146,7 +146,7 @@ def _period(results: Results) -> str:
 def _facts(results: Results) -> list[tuple[str, str]]:
     facts = [("calls", f"{len(results.calls):,}")]
     if results.hours is not None:
-        facts.append(("listened", duration(3600 * results.hours)))
+        facts.append(("length of all recordings", duration(3600 * results.hours)))
         if results.hours > 0:
             facts.append(("calls per hour", rounded(len(results.calls) / results.hours, 2)))
         facts.append(("recordings", f"{len(results.recordings):,}"))
@@ -175,7 +175,7 @@ def _when(results: Results) -> Part:
     if not results.dated:
         minutes = np.array([results.at(row["recording"], row["begin_s"]) for row in results.calls])
         total = max(60 * (results.hours or 0.0), float(minutes.max()))
-        part.charts.append(Chart("Calls over the recordings.", charts.calls_in_time(minutes, total)))
+        part.charts.append(Chart("Calls over the time of the recordings.", charts.calls_in_time(minutes, total)))
         return part
     days, counts, listened = _by_hour(results)
     part.charts.append(Chart("Calls per day.", charts.calls_by_day(days, [int(n) for n in counts.sum(0)])))
@@ -226,10 +226,12 @@ def _where(results: Results) -> Part:
     azimuth = _column(known, "azimuth_deg")
     x = np.array([results.at(row["recording"], (row["begin_s"] + row["end_s"]) / 2) for row in known])
     part.charts.append(
-        Chart("Calls by direction, north up. Areas are proportional to calls.", charts.rose(azimuth), "rose")
+        Chart(
+            "Calls by direction, north up. Areas are proportional to the number of calls.", charts.rose(azimuth), "rose"
+        )
     )
     many = len(known) > charts.MANY
-    caption = "Directions of the calls." if many else "Direction of every call; bars are one standard deviation."
+    caption = "Directions of the calls." if many else "Direction of every call. Bars are one standard deviation."
     sd = _column(known, "azimuth_sd_deg")
     part.charts.append(Chart(caption, charts.bearings(x, azimuth, sd, results.dated), "long"))
     return part
@@ -249,14 +251,14 @@ def _tracks(results: Results) -> Part:
         rows = rows[:: max(1, len(rows) // MAX_POINTS)]
         x = np.array([results.at(row["recording"], row["time_s"]) for row in rows])
         lines.append((x, _column(rows, "azimuth_deg"), _column(rows, "azimuth_sd_deg")))
-    caption = "Animals followed over several calls; bands are two standard deviations."
+    caption = "Tracks of animals. Bands are two standard deviations."
     part.charts.append(Chart(caption, charts.tracks(lines, results.dated), "wide"))
     part.header = ("track", "begin", "lasts", "calls", "azimuth", "elevation")
     busiest = sorted(by_track.items(), key=lambda item: (-sum(row["calls"] for row in item[1]), item[0]))
     for number, rows in sorted(busiest[:LONGEST_TABLE]):
         part.rows.append(_track_cells(number, rows, results))
     if len(busiest) > LONGEST_TABLE:
-        part.words.append(f"The table holds the {LONGEST_TABLE} tracks with the most calls of {len(busiest):,}.")
+        part.words.append(f"The table has the {LONGEST_TABLE} tracks with the most calls, of {len(busiest):,}.")
     return part
 
 
@@ -284,8 +286,13 @@ def _levels(results: Results) -> Part:
 
     part = Part("How loud")
     for name, unit, what, caption in (
-        ("level_db", "dB re 1 µPa", "received level, r.m.s.", "Received levels, r.m.s. over the call in its own band."),
-        ("snr_db", "dB", "call over all other sound", "Calls over boats and all other sound, 0.5-12 kHz."),
+        (
+            "level_db",
+            "dB re 1 µPa",
+            "received level, r.m.s.",
+            "Received levels of the calls, r.m.s. in the band of each call.",
+        ),
+        ("snr_db", "dB", "call over all other sound", "Power of the calls over boats and all other sound, 0.5-12 kHz."),
     ):
         values = _column(results.calls, name)
         values = values[np.isfinite(values)]
@@ -362,7 +369,7 @@ def _card_facts(results: Results, row: Row) -> list[tuple[str, str]]:
     facts = [
         *([("when", _moment(results, row["recording"], row["begin_s"]))] if row["recording"] in results.starts else []),
         ("recording", f"{row['recording']} at {row['begin_s']:.1f} s"),
-        ("what", f"{row['label'].replace('_', ' ')}, probability {row['probability']:.2f}"),
+        ("label", f"{row['label'].replace('_', ' ')}, probability {row['probability']:.2f}"),
         ("band", f"{row['low_hz'] / 1e3:.1f}-{row['high_hz'] / 1e3:.1f} kHz, {row['end_s'] - row['begin_s']:.1f} s"),
         ("over other sound", f"{row['snr_db']:.0f} dB"),
     ]
@@ -370,7 +377,7 @@ def _card_facts(results: Results, row: Row) -> list[tuple[str, str]]:
         words = f"azimuth {_angle(row, 'azimuth')}"
         if row["elevation_deg"] is not None:
             words += f", elevation {_angle(row, 'elevation')}"
-        facts.append(("from", words + (f" ({row['ambiguity'].split(':')[0]})" if row["ambiguity"] else "")))
+        facts.append(("direction", words + (f" ({row['ambiguity'].split(':')[0]})" if row["ambiguity"] else "")))
     if row["level_db"] is not None:
         facts.append(("level", f"{row['level_db']:.0f} dB re 1 µPa"))
     return facts

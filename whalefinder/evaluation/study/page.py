@@ -53,12 +53,12 @@ def write_page(out: Path, ledger: Ledger, curves: Ledger, left_out: int) -> Path
 
 def _foreword(left_out: int) -> Section:
     words = [
-        "Images are two seconds of a boat, with a real orca call at SIR -10 to 10 dB or without. The test set: 600 images, half "
-        "with a call, from call types and vessels that no training run sees. No choice is made on it. Several figures stand for "
-        "several seeds: each draws another training set and another start.",
+        "An image is the spectrogram of two seconds of a boat, with or without a real orca call at SIR -10 to 10 dB. The test set "
+        "has 600 images, half of them with a call. Its call types and vessels are in no training set, and no setting is chosen "
+        "on it. A range shows several seeds. Each seed draws another training set and other initial weights.",
     ]
     if left_out:
-        words.append(f"{left_out} runs were left out for want of time; the same command goes on with them.")
+        words.append(f"{left_out} runs are still missing, because the time was over. The same command continues.")
     return Section("What is shown", words)
 
 
@@ -80,17 +80,17 @@ def _ladder(ledger: Ledger, _: Ledger) -> Section:
     ]
     some = next(iter(ledger.of(part="ladder")))
     words = [
-        f"Each rung keeps what the one below added. Trained on {some['train_images']} images, {some['train_orca']} with a call. "
-        "The paper's figures are of its own data: orange."
+        f"Each step keeps what the steps before it added. Training on {some['train_images']} images, {some['train_orca']} with a "
+        "call. Orange: the figures of the examination paper, on its own data."
     ]
     if ledger.of(part="folds"):
         words.append(f"Chosen by {FOLDS}-fold cross-validation on the training part: {chosen(ledger)}.")
-    header = ("rung", "seeds", *(score.replace("_", " ") for score in SCORES), "paper's accuracy")
+    header = ("step", "seeds", *(score.replace("_", " ") for score in SCORES), "examination paper's accuracy")
     return Section(
         "Step by step",
         words,
         [Grid("Mean over seeds (range).", header, table)],
-        [Drawing("Accuracy on the test set; dots are seeds.", draw_ladder(names, rows, PAPER))],
+        [Drawing("Accuracy on the test set. Each dot is a seed.", draw_ladder(names, rows, PAPER))],
     )
 
 
@@ -105,8 +105,8 @@ def _folds(ledger: Ledger, _: Ledger) -> Section:
         rows.append((name, str(len(folds)), *(spread(folds, score) for score in SCORES)))
     header = ("candidate", "folds", *(score.replace("_", " ") for score in SCORES))
     words = [
-        "Folds are call types and vessels: what is validated on shares neither with what is trained on. The candidate with "
-        "the lowest mean loss goes into the last rung above."
+        "Folds are divided by call type and vessel, so validation and training share neither. The candidate with the lowest mean "
+        "loss is the last step above."
     ]
     return Section("Model selection", words, [Grid("Mean over folds (range).", header, rows)])
 
@@ -122,10 +122,10 @@ def _samples(ledger: Ledger, _: Ledger) -> Section:
         table.append((str(size), *losses[:2], f"{gap:.3f}", losses[2], spread(real, "accuracy")))
     header = ("samples", "training loss", "test loss, same kind", "gap", "test loss, real", "accuracy, real")
     words = [
-        "Every sample has a simulated boat and call of its own, so samples are independent; real calls would run out at 94. "
-        "The network (stages of 4 and 8 channels) and the number of steps stay the same. The gap is "
-        "between training and test of the same kind. Real calls in real ships are another, easier set: their loss may lie below "
-        "the training loss and says nothing about the gap."
+        "Every sample has its own simulated boat and call, so samples are independent. (There are only 94 real calls.) The network "
+        "(stages of 4 and 8 channels) and the number of steps stay the same. The gap is the difference between training and test "
+        "loss on data of the same kind. Real calls in real ships are another, easier set. Their loss may lie below the training "
+        "loss, and says nothing about the gap."
     ]
     drawing = Drawing("Loss against the number of independent training samples.", draw_samples(rows))
     return Section("Number of independent samples", words, [Grid("Mean over seeds (range).", header, table)], [drawing])
@@ -145,13 +145,13 @@ def _epochs(ledger: Ledger, curves: Ledger) -> Section:
         points = (f"{point['test_loss']:.3f} ({point['epoch']:.0f})" for point in (stop, best, rows[-1]))
         stops.append((f"seed {seed}", *points, f"{rows[-1]['training_loss']:.4f}"))
     words = [
-        "One small training set, no regularisation. Early stopping keeps the weights of the lowest validation loss. It is chosen "
-        "on other call types and other vessels than the test's, so it need not hit the lowest test loss."
+        "One small training set, no regularisation. Early stopping keeps the weights with the lowest validation loss. The "
+        "validation set has other call types and other vessels than the test set, so the test loss may be lowest at another time."
     ]
     grids = [
         Grid(
             "Training time: test loss (epochs).",
-            ("", "stopped by validation", "lowest there was", "at the end", "training loss at the end"),
+            ("", "stopped by validation", "lowest of all", "at the end", "training loss at the end"),
             stops,
         )
     ]
@@ -193,10 +193,12 @@ def _recorders(ledger: Ledger, _: Ledger) -> Section:
             table.append((f"{boats} | {treatment}", *(spread(cell, "accuracy") for cell in cells)))
     header = ("trained on | images", "tested on Passengerships", "tested on Tankers")
     words = [
-        "Trained on one kind of boat, tested on another; the vessels and call types of the test are always new. As heard, an "
-        "image holds the recorder's and the boat's own colour; per recording, every frequency is taken over its median."
+        'Training on one kind of boat, test on another. The vessels and call types of the test are always new. "As heard" keeps '
+        'the spectrum of the recorder and the boat. "Per recording" takes every frequency relative to its median.'
     ]
-    return Section("Domain shift", words, [Grid("Accuracy, mean over seeds (range).", header, table)])
+    return Section(
+        "Other recorders and boats (domain shift)", words, [Grid("Accuracy, mean over seeds (range).", header, table)]
+    )
 
 
 def _imbalance(ledger: Ledger, _: Ledger) -> Section:
@@ -223,11 +225,11 @@ def _imbalance(ledger: Ledger, _: Ledger) -> Section:
         "specificity at 0.5",
         "F1 at 0.5",
         "threshold chosen",
-        "F1 there",
-        "av. precision",
+        "F1 at this threshold",
+        "average precision",
     )
     words = [
-        "Few calls among many boats. The threshold is chosen on validation images (call types S04 and S09, vessels held back). "
+        "Few calls among many boats. The threshold is chosen on validation images (call types S04 and S09, separate vessels). "
         "The test set stays 1:1."
     ]
     drawing = Drawing("F1 by ratio and method.", draw_imbalance(rows, RATIOS, IMBALANCE))
