@@ -123,7 +123,7 @@ def test_overlaps_rates_unreadable_and_times_are_said_first(tmp_path):
     said = dict(describe(plan, set()))
     assert said["recordings"].startswith("4 in 4 files, 3.02 min")
     assert said["time"] == "2026-07-01 12:00:00 to 2026-07-02 00:00:01 UTC"
-    assert said["overlaps"].startswith("1, 30 s in all") and said["gaps"].startswith("1, 12.0 h in all")
+    assert said["overlaps"].startswith("1, 30 s in all") and said["gaps"].startswith("1, 12 h in all")
     assert said["sample rates"] == "8000 Hz (3), 16000 Hz (1)" and said["unreadable"] == "2"
     assert said["without a time"].startswith("1, for example nameless.wav")
     reasons = "\n".join(complaints(plan))

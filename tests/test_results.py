@@ -182,6 +182,33 @@ def test_query_on_the_command_line(tmp_path):
         assert code == 1 and words in text
 
 
+def test_a_query_fits_eighty_columns_and_says_what_it_leaves_out(tmp_path):
+    output = write_output(tmp_path / "july", tmp_path / "sounds")
+    code, text = run("query", "SELECT * FROM detections", "--from", output)
+    lines = text.splitlines()
+    assert code == 0 and max(map(len, lines)) <= 80
+    assert len([line for line in lines if ".wav" in line]) == 12, "one line a row"
+    assert all(name in lines[1] for name in ("recording", "begin_s", "label", "azimuth_deg"))
+    assert "columns not shown; choose with --columns" in text
+    code, text = run("query", "SELECT * FROM detections", "--from", output, "--columns", "level_db, label")
+    assert (
+        code == 0 and text.splitlines()[1].split() == ["┃", "level_db", "┃", "label", "┃"] and "not shown" not in text
+    )
+    code, text = run("query", "SELECT * FROM detections", "--from", output, "--format", "csv")
+    assert len(text.splitlines()[0].split(",")) == len(DETECTIONS) + 2
+    code, text = run("query", "SELECT label FROM detections", "--from", output, "--columns", "lable")
+    assert code == 1 and "column 'lable' is not in the answer; it has label" in text
+
+
+@pytest.mark.parametrize("width", [10, 40, 80, 200, 1000])
+def test_the_columns_that_say_most_stay(tmp_path, width):
+    answer = query("SELECT *, 1 AS mine FROM detections", write_output(tmp_path / "july", tmp_path / "sounds"))
+    shown = answer.fitting(width)
+    assert "mine" in shown.columns and list(shown.columns) == [c for c in answer.columns if c in shown.columns]
+    assert len(shown.rows) == len(answer.rows)
+    assert (shown == answer) == (width == 1000)
+
+
 def test_collect_and_query_on_the_command_line(tmp_path):
     output = write_output(tmp_path / "july", tmp_path / "sounds")
     code, text = run("collect", output, "--deployment", "july", "--out", tmp_path / "all")

@@ -35,4 +35,7 @@ def duration(seconds: float) -> str:
     """
     if seconds < 119.5:
         return f"{rounded(seconds)} s"
-    return f"{rounded(seconds / 60)} min" if seconds < 7200 else f"{rounded(seconds / 3600, 4)} h"
+    if seconds < 7200:
+        return f"{rounded(seconds / 60)} min"
+    hours = seconds / 3600
+    return f"{rounded(hours)} h" if hours < 100 else f"{hours:,.0f} h"

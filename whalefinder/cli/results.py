@@ -6,13 +6,17 @@ import csv
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from whalefinder.cli.common import File, Out, app, console, errors, escaped, one_line_errors
 from whalefinder.errors import OptionError
+from whalefinder.words import count
+
+if TYPE_CHECKING:
+    from whalefinder.results.query import Answer
 
 MOST_ROWS = 100  # on a screen
 
@@ -53,37 +57,58 @@ def query(
     sql: Annotated[str, typer.Argument(help="One SELECT over the views detections, tracks and recordings.")],
     source: Annotated[Path, typer.Option("--from", help="The --out folder of a run, or a data set made by collect.")],
     kind: Annotated[str, typer.Option("--format", "-f", help="How to print the answer: table, csv or json.")] = "table",
+    columns: Annotated[
+        str | None, typer.Option(help="Columns to print, with commas.", show_default="those that fit the screen")
+    ] = None,
 ) -> None:
     """Answer a question about results in SQL. It changes nothing, and reads no other file and no network.
 
-    Example:
+    Examples:
       whalefinder query "SELECT day, count(*) AS calls FROM detections GROUP BY day ORDER BY day" --from results
+
+      whalefinder query "SELECT * FROM detections" --from results --columns start_utc,label,level_db
     """
     from whalefinder.results.query import query as ask
+    from whalefinder.results.query import text_of
 
     with one_line_errors():
         if kind not in ("table", "csv", "json"):
             raise OptionError(f"--format {kind!r} is unknown; choose from table, csv, json")
         answer = ask(sql, source)
+        if columns is not None:
+            answer = answer.only([name.strip() for name in columns.split(",") if name.strip()])
         if kind == "csv":
             rows = csv.writer(sys.stdout, lineterminator="\n")
             rows.writerow(answer.columns)
-            rows.writerows(["" if cell is None else _text(cell) for cell in row] for row in answer.rows)
+            rows.writerows(map(text_of, row) for row in answer.rows)
         elif kind == "json":
             found = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
-            typer.echo(json.dumps(found, indent=1, default=_text))
+            typer.echo(json.dumps(found, indent=1, default=text_of))
         else:
-            table = Table(*map(escaped, answer.columns))
-            for row in answer.rows[:MOST_ROWS]:
-                table.add_row(*("" if cell is None else escaped(_text(cell)) for cell in row))
-            console.print(table)
-            if len(answer.rows) > MOST_ROWS:
-                errors.print(f"{MOST_ROWS} of {len(answer.rows)} rows shown; --format csv gives all")
+            _as_table(answer, columns is not None)
 
 
-def _text(cell: Any) -> str:
-    """Times as in the other tables, numbers as they are."""
-    return cell.isoformat(timespec="milliseconds") + "Z" if hasattr(cell, "hour") else str(cell)
+def _as_table(answer: Answer, chosen: bool) -> None:
+    """At most `MOST_ROWS` rows, and as many columns as fit unless they were chosen; says what is left out."""
+    from whalefinder.results.query import Answer, text_of
+
+    shown = Answer(answer.columns, answer.rows[:MOST_ROWS])
+    if not chosen:
+        shown = shown.fitting(console.width)
+    table = Table()
+    for place, name in enumerate(shown.columns):
+        numbers = any(isinstance(row[place], int | float) for row in shown.rows)
+        table.add_column(escaped(name), justify="right" if numbers else "left")
+    for row in shown.rows:
+        table.add_row(*(escaped(text_of(cell)) for cell in row))
+    console.print(table)
+    if len(shown.columns) < len(answer.columns):
+        left = len(answer.columns) - len(shown.columns)
+        errors.print(
+            f"{count(left, 'column')} not shown; choose with --columns, --format csv gives all", soft_wrap=True
+        )
+    if len(shown.rows) < len(answer.rows):
+        errors.print(f"{MOST_ROWS} of {len(answer.rows):,} rows shown; --format csv gives all", soft_wrap=True)
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,13 @@ LOCKS = (
     "lock_configuration = true",
 )
 
+TELLING = (
+    "recording", "track", "begin_s", "time_s", "label", "azimuth_deg", "elevation_deg", "probability", "azimuth_sd_deg",
+    "start_utc",
+)  # fmt: skip
+"""Columns that a narrow screen shows first."""
+KNOWN = frozenset(column.name for columns in TABLES.values() for column in columns) | {"deployment", "day"}
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -28,6 +35,46 @@ class Answer:
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
+
+    def only(self, columns: Sequence[str]) -> Answer:
+        """The same rows with these columns, in this order.
+
+        Raises:
+            OptionError: a column that the answer does not have.
+        """
+        unknown = [name for name in columns if name not in self.columns]
+        if unknown:
+            raise OptionError(f"column {unknown[0]!r} is not in the answer; it has {', '.join(self.columns)}")
+        places = [self.columns.index(name) for name in columns]
+        return Answer(tuple(columns), [tuple(row[place] for place in places) for row in self.rows])
+
+    def fitting(self, width: int) -> Answer:
+        """The columns that say most and fit a table so many characters wide, in their order; at least one."""
+        kept: list[str] = []
+        left = width - 1  # the frame
+        for name in sorted(self.columns, key=self._rank):
+            place = self.columns.index(name)
+            needed = max([len(name), *(len(text_of(row[place])) for row in self.rows)]) + 3
+            if needed <= left or not kept:
+                kept.append(name)
+                left -= needed
+        return self.only([name for name in self.columns if name in kept])
+
+    def _rank(self, name: str) -> int:
+        """What the query computed comes first, what is empty in all rows last."""
+        place = self.columns.index(name)
+        if self.rows and all(row[place] in (None, "") for row in self.rows):
+            return len(TELLING) + 2
+        if name in TELLING:
+            return TELLING.index(name) + 1
+        return len(TELLING) + 1 if name in KNOWN else 0
+
+
+def text_of(cell: Any) -> str:
+    """Times as in the other tables, numbers as they are, nothing for what is unknown."""
+    if cell is None:
+        return ""
+    return cell.isoformat(timespec="milliseconds") + "Z" if hasattr(cell, "hour") else str(cell)
 
 
 def query(sql: str, folder: Path) -> Answer:
