@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
-.PHONY: demo test test-processors check bench bench-quick wheel format clean
+.PHONY: demo test test-processors check bench bench-quick wheel site format clean
 
 $(VENV)/run.stamp: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -40,9 +40,12 @@ wheel: $(VENV)/dev.stamp  ## dist/: the source archive, and the wheel built from
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation --outdir dist .
 
+site: $(VENV)/dev.stamp  ## site/: the documentation; open site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache whalefinder-demo
+	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache whalefinder-demo

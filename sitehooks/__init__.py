@@ -1,0 +1,1 @@
+"""What `mkdocs build` makes besides the written pages: references, model cards, formulas."""

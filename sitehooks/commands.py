@@ -1,0 +1,91 @@
+"""The page of all commands, from the commands themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+
+from whalefinder.cli import app
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """Every command that can be run, with its full name, in the order of `--help`."""
+
+    def below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+        if not hasattr(command, "commands"):
+            yield name, command
+        for child, inner in getattr(command, "commands", {}).items():
+            yield from below(f"{name} {child}", inner)
+
+    return below("whalefinder", typer.main.get_command(app))
+
+
+def cell(text: object) -> str:
+    """Text for a cell of a table."""
+    return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def default(parameter: Any) -> str:
+    """What holds if the option is not given."""
+    if parameter.required:
+        return "required"
+    value = parameter.default
+    if parameter.secondary_opts:
+        value = (parameter.opts if value else parameter.secondary_opts)[0]
+    elif value is None or value is False or value == [] or value == ():
+        return "–"
+    return ", ".join(f"`{v}`" for v in value) if isinstance(value, list | tuple) else f"`{value}`"
+
+
+def values(parameter: Any, shown: str) -> str:
+    """The type as `--help` shows it, with its range."""
+    kind = re.sub(r"^.*?(?:--?[\w-]+(?:, | / )?)+", "", shown).strip() if shown.startswith("-") else ""
+    kind = kind.strip("<>").lower().split(" range")[0].split("[")[0].strip() or (
+        "path" if not shown[:1] == "-" else "flag"
+    )
+    low, high = getattr(parameter, "min", None), getattr(parameter, "max", None)
+    if low is not None and high is not None:
+        kind += f", {low} to {high}"
+    elif low is not None:
+        kind += f", at least {low}"
+    return kind
+
+
+def table(command: Any, context: Any) -> list[str]:
+    """Options and arguments, a row each."""
+    rows = []
+    for parameter in command.params:
+        record = parameter.get_help_record(context)
+        if record is None or parameter.name == "help":
+            continue
+        names = [*parameter.opts, *parameter.secondary_opts]
+        if parameter.param_type_name == "argument":
+            names = [parameter.name.upper() + (" …" if parameter.nargs == -1 else "")]
+        name = ", ".join(f"`{n}`" for n in names)
+        rows.append(
+            f"| {name} | {values(parameter, record[0])} | {default(parameter)} | {cell(parameter.help or '')} |"
+        )
+    return ["| option | value | default | meaning |", "| --- | --- | --- | --- |", *rows, ""] if rows else []
+
+
+def section(name: str, command: Any) -> list[str]:
+    """One command: its help, its examples, its options."""
+    text, _, examples = (command.help or "").partition("Example")
+    lines = [f"## {name}", "", text.strip(), ""]
+    if examples:
+        shown = (
+            re.sub(r" {2,}\((.*)\)$", r"  # \1", line.strip()) for line in examples.partition("\n")[2].splitlines()
+        )
+        lines += ["```sh", *filter(None, shown), "```", ""]
+    return lines + table(command, command.context_class(command, info_name=name))
+
+
+def page() -> str:
+    """Markdown of the page."""
+    lines = ["# Commands", "", "This page is made from the commands when the site is built.", "", "[TOC]", ""]
+    for name, command in commands():
+        lines += section(name, command)
+    return "\n".join(lines)

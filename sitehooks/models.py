@@ -1,0 +1,95 @@
+"""The page of model cards, from the cards beside the weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+WEIGHTS = Path(__file__).parent.parent / "whalefinder" / "weights"
+CARDS = {
+    "segmenter": (
+        "Splits the power of every time-frequency bin into call, boat and ambient.",
+        "`whalefinder train segmenter`",
+        "Every array from 1 to 64 hydrophones; 0.4–12.3 kHz. It hears no direction and does not know the positions.",
+    ),
+    "classifier": (
+        "Names an event orca, other cetacean, boat or ambient, with a calibrated probability.",
+        "`whalefinder train classifier`",
+        "It knows four names and gives one of them to everything it hears, also to what it was never taught. "
+        "[How good it is](evaluation.md), [what its names rest on](confounds.md).",
+    ),
+    "tracker": (
+        "Follows one animal through gaps and wrong bearings.",
+        "`whalefinder train tracker`",
+        "Learned from simulated swims alone. [Tracks](tracking.md).",
+    ),
+    "regressor": (
+        "Answers with a direction at once: the examination paper's William (`--method network`).",
+        "`whalefinder train regressor`",
+        "One array only, the 0.5 m tetrahedron. It errs by degrees where the default method errs by tenths.",
+    ),
+}
+"""What each network is for, the command that trained it, and its limits."""
+
+
+def parameters(path: Path) -> int:
+    """How many numbers a file of weights holds."""
+    total = 0
+    with safe_open(path, "numpy") as tensors:
+        for name in tensors.keys():
+            size = 1
+            for length in tensors.get_slice(name).get_shape():
+                size *= length
+            total += size
+    return total
+
+
+def said(value: Any) -> str:
+    """A value of a card in one cell."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {said(inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return "; ".join(said(inner) if not isinstance(inner, list) else ", ".join(map(said, inner)) for inner in value)
+    return "–" if value is None else str(value)
+
+
+def card(name: str) -> list[str]:
+    """One network: purpose, limits, and all that its card says."""
+    purpose, command, limits = CARDS[name]
+    known = json.loads((WEIGHTS / f"{name}.json").read_text(encoding="utf-8"))
+    file = WEIGHTS / f"{name}.safetensors"
+    rows = {
+        "trained by": command,
+        "limits": limits,
+        "parameters": f"{parameters(file):,}",
+        "file": f"`whalefinder/weights/{name}.safetensors`, {file.stat().st_size / 1e6:.1f} MB",
+    }
+    names = {
+        "data": "learned from", "chosen_on": "chosen on", "licence": "licence", "classes": "answers", "step": "best step",
+        "minutes": "minutes of training", "validation": "on validation", "temperature": "temperature of the softmax",
+        "sd_deg": "standard deviation of azimuth and elevation, degrees", "largest": "largest inputs of the 8-bit layers",
+        "config": "sizes", "settings": "settings of training", "array": "array",
+    }  # fmt: skip
+    rows |= {shown: said(known[key]) for key, shown in names.items() if key in known}
+    rows |= {key: said(value) for key, value in known.items() if key not in names}
+    table = ["| | |", "| --- | --- |", *(f"| {key} | {value} |" for key, value in rows.items())]
+    return [f"## {name.capitalize()}", "", purpose, "", *table, ""]
+
+
+def page() -> str:
+    """Markdown of the page."""
+    lines = [
+        "# Model cards",
+        "",
+        "Four networks come with the program. This page is made from the cards (JSON) beside",
+        "",
+    ]
+    lines[2] += " their weights when the site is built."
+    for name in CARDS:
+        lines += card(name)
+    return "\n".join(lines)
