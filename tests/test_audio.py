@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.helpers import RATE, array, needs_data, noise, write
-from whalefinder.array.array_file import import_csv
 from whalefinder.array.geometry import HydrophoneArray
+from whalefinder.array.hydrophone_table import import_table
 from whalefinder.errors import RecordingError
 from whalefinder.sound import recording as audio
 
@@ -133,7 +133,7 @@ def test_the_real_six_hydrophone_array_reads():
     from dataclasses import replace
 
     table = folder / "large-array__hydrophones_config_07-HI.csv"
-    xav = replace(import_csv(table, 1484.0), file_pattern="AMAR*.{channel}.*.wav")
+    xav = replace(import_table(table, 1484.0), file_pattern="AMAR*.{channel}.*.wav")
     assert xav.num_channels == 6 and xav.shape == "volume"
     files = sorted(folder.glob("*.wav"))
     assert len(files) == 6 and audio.group_recordings(files, xav) == files[:1]

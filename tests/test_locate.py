@@ -128,14 +128,14 @@ def test_the_real_array_gives_bearings_that_its_delays_confirm():
 
     import torch
 
-    from whalefinder.array.array_file import import_csv
     from whalefinder.array.geometry import direction_from_tdoa
+    from whalefinder.array.hydrophone_table import import_table
     from whalefinder.bearings import likelihood, steering
     from whalefinder.sound import spectrogram
     from whalefinder.sound.recording import open_recording
 
     xav = replace(
-        import_csv(folder / "large-array__hydrophones_config_07-HI.csv", 1484.0), file_pattern="AMAR*.{channel}.*.wav"
+        import_table(folder / "large-array__hydrophones_config_07-HI.csv", 1484.0), file_pattern="AMAR*.{channel}.*.wav"
     )
     recording = open_recording(sorted(folder.glob("*.wav"))[0], xav)
     samples = np.concatenate(list(recording.blocks()), axis=1)

@@ -1,8 +1,7 @@
-"""Array files: TOML of our own, and the hydrophone CSV files of PAMGuard and XAV-arrays."""
+"""Array files: TOML of our own."""
 
 from __future__ import annotations
 
-import csv
 import tomllib
 from pathlib import Path
 
@@ -145,54 +144,3 @@ def _quoted(text: str) -> str:
     import json
 
     return json.dumps(text)
-
-
-def import_csv(path: Path | str, sound_speed_m_s: float, *, depth_m: float | None = None) -> HydrophoneArray:
-    """Read the hydrophone table of another program; which one is told by its header.
-
-    * XAV-arrays: `name,x,y,z,audio_file_channel,…` in metres, one row per hydrophone.
-    * PAMGuard: `…,x,y,z,xErr,yErr,zErr,streamerId,hydrophoneId,…`, x starboard, y forward, z up (typed
-      depths are stored negative). Several time stamps: the first position of each hydrophone counts.
-      The centre of the hydrophones becomes the origin, and its depth the array's depth.
-    """
-    path = Path(path)
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [{k.strip(): (v or "").strip() for k, v in row.items() if k} for row in csv.DictReader(file)]
-    except (OSError, UnicodeDecodeError, csv.Error) as reason:
-        raise ArrayError(f"{path}: cannot read the table ({reason}); it must be a CSV file in UTF-8") from reason
-    columns = set(rows[0]) if rows else set()
-    try:
-        if {"hydrophoneId", "x", "y", "z"} <= columns:
-            return _from_pamguard(path, rows, sound_speed_m_s, depth_m)
-        if {"name", "x", "y", "z"} <= columns:
-            return _from_xav(path, rows, sound_speed_m_s, depth_m)
-    except ValueError as reason:
-        raise ArrayError(f"{path}: {reason}; coordinates and channels must be numbers") from reason
-    raise ArrayError(
-        f"{path}: columns {sorted(columns)} are neither PAMGuard's (hydrophoneId, x, y, z) nor XAV-arrays' (name, x, y, z)"
-    )
-
-
-def _from_pamguard(path: Path, rows: list[dict[str, str]], c: float, depth_m: float | None) -> HydrophoneArray:
-    first: dict[int, dict[str, str]] = {}
-    for row in rows:
-        first.setdefault(int(float(row["hydrophoneId"])), row)
-    ids = sorted(first)
-    positions = np.array([[float(first[i][axis]) for axis in "xyz"] for i in ids])
-    centre = positions.mean(axis=0)
-    errors = [float(first[i].get(name) or 0.0) for i in ids for name in ("xErr", "yErr", "zErr")]
-    if depth_m is None and centre[2] < 0:
-        depth_m = -float(centre[2])
-    error = float(np.sqrt(np.mean(np.square(errors))))
-    return HydrophoneArray(path.stem, positions - centre, c, tuple(ids), depth_m, position_error_m=error)
-
-
-def _from_xav(path: Path, rows: list[dict[str, str]], c: float, depth_m: float | None) -> HydrophoneArray:
-    positions = np.array([[float(row[axis]) for axis in "xyz"] for row in rows])
-    key = "array_channel" if rows[0].get("array_channel") else "audio_file_channel"
-    numbers = [int(float(row.get(key) or k)) for k, row in enumerate(rows)]
-    if len(set(numbers)) < len(numbers):  # one file per hydrophone: every row says channel 0 or 1 of its own file
-        numbers = list(range(len(rows)))
-    channels = tuple(numbers)
-    return HydrophoneArray(path.stem, positions, c, channels, depth_m)

@@ -111,8 +111,15 @@ def check(
 
 @app.command("import-array")
 def import_array(
-    table: Annotated[Path, typer.Argument(help="Hydrophone CSV of PAMGuard or XAV-arrays.")],
-    sound_speed: Annotated[float, typer.Option(help="Sound speed, m/s. In sea water it is about 1480.")],
+    table: Annotated[
+        Path, typer.Argument(help="Table of x, y, z in metres (CSV or text), or of PAMGuard or XAV-arrays.")
+    ],
+    sound_speed: Annotated[
+        float | None,
+        typer.Option(
+            help="Sound speed, m/s. In sea water it is about 1480.", show_default="column sound_speed_m_s of the table"
+        ),
+    ] = None,
     file: File = Path("array.toml"),
     depth: Annotated[float | None, typer.Option(help="Depth of the array's origin, m.", show_default="unknown")] = None,
     file_pattern: Annotated[
@@ -123,18 +130,19 @@ def import_array(
         ),
     ] = None,
 ) -> None:
-    """Make an array file from the hydrophone table of another program.
+    """Make an array file from a table of hydrophones.
 
     Example:
       whalefinder import-array hydrophones.csv --sound-speed 1484 --file array.toml
     """
     from dataclasses import replace
 
-    from whalefinder.array.array_file import import_csv, save_array
+    from whalefinder.array.array_file import save_array
+    from whalefinder.array.hydrophone_table import import_table
     from whalefinder.files import writing
 
     with one_line_errors(), writing(file):
-        save_array(replace(import_csv(table, sound_speed, depth_m=depth), file_pattern=file_pattern), file)
+        save_array(replace(import_table(table, sound_speed, depth_m=depth), file_pattern=file_pattern), file)
         console.print(f"array → {file}")
 
 

@@ -1,0 +1,146 @@
+"""Hydrophone tables of others, made into an array: PAMGuard's, XAV-arrays', and plain tables of x, y, z in metres."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+
+from whalefinder.array.geometry import HydrophoneArray
+from whalefinder.errors import ArrayError
+
+Row = dict[str, str]
+AXIS = re.compile(r"([xyz])(?:[ _]*[(\[]?m[)\]]?)?")
+"""A column of positions in metres: x, x_m, x (m), x [m]."""
+SOUND_SPEED = ("sound_speed_m_s", "sound_speed")
+
+
+def import_table(
+    path: Path | str, sound_speed_m_s: float | None = None, *, depth_m: float | None = None
+) -> HydrophoneArray:
+    """Read a hydrophone table; which program wrote it is told by its header.
+
+    * XAV-arrays: `name,x,y,z,audio_file_channel,…` in metres, one row per hydrophone.
+    * PAMGuard: `…,x,y,z,xErr,yErr,zErr,streamerId,hydrophoneId,…`, x starboard, y forward, z up (typed
+      depths are stored negative). Several time stamps: the first position of each hydrophone counts.
+      The centre of the hydrophones becomes the origin, and its depth the array's depth.
+    * Any other: x, y, z in metres (east, north, up), one row per hydrophone in the order of the channels, or with a
+      column `channel` (from 1). Without a header the three columns are x, y, z. Cells are divided by commas,
+      semicolons, tabs or spaces; lines that begin with # are comments.
+
+    Args:
+        sound_speed_m_s: metres per second; None where the table has it in a column `sound_speed_m_s`.
+        depth_m: of the array's origin.
+
+    Raises:
+        ArrayError: it is no such table, or there is no sound speed.
+    """
+    path = Path(path)
+    rows = _rows(path)
+    columns = set(rows[0])
+    try:
+        speed = _sound_speed(rows) if sound_speed_m_s is None else sound_speed_m_s
+        if {"hydrophoneId", "x", "y", "z"} <= columns:
+            return _from_pamguard(path, rows, speed, depth_m)
+        if {"name", "x", "y", "z"} <= columns:
+            return _from_xav(path, rows, speed, depth_m)
+        return _from_plain(path, rows, speed, depth_m)
+    except ValueError as reason:
+        raise ArrayError(f"{path}: {reason}; coordinates and channels must be numbers") from reason
+    except ArrayError as reason:
+        raise ArrayError(f"{path}: {reason}") from reason
+
+
+def _rows(path: Path) -> list[Row]:
+    """Every row by column; where there is no header and three columns, they are x, y, z."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as reason:
+        raise ArrayError(f"{path}: cannot read the table ({reason}); it must be text in UTF-8") from reason
+    lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    cells = [[cell.strip() for cell in row] for row in _cells(lines)]
+    if not cells:
+        raise ArrayError(f"{path}: holds no hydrophones; one line per hydrophone is needed, with x, y, z in metres")
+    if all(map(_is_number, cells[0])):
+        header = ["x", "y", "z"]
+        if len(cells[0]) != 3:
+            raise ArrayError(
+                f"{path}: {len(cells[0])} columns without a header; give x, y, z in metres, or name the columns"
+            )
+    else:
+        header, *cells = cells
+    if not cells:
+        raise ArrayError(f"{path}: holds a header and no hydrophones; one line per hydrophone is needed")
+    short = next((k for k, row in enumerate(cells, start=1) if len(row) < len(header)), None)
+    if short is not None:
+        raise ArrayError(
+            f"{path}: hydrophone {short} has {len(cells[short - 1])} of {len(header)} columns; complete it"
+        )
+    return [dict(zip(header, row, strict=False)) for row in cells]
+
+
+def _cells(lines: list[str]) -> list[list[str]]:
+    if not lines:
+        return []
+    if ";" in lines[0]:  # where commas are decimal points
+        return [[cell.replace(",", ".") for cell in row] for row in csv.reader(lines, delimiter=";")]
+    divider = next((sign for sign in ",\t" if sign in lines[0]), None)
+    return [line.split() for line in lines] if divider is None else list(csv.reader(lines, delimiter=divider))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _sound_speed(rows: list[Row]) -> float:
+    column = next((name for name in SOUND_SPEED if name in rows[0]), None)
+    if column is None:
+        raise ArrayError(
+            "no sound speed; give it in m/s (in sea water it is about 1480), or in a column sound_speed_m_s"
+        )
+    values = {float(row[column]) for row in rows}
+    if len(values) > 1:
+        raise ArrayError(f"{column} differs between rows ({min(values):g} to {max(values):g} m/s); an array has one")
+    return values.pop()
+
+
+def _from_plain(path: Path, rows: list[Row], c: float, depth_m: float | None) -> HydrophoneArray:
+    axes = {found[1]: name for name in rows[0] if (found := AXIS.fullmatch(name.lower()))}
+    if set(axes) != set("xyz"):
+        raise ArrayError(
+            f"columns {', '.join(rows[0])} hold no positions; needed are x, y, z in metres, or the table of PAMGuard "
+            "(hydrophoneId, x, y, z) or XAV-arrays (name, x, y, z)"
+        )
+    positions = np.array([[float(row[axes[axis]]) for axis in "xyz"] for row in rows])
+    channels = tuple(int(row.get("channel") or k) - 1 for k, row in enumerate(rows, start=1))
+    return HydrophoneArray(path.stem, positions, c, channels, depth_m)
+
+
+def _from_pamguard(path: Path, rows: list[Row], c: float, depth_m: float | None) -> HydrophoneArray:
+    first: dict[int, Row] = {}
+    for row in rows:
+        first.setdefault(int(float(row["hydrophoneId"])), row)
+    ids = sorted(first)
+    positions = np.array([[float(first[i][axis]) for axis in "xyz"] for i in ids])
+    centre = positions.mean(axis=0)
+    errors = [float(first[i].get(name) or 0.0) for i in ids for name in ("xErr", "yErr", "zErr")]
+    if depth_m is None and centre[2] < 0:
+        depth_m = -float(centre[2])
+    error = float(np.sqrt(np.mean(np.square(errors))))
+    return HydrophoneArray(path.stem, positions - centre, c, tuple(ids), depth_m, position_error_m=error)
+
+
+def _from_xav(path: Path, rows: list[Row], c: float, depth_m: float | None) -> HydrophoneArray:
+    positions = np.array([[float(row[axis]) for axis in "xyz"] for row in rows])
+    key = "array_channel" if rows[0].get("array_channel") else "audio_file_channel"
+    numbers = [int(float(row.get(key) or k)) for k, row in enumerate(rows)]
+    if len(set(numbers)) < len(numbers):  # one file per hydrophone: every row says channel 0 or 1 of its own file
+        numbers = list(range(len(rows)))
+    channels = tuple(numbers)
+    return HydrophoneArray(path.stem, positions, c, channels, depth_m)
