@@ -140,10 +140,10 @@ def _one_step(
     torch.manual_seed(1)
     network = torch.nn.Linear(3, 2, bias=False)
     settings = dataclasses.replace(SMALL, optimiser=optimiser_name, peak_rate=0.1, weight_decay=decay, l2=l2)
-    optimiser = classifier.make_optimiser(network, settings)
+    optimiser = objective.make_optimiser(network, settings)
     before = network.weight.detach().clone()
     g = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]])
-    loss = (network.weight * g).sum() + classifier.l2_penalty(network, l2)
+    loss = (network.weight * g).sum() + objective.l2_penalty(network, l2)
     loss.backward()
     optimiser.step()
     return before, network.weight.detach(), g
@@ -179,9 +179,9 @@ def test_imbalance_weights_give_both_sides_half_of_the_loss():
     assert float(weights[0] / weights[2]) == pytest.approx(20.0)
     labels = torch.tensor([0] + [2] * 20)
     logits = torch.zeros(21, 4)
-    assert float(classifier.classification_loss(logits, labels, settings)) == pytest.approx(np.log(4), rel=1e-5)
+    assert float(objective.classification_loss(logits, labels, settings)) == pytest.approx(np.log(4), rel=1e-5)
     logits[0, 0] = 9.0  # the one orca right, all boats still at chance: half of the loss is left
-    assert float(classifier.classification_loss(logits, labels, settings)) == pytest.approx(np.log(4) / 2, rel=1e-2)
+    assert float(objective.classification_loss(logits, labels, settings)) == pytest.approx(np.log(4) / 2, rel=1e-2)
 
 
 def test_focal_loss_forgets_the_easy_ones():
@@ -189,7 +189,7 @@ def test_focal_loss_forgets_the_easy_ones():
     easy, hard = torch.tensor([[4.0, 0, 0, 0]]), torch.tensor([[-1.0, 0, 0, 0]])
     label = torch.tensor([0])
     ratios = [
-        float(classifier.classification_loss(x, label, focal) / classifier.classification_loss(x, label, SMALL))
+        float(objective.classification_loss(x, label, focal) / objective.classification_loss(x, label, SMALL))
         for x in (easy, hard)
     ]
     p = float(easy.softmax(1)[0, 0])

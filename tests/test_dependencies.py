@@ -16,7 +16,7 @@ from whalefinder.errors import OptionError
 from whalefinder.evaluation.metrics import roc
 from whalefinder.explain.occlusion import occlude
 from whalefinder.export.shipped import export_models
-from whalefinder.optional import EXTRA_OF, needs
+from whalefinder.optional import EXTRA_OF
 from whalefinder.pages.page import save_page
 from whalefinder.results.pamguard import read_pamguard
 from whalefinder.results.query import query
@@ -106,7 +106,6 @@ def ways(tmp_path):
         "duckdb": lambda: query("SELECT 1", tmp_path),
         "fsspec": lambda: find_files("s3://bucket/x"),
         "jinja2": lambda: save_page(tmp_path / "a.html", "a", []),
-        "lightning": lambda: needs("lightning", what="training"),
         "onnx": lambda: list(export_models(tmp_path, "segmenter")),
         "onnxscript": lambda: list(export_models(tmp_path, "segmenter")),
         "pypamguard": lambda: read_pamguard(pgdf),

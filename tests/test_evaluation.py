@@ -23,7 +23,7 @@ from whalefinder.evaluation.metrics import Counts
 from whalefinder.evaluation.peers import NO_EVENT, ByEnergy, ByFlatImage, BySegmenter
 from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.weights import load_network, save_network
-from whalefinder.pages.page import Drawing, Grid, Section, needs, save_page
+from whalefinder.pages.page import Drawing, Grid, Section, save_page
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training.clips import Clip, data_folder, find_clips
 from whalefinder.training.labelled import LabelledClip
@@ -213,11 +213,6 @@ def test_windows_cover_a_recording():
     assert all(len(piece.samples) == 3 * RATE_HZ for piece in pieces)
     assert pieces[0].samples[0] == 0 and pieces[-1].samples[-1] == whole[-1]
     assert max(np.diff([piece.samples[0] for piece in pieces])) == 1.5 * RATE_HZ
-
-
-def test_a_missing_package_is_named():
-    with pytest.raises(OptionError, match=r"needs no_such_thing; install it with: pip install 'whalefinder\[train\]'"):
-        needs("json", "no_such_thing", what="whalefinder evaluate")
 
 
 def test_reports_are_written_anywhere_and_alike(tmp_path):

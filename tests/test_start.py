@@ -16,7 +16,6 @@ SLOW = {
     "soundfile",
     "duckdb",
     "dask",
-    "lightning",
     "sklearn",
 }
 """Each takes a tenth of a second or more, alone or with what it imports."""

@@ -22,6 +22,7 @@ from whalefinder.evaluation.study.page import above_the_lowest, write_page
 from whalefinder.evaluation.study.parts import Material, Run
 from whalefinder.evaluation.study.pictures import stopping_point
 from whalefinder.sound import spectrogram
+from whalefinder.training import sounds
 
 
 def spectrum(seed, frames):
@@ -57,7 +58,7 @@ def test_a_call_has_the_ratio_that_is_stated(sources):
     mixed = examples._mixture(rng, boat, line(3000) * 1e3, 7.0)
     call = (mixed - boat[:, : examples.FRAMES])[:, (mixed[56] - 1).abs() > 1e-3]
     assert call.shape[-1] == 100
-    ratio = examples._power(call) / examples._power(boat[:, :100])
+    ratio = sounds.band_power(call) / sounds.band_power(boat[:, :100])
     assert 10 * math.log10(float(ratio)) == pytest.approx(7.0, abs=0.01)
     assert torch.equal(examples._mixture(rng, boat, None, 7.0), boat[:, : examples.FRAMES])
 

@@ -13,7 +13,6 @@ EXTRA_OF = {
     "duckdb": "archive",
     "fsspec": "archive",
     "jinja2": "archive",
-    "lightning": "train",
     "onnx": "export",
     "onnxscript": "export",
     "pypamguard": "archive",

@@ -36,7 +36,7 @@ def evaluate(
     from whalefinder.optional import needs
 
     with one_line_errors():
-        needs("sklearn", "jinja2", "lightning", what="whalefinder evaluate")
+        needs("sklearn", "jinja2", what="whalefinder evaluate")
         from whalefinder.evaluation.evaluate import evaluate
 
         with progress_bar(quiet) as progress:
@@ -72,7 +72,7 @@ def study(
     from whalefinder.optional import needs
 
     with one_line_errors():
-        needs("sklearn", "jinja2", "lightning", what="whalefinder study")
+        needs("sklearn", "jinja2", what="whalefinder study")
         from whalefinder.evaluation.study.run import study
 
         with progress_bar(quiet) as progress:

@@ -11,7 +11,6 @@ from rich.progress import Progress
 
 from whalefinder.cli.common import Out, app, console, one_line_errors, progress_bar
 from whalefinder.errors import OptionError
-from whalefinder.optional import needs
 
 train_app = typer.Typer(help="Train the networks of whalefinder.", no_args_is_help=True)
 app.add_typer(train_app, name="train")
@@ -146,11 +145,11 @@ def train_classifier(
     seed: Annotated[
         int, typer.Option(min=0, max=999_999, help="Random seed. The evaluation uses seeds from 10^9.")
     ] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue from OUT/last.ckpt.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from OUT/last.pt.")] = False,
 ) -> None:
     """Train the classifier (the network that labels events orca, other cetacean, boat or ambient).
 
-    About half an hour on one core. After Ctrl-C, --resume continues from the last validation.
+    About half an hour on one core. After Ctrl-C, --resume continues.
 
     Examples:
       whalefinder train classifier --out runs/classifier
@@ -160,7 +159,6 @@ def train_classifier(
     from whalefinder.pages.plots import draw_curve
 
     with one_line_errors():
-        needs("lightning", what="training")
         from whalefinder.training.classifier import Settings, train
 
         decay = weight_decay if weight_decay is not None else (0.0 if optimiser == "sgd" else 1e-2)

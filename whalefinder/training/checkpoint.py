@@ -61,7 +61,8 @@ def restore_checkpoint(
         then = json.loads(parts["settings"])
     except (RuntimeError, KeyError, OSError, EOFError, pickle.UnpicklingError) as reason:
         raise ModelError(f"{path}: damaged checkpoint ({reason}); start without --resume") from reason
-    changed = [f"{k} was {then.get(k)}, now {v}" for k, v in asdict(settings).items() if then.get(k) != v]
+    now = json.loads(json.dumps(asdict(settings)))  # tuples are lists there
+    changed = [f"{k} was {then.get(k)}, now {v}" for k, v in now.items() if then.get(k) != v]
     if changed:
         raise ModelError(f"{path}: settings differ ({'; '.join(changed)}); resume with the same ones")
     network.load_state_dict(parts["network"])

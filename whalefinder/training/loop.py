@@ -1,16 +1,18 @@
-"""The loop that all recipes share: one cycle of AdamW, validation, the best weights kept, stop and go on exactly."""
+"""The loop that all recipes share: draw, forward, loss, backward, step; validation, the best weights kept, stop and go on exactly."""
 
 from __future__ import annotations
 
+import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from whalefinder.files import writing
 from whalefinder.networks.weights import save_network
@@ -24,6 +26,43 @@ def silent(step: int, loss: float, scores: dict[str, float] | None) -> None:
     """A report that says nothing."""
 
 
+def adamw(network: nn.Module, settings: Any) -> torch.optim.Optimizer:
+    """AdamW over all weights, at `settings.peak_rate` and `settings.weight_decay`."""
+    return torch.optim.AdamW(network.parameters(), settings.peak_rate, weight_decay=settings.weight_decay)
+
+
+def one_cycle(warm_up: float) -> Callable[[torch.optim.Optimizer, Any], LRScheduler]:
+    """A rate that rises in a share `warm_up` of the steps and falls in the rest."""
+    return lambda optimiser, settings: OneCycleLR(optimiser, settings.peak_rate, settings.steps, pct_start=warm_up)
+
+
+def descend(network: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor) -> float:
+    """After forward and loss: zero the gradients, backward, step; in any other order it does not learn (docs/paper.md 6.2)."""
+    optimiser.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimiser.step()
+    return float(loss.detach())
+
+
+def descents(
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    schedule: LRScheduler,
+    loss_at: Callable[[int], Tensor],
+    steps: range,
+) -> Iterator[tuple[int, float]]:
+    """Take the steps. → (steps taken, loss), one after the other.
+
+    Args:
+        loss_at: draws the examples of a step, counted from 0, and compares what the network says of them.
+    """
+    for step in steps:
+        loss = descend(network, optimiser, loss_at(step))
+        schedule.step()
+        yield step + 1, loss
+
+
 class Run(Generic[Network]):
     """A training run in the folder `out`, from its beginning or from `out/last.pt`.
 
@@ -32,7 +71,7 @@ class Run(Generic[Network]):
         settings: a dataclass with steps, peak_rate, weight_decay, validate_every, patience, threads and seed.
         build: makes the network, after the seed is set.
         resume: go on from the checkpoint; the same settings are needed.
-        warm_up: share of the steps in which the rate rises.
+        optimiser, schedule: make them of (network, settings) and (optimiser, settings).
 
     Raises:
         ModelError: there is no checkpoint to go on from, or another one.
@@ -40,20 +79,24 @@ class Run(Generic[Network]):
     """
 
     def __init__(
-        self, out: Path, name: str, settings: Any, build: Callable[[], Network], *, resume: bool, warm_up: float = 0.15
+        self,
+        out: Path,
+        name: str,
+        settings: Any,
+        build: Callable[[], Network],
+        *,
+        resume: bool,
+        optimiser: Callable[[nn.Module, Any], torch.optim.Optimizer] = adamw,
+        schedule: Callable[[torch.optim.Optimizer, Any], LRScheduler] = one_cycle(0.15),
     ) -> None:
         torch.set_num_threads(settings.threads)
         torch.manual_seed(settings.seed)
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)
         self.out, self.weights, self.settings, self.network = out, out / f"{name}.safetensors", settings, build()
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=settings.peak_rate, weight_decay=settings.weight_decay
-        )
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, settings.peak_rate, settings.steps, pct_start=warm_up
-        )
-        self.state: dict[str, float] = {"step": 0, "best": math.inf, "stale": 0}
+        self.optimiser = optimiser(self.network, settings)
+        self.schedule = schedule(self.optimiser, settings)
+        self.state: dict[str, float] = {"step": 0, "best": math.inf, "stale": 0, "loss_sum": 0.0, "losses": 0}
         if resume:
             self.state = restore_checkpoint(out / "last.pt", settings, self.network, self.optimiser, self.schedule)
         else:
@@ -61,41 +104,43 @@ class Run(Generic[Network]):
 
     def train(
         self,
-        take_step: Callable[[int], float],
+        loss_at: Callable[[int], Tensor],
         validate: Callable[[], dict[str, float]],
-        card: Callable[[], dict[str, Any]],
+        card: Callable[[Network], dict[str, Any]],
         report: Report = silent,
     ) -> Path:
         """Take the steps. Returns the path of the best weights.
 
         Args:
-            take_step: step number to loss.
+            loss_at: see `descents`.
             validate: scores; the first one, the lower the better, says which weights are kept.
-            card: what the card of kept weights says besides settings and scores.
+            card: given a copy of the network whose weights are to be kept, and which it may calibrate: what their card
+                says besides settings and scores.
             report: called after every step with (step, loss, scores or None).
 
         Ctrl-C, like the end, leaves `last.pt`, the best weights and `curve.csv` behind.
         """
         settings, state, began = self.settings, self.state, time.monotonic()
+        left = range(int(state["step"]), settings.steps)
+        steps = descents(self.network, self.optimiser, self.schedule, loss_at, left)
         try:
-            while state["step"] < settings.steps and state["stale"] < settings.patience:
-                step = int(state["step"])
-                loss = take_step(step)
-                self.schedule.step()
-                state["step"] = step + 1
+            while state["stale"] < settings.patience and (taken := next(steps, None)) is not None:
+                step, loss = taken
+                state.update(step=step, loss_sum=state["loss_sum"] + loss, losses=state["losses"] + 1)
                 scores = None
-                if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
+                if step % settings.validate_every == 0 or step == settings.steps:
                     scores = validate()
                     self._keep_best(scores, card, time.monotonic() - began)
-                    append_curve(self.out / "curve.csv", step + 1, loss, scores)
+                    append_curve(self.out / "curve.csv", step, state["loss_sum"] / state["losses"], scores)
+                    state.update(loss_sum=0.0, losses=0)
                     self._save()
-                report(step + 1, loss, scores)
+                report(step, loss, scores)
         except KeyboardInterrupt:
             self._save()
             raise
         return self.weights
 
-    def _keep_best(self, scores: dict[str, float], card: Callable[[], dict[str, Any]], seconds: float) -> None:
+    def _keep_best(self, scores: dict[str, float], card: Callable[[Network], dict[str, Any]], seconds: float) -> None:
         score = next(iter(scores.values()))
         if score >= self.state["best"]:
             self.state["stale"] += 1
@@ -108,16 +153,10 @@ class Run(Generic[Network]):
             "validation": scores,
             "licence": "BSD-3-Clause",
         }
-        save_network(self.network, self.weights, {**common, **card()})
+        kept = copy.deepcopy(self.network)
+        facts = card(kept)
+        with writing(self.weights):
+            save_network(kept, self.weights, {**common, **facts})
 
     def _save(self) -> None:
         save_checkpoint(self.out / "last.pt", self.settings, self.network, self.optimiser, self.schedule, self.state)
-
-
-def descend(network: nn.Module, optimiser: torch.optim.Optimizer, loss: torch.Tensor) -> float:
-    """After forward and loss: zero the gradients, backward, step; in any other order it does not learn (specification §4)."""
-    optimiser.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-    optimiser.step()
-    return float(loss.detach())

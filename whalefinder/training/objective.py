@@ -84,6 +84,12 @@ def classification_loss(logits: Tensor, labels: Tensor, settings: Settings) -> T
     return each.mean()
 
 
+def training_loss(network: nn.Module, planes: Tensor, labels: Tensor, settings: Settings) -> Tensor:
+    """What a step makes small: the loss on a batch, and the L2 term where there is one. → scalar."""
+    loss = classification_loss(network(planes), labels, settings)
+    return loss + l2_penalty(network, settings.l2) if settings.l2 else loss
+
+
 def l2_penalty(network: nn.Module, strength: float) -> Tensor:
     """λ‖w‖² over the weights; biases and norms, which carry no shape, are left alone."""
     return strength * sum((w.square().sum() for w in _weights(network)), torch.zeros(()))

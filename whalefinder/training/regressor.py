@@ -19,7 +19,7 @@ from whalefinder.array.geometry import Floats, HydrophoneArray, direction, great
 from whalefinder.errors import ArrayError
 from whalefinder.networks.regressor import REACH, Regressor
 from whalefinder.training import directions, mixtures
-from whalefinder.training.loop import Report, Run, descend, silent
+from whalefinder.training.loop import Report, Run, one_cycle, silent
 from whalefinder.training.losses import AzimuthLoss, ElevationLoss, azimuth_deg, azimuth_weight, elevation_deg
 
 STEPS_PER_MINUTE = 200  # of one core of 2026; minutes become steps by this figure, so that a run can be repeated
@@ -70,13 +70,6 @@ def with_array(settings: Settings, array: HydrophoneArray) -> Settings:
         "max_elevation_deg": math.degrees(array.max_elevation_rad()),
     }
     return replace(settings, array=card)
-
-
-def train_step(
-    network: Regressor, optimiser: torch.optim.Optimizer, planes: Tensor, lessons: directions.Lessons, highest: float
-) -> float:
-    """Forward, loss, zero the gradients, backward, step."""
-    return descend(network, optimiser, loss_of(network(planes), lessons, highest))
 
 
 def loss_of(nodes: tuple[Tensor, Tensor], lessons: directions.Lessons, highest: float) -> Tensor:
@@ -135,26 +128,26 @@ def train(
         ArrayError: an array that leaves two directions open.
     """
     settings = with_array(settings, array)
-    run = Run(out, "regressor", settings, lambda: _network(array, settings), resume=resume, warm_up=0.1)
+    run = Run(out, "regressor", settings, lambda: _network(array, settings), resume=resume, schedule=one_cycle(0.1))
     network, highest = run.network, ElevationLoss.of(array).highest
     held_out = _held_out(network, array, settings)
     sources = directions.powers_of(mixtures.build_pool(settings.seed, settings.pool_calls, settings.pool_boats))
     sd_deg: list[float] = []
 
-    def take_step(step: int) -> float:
+    def loss_at(step: int) -> Tensor:
         lessons = directions.draw(sources, array, (settings.seed, 3, step), settings.batch)
         planes = network.features(lessons.bins, settings.batch, array.sound_speed_m_s)
-        return train_step(network, run.optimiser, planes, lessons, highest)
+        return loss_of(network(planes), lessons, highest)
 
     def scores() -> dict[str, float]:
         found, sd_deg[:] = validate(network, held_out, highest)
         return found
 
-    def card() -> dict[str, object]:
+    def card(kept: Regressor) -> dict[str, object]:
         settings_alone = {name: value for name, value in asdict(settings).items() if name != "array"}
         return {"array": settings.array, "sd_deg": list(sd_deg), "settings": settings_alone, **CARD}
 
-    return run.train(take_step, scores, card, report)
+    return run.train(loss_at, scores, card, report)
 
 
 def _network(array: HydrophoneArray, settings: Settings) -> Regressor:

@@ -17,7 +17,7 @@ from whalefinder.networks.quantised import largest_inputs
 from whalefinder.networks.segmentation import CLASSES, SegmentationNetwork
 from whalefinder.sound import features
 from whalefinder.training import mixtures
-from whalefinder.training.loop import Report, Run, descend, silent
+from whalefinder.training.loop import Report, Run, silent
 
 CALL = CLASSES.index("call")
 BOAT_WEIGHT = 0.15  # of telling boat from ambient, against telling call from both
@@ -63,21 +63,13 @@ def divergence(logits: Tensor, shares: Tensor, valid: Tensor) -> tuple[Tensor, T
     return (whether * weight).sum() / weight.sum(), (which * weight).sum() / weight.sum()
 
 
-def train_step(
-    network: nn.Module, optimiser: torch.optim.Optimizer, planes: Tensor, mixture: mixtures.Mixture
-) -> float:
-    """Forward, loss, zero the gradients, backward, step: in any other order it does not learn."""
-    call, boat = divergence(network(_contiguous(planes)), mixture.shares, mixture.valid)
-    return descend(network, optimiser, call + BOAT_WEIGHT * boat)
-
-
 @torch.no_grad()
 def validate(network: nn.Module, batches: list[mixtures.Mixture]) -> dict[str, float]:
     """Both parts of the divergence on mixtures that training never sees."""
     network.eval()
     parts = []
     for mixture in batches:
-        logits = network(_contiguous(features.segmenter_planes(mixture.spectra, mixture.valid)))
+        logits = network(_planes(mixture))
         parts.append([float(part) for part in divergence(logits, mixture.shares, mixture.valid)])
     network.train()
     call, boat = (sum(column) / len(parts) for column in zip(*parts, strict=True))
@@ -91,16 +83,16 @@ def train(out: Path, settings: Settings, *, resume: bool = False, report: Report
     judge = mixtures.build_pool(settings.seed + 1_000_000, 60, 20, real_split="dev")
     held_out = [mixtures.draw(judge, (settings.seed, 2, k), settings.batch) for k in range(settings.validation_batches)]
 
-    def take_step(step: int) -> float:
+    def loss_at(step: int) -> Tensor:
         mixture = mixtures.draw(pool, (settings.seed, 3, step), settings.batch)
-        planes = features.segmenter_planes(mixture.spectra, mixture.valid)
-        return train_step(run.network, run.optimiser, planes, mixture)
+        call, boat = divergence(run.network(_planes(mixture)), mixture.shares, mixture.valid)
+        return call + BOAT_WEIGHT * boat
 
-    def card() -> dict[str, object]:
+    def card(network: SegmentationNetwork) -> dict[str, object]:
         planes = (features.segmenter_planes(mixture.spectra, mixture.valid) for mixture in held_out)
-        return {**CARD, "largest": largest_inputs(run.network, planes)}
+        return {**CARD, "largest": largest_inputs(network, planes)}
 
-    return run.train(take_step, lambda: validate(run.network, held_out), card, report)
+    return run.train(loss_at, lambda: validate(run.network, held_out), card, report)
 
 
 def _network(settings: Settings) -> SegmentationNetwork:
@@ -110,7 +102,8 @@ def _network(settings: Settings) -> SegmentationNetwork:
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def _contiguous(planes: Tensor) -> Tensor:
+def _planes(mixture: mixtures.Mixture) -> Tensor:
+    planes = features.segmenter_planes(mixture.spectra, mixture.valid)
     return planes.contiguous(memory_format=torch.channels_last)
 
 

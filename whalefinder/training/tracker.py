@@ -21,7 +21,7 @@ from whalefinder.array.geometry import angles, tangents
 from whalefinder.networks.tracker import Tracker
 from whalefinder.tracks.fixes import merge
 from whalefinder.tracks.follow import FEATURES, LEVEL_FEATURES, answer, reference
-from whalefinder.training.loop import Report, Run, descend, silent
+from whalefinder.training.loop import Report, Run, silent
 from whalefinder.training.losses import AzimuthLoss, ElevationLoss, azimuth_weight, elevation_label
 from whalefinder.training.swims import ARRAY_DEPTH_M, NEAREST_M, SECONDS, draw_training_swim
 
@@ -141,17 +141,16 @@ def train(out: Path, settings: Settings, *, resume: bool = False, report: Report
     pool = build_pool(settings.seed, settings.swims, causal=causal, workers=settings.workers)
     judge = build_pool(settings.seed + 1_000_000, settings.held_out, causal=causal, workers=settings.workers)
 
-    def take_step(step: int) -> float:
-        tracker.sd_factor.fill_(1.0)  # what it is in the weights that were kept is no part of training
+    def loss_at(step: int) -> Tensor:
         rng = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
         batch = pool.of(torch.randint(len(pool.features), (settings.batch,), generator=rng))
-        return descend(tracker, run.optimiser, loss_of(tracker, mirrored(batch) if step % 2 else batch))
+        return loss_of(tracker, mirrored(batch) if step % 2 else batch)
 
-    def card() -> dict[str, str]:
-        tracker.sd_factor.fill_(sd_factor(tracker, judge))
+    def card(kept: Tracker) -> dict[str, str]:
+        kept.sd_factor.fill_(sd_factor(kept, judge))
         return {"data": f"simulated swims of {SECONDS:.0f} s (whalefinder.training.swims), no recordings"}
 
-    return run.train(take_step, lambda: validate(tracker, judge), card, report)
+    return run.train(loss_at, lambda: validate(tracker, judge), card, report)
 
 
 def _network(settings: Settings) -> Tracker:

@@ -1,4 +1,4 @@
-"""One run of the study: the classifier's network, small, with the loss and the optimiser of `training.classifier`.
+"""One run of the study: the classifier's network, small, with the loss and the optimiser of `training.objective`.
 
 Stochastic gradient descent with momentum, so that L2 is the paper's; images stay in memory, so that a run takes seconds.
 """
@@ -17,8 +17,9 @@ from whalefinder.evaluation.metrics import Counts, bootstrap, precision_recall, 
 from whalefinder.evaluation.study.examples import AS_HEARD, IMAGE, Examples
 from whalefinder.networks.classifier import Classifier
 from whalefinder.results.records import LABELS
-from whalefinder.training.classifier import Settings, classification_loss, l2_penalty, logits_of, make_optimiser
-from whalefinder.training.loop import descend
+from whalefinder.training.calibration import logits_of
+from whalefinder.training.loop import descents
+from whalefinder.training.objective import Settings, make_optimiser, make_schedule, training_loss
 
 WIDTHS = (16, 32, 64)
 BATCH = 32
@@ -34,7 +35,7 @@ class Recipe:
         l2: λ of λ‖w‖² in the loss.
         dropout: share of the last features hidden in training.
         augment: shifts in time, slopes over frequency, masks; new at every look, no new independent sample.
-        imbalance: one of `training.classifier.IMBALANCE`.
+        imbalance: one of `training.objective.IMBALANCE`.
         plane: `AS_HEARD` or `PER_RECORDING`.
         steps: batches of `BATCH` images.
         rate: peak learning rate; it falls to zero along half a cosine.
@@ -52,12 +53,13 @@ class Recipe:
     widths: tuple[int, ...] = WIDTHS
 
     def settings(self, truth: Tensor) -> Settings:
-        """The same in the words of `training.classifier`, for images of which `truth` are orcas."""
+        """The same in the words of `training.objective`, for images of which `truth` are orcas."""
         orcas = max(1, int(truth.sum()))
         return Settings(
             steps=self.steps,
             batch=BATCH,
             optimiser="sgd",
+            schedule="cosine",
             peak_rate=self.rate,
             weight_decay=0.0,
             l2=self.l2,
@@ -82,20 +84,20 @@ def fit(
     settings = recipe.settings(train.orca)
     network = Classifier(1, recipe.widths, dropout=recipe.dropout)
     optimiser = make_optimiser(network, settings)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.steps)
     images, labels = train.images[:, [recipe.plane]], labels_of(train)
     order = _order(rng, train.orca.numpy(), recipe)
-    curve: Curve = []
-    for step in range(recipe.steps):
+
+    def loss_at(step: int) -> Tensor:
         chosen = torch.from_numpy(order[step * BATCH : (step + 1) * BATCH])
         batch = _augmented(rng, images[chosen]) if recipe.augment else images[chosen]
-        loss = classification_loss(network(batch), labels[chosen], settings)
-        descend(network, optimiser, loss + l2_penalty(network, recipe.l2) if recipe.l2 else loss)
-        schedule.step()
-        if watch and every and ((step + 1) % every == 0 or step == 0):
+        return training_loss(network, batch, labels[chosen], settings)
+
+    curve: Curve = []
+    for step, _ in descents(network, optimiser, make_schedule(optimiser, settings), loss_at, range(recipe.steps)):
+        if watch and every and (step % every == 0 or step == 1):
             sets = {"training": train, **watch}
             losses = {f"{name}_loss": loss_on(network, examples, recipe) for name, examples in sets.items()}
-            curve.append({"step": step + 1, "epoch": (step + 1) * BATCH / len(train), **losses})
+            curve.append({"step": step, "epoch": step * BATCH / len(train), **losses})
     return network.eval(), curve
 
 

@@ -21,7 +21,7 @@ from whalefinder.evaluation.study.pictures import (
 )
 from whalefinder.files import writing
 from whalefinder.pages.page import Drawing, Grid, Section, save_page
-from whalefinder.training.classifier import IMBALANCE
+from whalefinder.training.objective import IMBALANCE
 
 PAPER = {"baseline": 0.72, "+ L2": 0.81, SELECTED: 0.84}
 SCORES = ("accuracy", "recall", "specificity", "precision", "f1", "test_loss")

@@ -20,7 +20,7 @@ from whalefinder.evaluation.study.examples import (
 )
 from whalefinder.evaluation.study.learn import Recipe
 from whalefinder.evaluation.study.ledger import Ledger
-from whalefinder.training.classifier import IMBALANCE
+from whalefinder.training.objective import IMBALANCE
 
 TEST_SEED, TEST_IMAGES = 1_000_000_000, 600
 LADDER_IMAGES, LADDER_SHARE = 240, 0.2
