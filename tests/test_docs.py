@@ -107,28 +107,36 @@ def test_links_between_documents_hold():
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
-DOCUMENTS = [*PAGES, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "bench").glob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *(ROOT / "docs").rglob("*.md"),
+    *(ROOT / "bench").glob("*.md"),
+]
 LONGEST = 120
+FENCED = re.compile(r"^ *```.*?^ *```$|^\$\$$.*?^\$\$$", re.MULTILINE | re.DOTALL)
 
 
 def prose(page):
-    """Numbered lines that are no code and no formula; fences and $$ are blank."""
-    outside, fence = [], ""
-    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
-        mark = "```" if line.strip().startswith("```") else line.strip()
-        if mark in ("```", "$$") and fence in ("", mark):
-            fence = "" if fence else mark
-            outside.append((number, ""))
-        elif not fence:
-            outside.append((number, line))
-    return outside
+    """Lines of a page, with code and formulas blanked."""
+    text = page.read_text(encoding="utf-8")
+    return FENCED.sub(lambda match: "\n" * match[0].count("\n"), text).split("\n")
 
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.name)
 def test_lines_are_short(page):
     """Tables and addresses cannot be broken."""
-    long = [n for n, line in prose(page) if len(line) > LONGEST and not line.startswith("|") and "](http" not in line]
-    assert [n for n in long if not re.match(r"\[[\w-]+\]: http", dict(prose(page))[n])] == []
+    breakable = [(n, line) for n, line in enumerate(prose(page), start=1) if not re.search(r"^\||https?://", line)]
+    assert [n for n, line in breakable if len(line) > LONGEST] == []
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.name)
+def test_formulas_hold_together(page):
+    """An empty line, or one that begins like a list, would end them."""
+    text = page.read_text(encoding="utf-8")
+    formulas = re.findall(r"^\$\$\n(.*?)^\$\$$", text, re.MULTILINE | re.DOTALL)
+    assert len(formulas) == len(re.findall(r"^\$\$$", text, re.MULTILINE)) / 2
+    assert [formula for formula in formulas if re.search(r"^$\n|^[-+*] ", formula, re.MULTILINE)] == []
 
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.name)
@@ -136,7 +144,7 @@ def test_lists_and_tables_begin_after_an_empty_line(page):
     """Without one, mkdocs reads them as a paragraph."""
     lines = prose(page)
     joined, in_list = [], False
-    for (_, before), (number, line) in pairwise(lines):
+    for number, (before, line) in enumerate(pairwise(lines), start=2):
         item, row = re.match(r"(?:[-*]|\d+\.) ", line), line.startswith("|")
         free = not before.strip() or before.startswith("#")
         if (item and not in_list and not free) or (row and not free and not before.startswith("|")):
