@@ -66,7 +66,7 @@ def judged(tmp_path_factory):
     heard = []
     out = tmp_path / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("whalefinder.evaluation.evaluate.read_sets", lambda split, count: small)
+        patch.setattr("whalefinder.evaluation.evaluate.read_sets", lambda split, count, report: small)
         patch.setattr("whalefinder.evaluation.evaluate.peers", lambda report: [ByEnergy()])
         patch.setattr(summary, "REPEATS", 50)
         classifier = tmp_path / "classifier.safetensors"

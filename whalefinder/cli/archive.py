@@ -24,6 +24,7 @@ from whalefinder.cli.common import (
     escaped,
     one_line_errors,
     progress_bar,
+    working,
 )
 from whalefinder.words import count, duration
 
@@ -95,7 +96,7 @@ def archive(
             return
         if not folders:
             raise OptionError("no FOLDER: give one or more, or --merge to write the tables of the finished parts")
-        with console.status("reading headers …"):
+        with working("reading headers …"):
             found = Archive(folders, array, out, options)
         if not quiet or dry_run:
             _show(found)

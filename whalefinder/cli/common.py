@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.status import Status
 
 from whalefinder.errors import WhalefinderError
 from whalefinder.version import __version__
+from whalefinder.words import duration
 
 app = typer.Typer(
     name="whalefinder",
@@ -22,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+LINE_EVERY_S = 30.0
 console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
 
 
@@ -101,9 +104,32 @@ def escaped(text: str) -> str:
     return text.replace("[", r"\[")
 
 
+def working(what: str) -> Status:
+    """A sign of life on the error stream, for work of seconds that cannot be measured."""
+    return errors.status(what)
+
+
+class _Progress(Progress):
+    """A bar on a terminal; elsewhere, as in a log, a line every `LINE_EVERY_S`."""
+
+    said_s = 0.0
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        super().update(task_id, **changes)
+        task = self.tasks[self.task_ids.index(task_id)]
+        passed = task.elapsed or 0.0
+        if self.disable or self.console.is_terminal or passed < self.said_s + LINE_EVERY_S:
+            return
+        self.said_s = passed
+        share = f"{task.percentage:.0f} %" if task.total else "at work"
+        self.console.print(
+            f"{task.description}: {share} after {duration(passed)}  {task.fields['note']}", soft_wrap=True
+        )
+
+
 def progress_bar(quiet: bool = False) -> Progress:
     """A bar with a note, time taken and time left, on the error stream."""
-    return Progress(
+    return _Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(), TimeRemainingColumn(), console=errors, disable=quiet,
     )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from whalefinder.cli.common import Classifier, Out, Segmenter, app, console, one_line_errors
+from whalefinder.cli.common import Classifier, Out, Segmenter, app, console, one_line_errors, working
 
 
 @app.command()
@@ -39,5 +39,7 @@ def export(
     from whalefinder.export.shipped import export_models
 
     with one_line_errors():
-        for path in export_models(out, what, format, channels or [1, 4], segmenter, classifier):
+        with working("writing the models …"):
+            written = list(export_models(out, what, format, channels or [1, 4], segmenter, classifier))
+        for path in written:
             console.print(f"{path.stat().st_size / 1e6:.1f} MB → {path}")

@@ -24,6 +24,7 @@ from whalefinder.cli.common import (
     escaped,
     one_line_errors,
     progress_bar,
+    working,
 )
 from whalefinder.words import count, duration
 
@@ -186,7 +187,8 @@ def simulate(
         loaded = load_array(array) if array else HydrophoneArray("tetrahedron", tetrahedron(0.5), 1485.0, depth_m=1.5)
         faults = Faults(position_error, timing_error, gain_error, sound_speed_error)
         plan = Plan(seconds, calls, boats, snr, sir, surface, roughness, diffuse, faults, calls_from)
-        sea = write_simulation(draw_scene(plan, loaded, seed), seed, out)
+        with working("simulating …"):
+            sea = write_simulation(draw_scene(plan, loaded, seed), seed, out)
         console.print(
             f"{count(len(sea.truth), 'call')}, {count(boats, 'boat')}, {duration(seconds)} → {out}/simulated.wav, array.toml, truth.csv"
         )
@@ -205,7 +207,7 @@ def demo(out: Out = Path("whalefinder-demo")) -> None:
     from whalefinder.evaluation.metrics import bearing_error_deg, match
 
     with one_line_errors():
-        with console.status("simulating the sea and finding the calls …"):
+        with working("simulating the sea and finding the calls …"):
             truth, found = william.run(out)
         table = Table(
             "call",

@@ -6,12 +6,12 @@ import csv
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from whalefinder.cli.common import File, Out, app, console, errors, escaped, one_line_errors
+from whalefinder.cli.common import File, Out, app, console, errors, escaped, one_line_errors, progress_bar, working
 from whalefinder.errors import OptionError
 from whalefinder.words import count
 
@@ -46,7 +46,8 @@ def report(
     from whalefinder.pages.report import write_report
 
     with one_line_errors():
-        missing = write_report(folder, file, recordings=recordings or (), best=best)
+        with working("drawing the page …"):
+            missing = write_report(folder, file, recordings=recordings or (), best=best)
         for line in missing:
             errors.print(f"not on the page: {escaped(line)}", soft_wrap=True)
         console.print(f"page → {file or folder / 'report.html'}", soft_wrap=True)
@@ -129,7 +130,8 @@ def collect(
     from whalefinder.results.dataset import collect as gather
 
     with one_line_errors():
-        counts = gather(outputs, out, deployment)
+        with working("gathering …"):
+            counts = gather(outputs, out, deployment)
         words = ", ".join(f"{count} rows of {name}" for name, count in counts.items())
         console.print(f"{words} → {out}/*/deployment={deployment}", soft_wrap=True)
 
@@ -161,9 +163,10 @@ def convert(
 
     with one_line_errors():
         wanted = parse_formats(formats)
-        tables = read_output(folder, ("detections", "recordings"))
-        written = write_formats(tables["detections"], out or folder, wanted, tables["recordings"])
-        console.print(f"{len(written)} files → {out or folder}", soft_wrap=True)
+        with working("converting …"):
+            tables = read_output(folder, ("detections", "recordings"))
+            written = write_formats(tables["detections"], out or folder, wanted, tables["recordings"])
+        console.print(f"{count(len(written), 'file')} → {out or folder}", soft_wrap=True)
 
 
 @app.command("import-pamguard")
@@ -191,20 +194,22 @@ def import_pamguard(
     from whalefinder.results.tables import write_table
 
     with one_line_errors():
-        rows, failures = [], 0
-        for path in files:
-            said: list[str] = []
-            try:
-                rows += read_pamguard(path, heading_deg=heading, shape=shape, say=said.append)
-            except RecordingError as reason:
-                said.append(str(reason))
-            failures += len(said)
-            for line in said:
-                errors.print(f"problem: {escaped(line)}", soft_wrap=True)
+        rows: list[dict[str, Any]] = []
+        said: list[str] = []
+        with progress_bar() as progress:
+            task = progress.add_task("import", total=len(files), note="")
+            for done, path in enumerate(files):
+                progress.update(task, completed=done, note=escaped(path.name))
+                try:
+                    rows += read_pamguard(path, heading_deg=heading, shape=shape, say=said.append)
+                except RecordingError as reason:
+                    said.append(str(reason))
+        for line in said:
+            errors.print(f"problem: {escaped(line)}", soft_wrap=True)
         rows.sort(key=lambda row: (row["start_utc"], row["recording"]))
         write_table(file, names(DETECTIONS), rows)
-        console.print(f"{len(rows)} detections of {len(files)} files → {file}", soft_wrap=True)
-        if failures:
+        console.print(f"{count(len(rows), 'detection')} of {count(len(files), 'file')} → {file}", soft_wrap=True)
+        if said:
             raise typer.Exit(1)
 
 

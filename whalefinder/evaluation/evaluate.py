@@ -6,7 +6,6 @@ read_sets → every judge hears every clip → figures → evaluation.html, figu
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from whalefinder.calls.classification import load_labels
 from whalefinder.evaluation.judging import CLIP_SETS, Verdict, hear, hear_pipeline, names_of, peers
 from whalefinder.evaluation.page import write_page
 from whalefinder.evaluation.peers import ByNetwork
-from whalefinder.evaluation.sets import Sets, read_sets
+from whalefinder.evaluation.sets import Report, Sets, read_sets
 from whalefinder.evaluation.summary import (
     ALONE_HEADER,
     PAPER_ACCURACY,
@@ -32,7 +31,6 @@ from whalefinder.results.tables import CsvWriter
 
 __all__ = ["Judgement", "evaluate"]
 
-Report = Callable[[int, int, str], None]
 Rows = list[tuple[str, ...]]
 
 
@@ -71,15 +69,16 @@ def evaluate(
         OutputError: nothing can be written.
     """
     labels, network = load_labels(), load_classifier(classifier)
-    sets = read_sets(split, count)
+    sets = read_sets(split, count, report)
     own = hear(ByNetwork(network), sets, labels.orca, report)
     verdicts = [own, *(hear(peer, sets, None, report) for peer in peers(report))]
     pipeline = hear_pipeline(network, labels, sets, report)
-    report(1, 1, "writing the report")
+    report(0, 1, "writing the report")
     names = names_of(network, sets, labels)
     figures = _figures(sets, verdicts, pipeline, split)
     page = write_page(out, sets, verdicts, pipeline, names, figures, split)
     _write_tables(out, sets, verdicts, names, figures)
+    report(1, 1, "report written")
     by_judge = figures["judges"]
     return Judgement(
         page,

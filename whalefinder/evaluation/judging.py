@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from whalefinder.calls.classification import LabelSettings
 from whalefinder.evaluation.metrics import best_threshold
 from whalefinder.evaluation.peers import ORCA, ByEnergy, ByFlatImage, ByNetwork, BySegmenter, Judge, scores_of
-from whalefinder.evaluation.sets import Sets, windows
+from whalefinder.evaluation.sets import Report, Sets, windows
 from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.weights import load_network
 from whalefinder.pipeline import Locator
@@ -23,7 +22,6 @@ from whalefinder.sound.recording import open_recording
 from whalefinder.training import labelled
 
 Floats = NDArray[np.float64]
-Report = Callable[[int, int, str], None]
 CLIP_SETS = ("mixtures", "live", "species")
 PEER_SEED = 5
 PEER_CLIPS = 1500

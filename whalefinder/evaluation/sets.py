@@ -8,9 +8,10 @@ alone       ships and North Sea ambient, without any call, in windows
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from whalefinder.calls.classification import WINDOW_S
 from whalefinder.errors import OptionError
@@ -18,6 +19,7 @@ from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training.clips import Clip, data_folder, find_clips
 from whalefinder.training.labelled import LabelledClip, evaluation_mixtures, real_clips
 
+Report = Callable[[int, int, str], None]
 SPLITS = ("dev", "test")
 RATIO_EDGES_DB = (-10.0, -6.0, -2.0, 2.0, 6.0, 10.0)
 
@@ -33,28 +35,31 @@ class Sets:
     alone: list[tuple[Clip, str]]
 
 
-def read_sets(split: str, count: int) -> Sets:
-    """All of them; `count` mixtures.
+def read_sets(split: str, count: int, report: Report = lambda done, total, note: None) -> Sets:
+    """All of them; `count` mixtures. `report` is called with (done, total, what).
 
     Raises:
         OptionError: unknown split, or the recordings are absent.
     """
     if split not in SPLITS:
         raise OptionError(f"--split {split!r} is unknown; choose from {', '.join(SPLITS)}")
-    found = Sets(
-        evaluation_mixtures("dev", count, seed=DEV_SEED),
-        evaluation_mixtures(split, count),
-        real_clips(),
-        real_clips(other_species=True),
-        recordings_alone(),
-    )
-    for name in ("dev", "mixtures", "live", "species", "alone"):
-        if not getattr(found, name):
+    readers: dict[str, Callable[[], Any]] = {
+        "dev": lambda: evaluation_mixtures("dev", count, seed=DEV_SEED),
+        "mixtures": lambda: evaluation_mixtures(split, count),
+        "live": real_clips,
+        "species": lambda: real_clips(other_species=True),
+        "alone": recordings_alone,
+    }
+    found = {}
+    for done, (name, read) in enumerate(readers.items()):
+        report(done, len(readers), f"reading recordings: {name}")
+        found[name] = read()
+        if not found[name]:
             raise OptionError(
                 f"{data_folder()}: no recordings for {name!r}, and the evaluation needs real ones; "
                 "set WHALEFINDER_DATA to the folder with manifest.csv"
             )
-    return found
+    return Sets(**found)
 
 
 DEV_SEED = 1_000_000_001  # other mixtures than those that `--split dev` reports
