@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import typing
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from whalefinder.cli import app
+
+KINDS = {Path: "path", str: "text", int: "whole number", float: "number", bool: "flag"}
 
 
 def commands() -> Iterator[tuple[str, Any]]:
@@ -40,34 +44,33 @@ def default(parameter: Any) -> str:
     return ", ".join(f"`{v}`" for v in value) if isinstance(value, list | tuple) else f"`{value}`"
 
 
-def values(parameter: Any, shown: str) -> str:
-    """The type as `--help` shows it, with its range."""
-    kind = re.sub(r"^.*?(?:--?[\w-]+(?:, | / )?)+", "", shown).strip() if shown.startswith("-") else ""
-    kind = kind.strip("<>").lower().split(" range")[0].split("[")[0].strip() or (
-        "path" if not shown[:1] == "-" else "flag"
-    )
+def values(command: Any, parameter: Any) -> str:
+    """What can be given: the kind of value with its range."""
+    hints = typing.get_type_hints(command.callback)
+    kinds = [kind for kind in _inside(hints[parameter.name]) if kind is not type(None)]
+    kind = ", ".join(f"`{choice}`" for choice in kinds) if isinstance(kinds[0], str) else KINDS[kinds[0]]
     low, high = getattr(parameter, "min", None), getattr(parameter, "max", None)
-    if low is not None and high is not None:
-        kind += f", {low} to {high}"
-    elif low is not None:
-        kind += f", at least {low}"
+    if low is not None:
+        kind += f", {low} to {high}" if high is not None else f", at least {low}"
     return kind
 
 
-def table(command: Any, context: Any) -> list[str]:
+def _inside(annotation: Any) -> list[Any]:
+    arguments = typing.get_args(annotation)
+    return [kind for inner in arguments for kind in _inside(inner)] if arguments else [annotation]
+
+
+def table(command: Any) -> list[str]:
     """Options and arguments, a row each."""
     rows = []
     for parameter in command.params:
-        record = parameter.get_help_record(context)
-        if record is None or parameter.name == "help":
+        if parameter.hidden or parameter.name == "help":
             continue
         names = [*parameter.opts, *parameter.secondary_opts]
         if parameter.param_type_name == "argument":
             names = [parameter.name.upper() + (" …" if parameter.nargs == -1 else "")]
         name = ", ".join(f"`{n}`" for n in names)
-        rows.append(
-            f"| {name} | {values(parameter, record[0])} | {default(parameter)} | {cell(parameter.help or '')} |"
-        )
+        rows.append(f"| {name} | {values(command, parameter)} | {default(parameter)} | {cell(parameter.help or '')} |")
     return ["| option | value | default | meaning |", "| --- | --- | --- | --- |", *rows, ""] if rows else []
 
 
@@ -80,7 +83,7 @@ def section(name: str, command: Any) -> list[str]:
             re.sub(r" {2,}\((.*)\)$", r"  # \1", line.strip()) for line in examples.partition("\n")[2].splitlines()
         )
         lines += ["```sh", *filter(None, shown), "```", ""]
-    return lines + table(command, command.context_class(command, info_name=name))
+    return lines + table(command)
 
 
 def page() -> str:

@@ -256,6 +256,7 @@ def test_compare_by_hand():
         [2 * np.degrees(np.arcsin(np.sin(np.radians(1.5)) * np.cos(np.radians(5)))), 20.0]
     )
     assert compare(ours, [at(1.0, ambiguity="cone: 30 deg")]).apart_deg.size == 0
+    assert compare(ours, [at(1.0, ambiguity=None)]).apart_deg.size == 1  # a table of one's own has no such column
     assert compare(ours, []).ours_heard == 0 and compare([], []).theirs == 0
     with pytest.raises(OptionError, match="compared in time"):
         compare(ours, [detection("y")])

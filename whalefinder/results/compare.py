@@ -73,7 +73,7 @@ def _span(row: Row, dated: bool) -> tuple[float, float]:
 
 
 def _apart_deg(a: Row, b: Row) -> float | None:
-    if any(row["azimuth_deg"] is None or row["ambiguity"].startswith(("cone", "plane")) for row in (a, b)):
+    if any(row["azimuth_deg"] is None or (row["ambiguity"] or "").startswith(("cone", "plane")) for row in (a, b)):
         return None
     level = a["elevation_deg"] is None or b["elevation_deg"] is None
     u, v = (
