@@ -14,7 +14,7 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-demo: $(VENV)/run.stamp  ## William swims past an array: find him
+demo: $(VENV)/run.stamp  ## simulates a whale among boats, finds its calls, prints true and found directions
 	$(BIN)/whalefinder demo --out whalefinder-demo
 
 check: $(VENV)/dev.stamp  ## format, lint, types, import rules

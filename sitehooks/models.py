@@ -11,25 +11,25 @@ from safetensors import safe_open
 WEIGHTS = Path(__file__).parent.parent / "whalefinder" / "weights"
 CARDS = {
     "segmenter": (
-        "Splits the power of every time-frequency bin into call, boat and ambient.",
+        "Divides the power of every time-frequency bin into call, boat and ambient.",
         "`whalefinder train segmenter`",
-        "Every array from 1 to 64 hydrophones; 0.4–12.3 kHz. It hears no direction and does not know the positions.",
+        "Any array from 1 to 64 hydrophones, 0.4–12.3 kHz. It does not know the positions of the hydrophones.",
     ),
     "classifier": (
-        "Names an event orca, other cetacean, boat or ambient, with a calibrated probability.",
+        "Labels an event orca, other cetacean, boat or ambient, with a calibrated probability.",
         "`whalefinder train classifier`",
-        "It knows four names and gives one of them to everything it hears, also to what it was never taught. "
-        "[How good it is](evaluation.md), [what its names rest on](confounds.md).",
+        "It gives one of four labels to every sound, also to sounds that were not in its training. "
+        "See [how good it is](evaluation.md) and [which properties of the sound decide](confounds.md).",
     ),
     "tracker": (
-        "Follows one animal through gaps and wrong bearings.",
+        "Follows one animal through silences and wrong bearings.",
         "`whalefinder train tracker`",
-        "Learned from simulated swims alone. [Tracks](tracking.md).",
+        "Trained on simulated swims only. See [tracks](tracking.md).",
     ),
     "regressor": (
-        "Answers with a direction at once: the examination paper's William (`--method network`).",
+        "Gives a bearing at once, as in the examination paper (`--method network`).",
         "`whalefinder train regressor`",
-        "One array only, the 0.5 m tetrahedron. It errs by degrees where the default method errs by tenths.",
+        "One array only, the 0.5 m tetrahedron. Its errors are degrees where those of the default method are tenths of a degree.",
     ),
 }
 """What each network is for, the command that trained it, and its limits."""

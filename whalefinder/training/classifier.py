@@ -117,7 +117,7 @@ def _network(settings: Settings) -> Classifier:
 
 
 CARD = {
-    "data": "simulated boats, calls, moans, wind and nuisances; manifest rows with split=train and use=train "
+    "data": "simulated boats, calls, moans, wind and other sounds; real recordings of the train split "
     "(Ford call catalogue, Open Government Licence - Canada 2.0; Orcasound and spectrace clips, MIT or CC0)",
-    "chosen_on": "manifest rows with split=dev (calls S04 and S09 in dev ships), held-out simulation",
+    "chosen_on": "real recordings of the dev split (calls S04 and S09 in dev ships), and new simulated sounds",
 }

@@ -167,7 +167,7 @@ def _held_out(
 
 
 CARD = {
-    "data": "simulated directions, boats, ambient noise and masks; simulated calls; manifest rows with split=train and "
-    "use=train (Ford call catalogue, Open Government Licence - Canada 2.0; Orcasound and spectrace clips, MIT or CC0)",
-    "chosen_on": "the same from manifest rows with split=dev (calls S04 and S09, dev ships)",
+    "data": "simulated directions, boats, calls, ambient noise and masks; real recordings of the train split "
+    "(Ford call catalogue, Open Government Licence - Canada 2.0; Orcasound and spectrace clips, MIT or CC0)",
+    "chosen_on": "the same kinds of data from the dev split (calls S04 and S09, dev ships)",
 }

@@ -108,7 +108,7 @@ def _planes(mixture: mixtures.Mixture) -> Tensor:
 
 
 CARD = {
-    "data": "simulated boats; simulated calls; manifest rows with split=train and use=train "
+    "data": "simulated boats and calls; real recordings of the train split "
     "(Ford call catalogue, Open Government Licence - Canada 2.0; Orcasound and spectrace clips, MIT or CC0)",
-    "chosen_on": "manifest rows with split=dev (calls S04 and S09, dev ships)",
+    "chosen_on": "real recordings of the dev split (calls S04 and S09, dev ships)",
 }
