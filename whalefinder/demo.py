@@ -1,4 +1,4 @@
-"""William swims past a four-phone array while boats cross: the whole product in one minute of sound."""
+"""The demonstration: one minute of simulated sea, where a whale swims past four hydrophones while boats cross."""
 
 from __future__ import annotations
 
