@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import math
 import os
 import re
 
@@ -13,7 +14,13 @@ from tests.helpers import array, noise, write
 from whalefinder.array.array_file import save_array
 from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.cli import app
+from whalefinder.cli.common import seconds_of
+from whalefinder.errors import OptionError
+from whalefinder.pages.report import read_results
 from whalefinder.results import tables
+from whalefinder.results.formats import read_rows
+from whalefinder.results.schema import DETECTIONS, RECORDINGS
+from whalefinder.words import rounded
 
 runner = CliRunner()
 
@@ -87,6 +94,42 @@ def test_one_bad_file_does_not_end_the_batch(tmp_path, toml):
     assert code == 1
     assert "empty.wav: is empty (0 bytes)" in text and "missing.wav: no such file" in text and "2 problems" in text
     assert (tmp_path / "out" / "good_20260701_120000.png").exists()
+
+
+@pytest.mark.parametrize(
+    "text, seconds", [("90", 90), ("1.5", 1.5), ("1:30", 90), ("1:02:03.5", 3723.5), ("100:00:00", 360_000)]
+)
+def test_times_are_seconds_or_clock(text, seconds):
+    assert seconds_of(text, "--start") == seconds
+
+
+@pytest.mark.parametrize("text", ["", "abc", "-3", "1:60", "1:75:00", "1:2:3:4", "1h"])
+def test_what_is_no_time_is_refused(text):
+    with pytest.raises(OptionError, match="give seconds, mm:ss or hh:mm:ss"):
+        seconds_of(text, "--start")
+
+
+def test_a_part_of_a_recording(tmp_path):
+    """Tables, picture and page: everything has the times of the whole, and counts the part alone."""
+    sea, out = tmp_path / "sea", tmp_path / "out"
+    run("simulate", "--out", sea, "--seconds", 16, "--calls", 2, "--boats", 0, "--snr", 20, "--seed", 3)
+    (sea / "simulated.wav").rename(sea / "s_20260701_120000.wav")
+    with (sea / "truth.csv").open() as file:
+        truth = [float(row["begin_s"]) for row in csv.DictReader(file)]
+    begin = (truth[0] + truth[1]) / 2
+    code, text = run("locate", sea / "s_20260701_120000.wav", "-a", sea / "array.toml", "-o", out, "--start", begin)
+    assert code == 0 and f"1 call in {rounded(16 - begin)} s of 1 recording" in text
+    (row,) = read_rows(out / "detections.csv", DETECTIONS)
+    assert row["begin_s"] == pytest.approx(truth[1], abs=0.3)
+    assert row["start_utc"].startswith(f"2026-07-01T12:00:{math.floor(row['begin_s']):02d}.")
+    (heard,) = read_rows(out / "recordings.csv", RECORDINGS)
+    assert (heard["duration_s"], heard["heard_from_s"], heard["heard_to_s"]) == (16, pytest.approx(begin), 16)
+    assert (out / "s_20260701_120000.png").exists()
+    assert read_results(out).hours == pytest.approx((16 - begin) / 3600)
+    code, text = run("locate", sea / "s_20260701_120000.wav", "-o", out, "--start", "2:00", "--end", "3:00")
+    assert code == 1 and "lasts 16 s, which leaves nothing to hear from 120 s on" in text
+    code, text = run("locate", sea / "s_20260701_120000.wav", "-o", out, "--end", "noon")
+    assert code == 1 and "--end 'noon' is no time" in text
 
 
 def test_names_without_a_time_are_said_once(tmp_path, toml):

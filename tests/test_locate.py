@@ -14,11 +14,13 @@ from whalefinder.array.geometry import HydrophoneArray, direction, great_circle_
 from whalefinder.bearings.event_bearing import to_bearing
 from whalefinder.bearings.steering import Fix
 from whalefinder.calls.events import EventSettings, activity, find_events
+from whalefinder.errors import OptionError, RecordingError
 from whalefinder.sea.calls import random_call
 from whalefinder.sea.propagation import Path
 from whalefinder.sea.scene import Call, Scene, simulate
 from whalefinder.sound import covariance
-from whalefinder.sound.spectrogram import FRAME_S, NUM_BINS
+from whalefinder.sound.recording import open_recording
+from whalefinder.sound.spectrogram import FRAME_S, NUM_BINS, RATE_HZ
 
 
 @pytest.fixture(scope="module")
@@ -188,3 +190,35 @@ def test_sensitivities_and_deaf_hydrophones():
     samples[1] *= 1e-3
     samples[2] = 0.5
     assert hearing(samples).tolist() == [0, 3]
+
+
+def test_a_part_of_a_recording_has_the_times_of_the_whole(swim):
+    path, _ = swim
+    whole = whalefinder.locate(path, array())
+    part = whalefinder.locate(path, array(), begin_s=4.3, end_s=60.0)
+    assert len(whole) == 2 and len(part) == 1
+    assert part[0].begin_s == pytest.approx(whole[1].begin_s, abs=0.05)
+    assert part[0].end_s == pytest.approx(whole[1].end_s, abs=0.05)
+    assert part[0].azimuth_deg == pytest.approx(whole[1].azimuth_deg, abs=0.5)
+    assert abs((part[0].start_utc - whole[1].start_utc).total_seconds()) < 0.05
+    assert [round(d.begin_s, 1) for d in whalefinder.locate(path, array(), end_s=4.3)] == [round(whole[0].begin_s, 1)]
+
+
+@pytest.mark.parametrize(
+    "begin_s, end_s, error, words",
+    [
+        (9.5, None, RecordingError, "lasts 9 s, which leaves nothing to hear from 9.5 s on"),
+        (3.0, 2.0, OptionError, "a part from 3 s to 2 s"),
+        (-1.0, None, OptionError, "begin at 0 s or later"),
+    ],
+)
+def test_parts_that_are_none_are_refused(swim, begin_s, end_s, error, words):
+    with pytest.raises(error, match=words):
+        whalefinder.locate(swim[0], begin_s=begin_s, end_s=end_s)
+
+
+def test_a_part_reads_the_samples_of_the_file_and_no_others(swim):
+    path, _ = swim
+    whole = np.concatenate(list(open_recording(path).checked_blocks()))
+    samples = np.concatenate([block.T for block in open_recording(path).part(2.0, 5.5).blocks()])
+    assert RATE == RATE_HZ and np.array_equal(samples, whole[2 * RATE : round(5.5 * RATE)])

@@ -61,9 +61,13 @@ class Stretch:
     seconds_done: float
     pieces: tuple[Masks, ...]
 
+    def later(self, seconds: float) -> Stretch:
+        """The same in a recording of which so much came before."""
+        return replace(self, detections=[_later(each, seconds) for each in self.detections]) if seconds else self
+
     @property
     def first_frame(self) -> int:
-        """Of the recording."""
+        """Of the recording, or of the part that is listened to."""
         return self.pieces[0].first_frame
 
     @cached_property
@@ -136,11 +140,11 @@ class Locator:
             window = [a.followed_by(b) for a, b in zip(window, pieces, strict=True)] if window else pieces
             until = window[0].end - TAIL_CELLS * CELL_FRAMES
             if until > done:
-                yield self._stretch(window, done, until, recording)
+                yield self._stretch(window, done, until, recording).later(recording.begin_s)
                 done = until
                 window = [masks.between(done - LEAD_CELLS * CELL_FRAMES, masks.end) for masks in window]
         if window:
-            yield self._stretch(window, done, window[0].end, recording)
+            yield self._stretch(window, done, window[0].end, recording).later(recording.begin_s)
 
     def _masks(self, segment: audio.Segment, recording: Recording) -> list[Masks]:
         """Masks of the core of one segment: of the array as one, or of every hydrophone alone where places are unknown."""
@@ -252,6 +256,8 @@ def locate(
     all_events: bool = False,
     method: str = "steering",
     regressor: Path | str | None = None,
+    begin_s: float = 0.0,
+    end_s: float | None = None,
 ) -> list[Detection]:
     """Calls of one recording, in order of time, with a bearing each where `array` is given.
 
@@ -261,15 +267,17 @@ def locate(
         all_events: also what is probably no call, labelled `boat` or `ambient`.
         method: `steering`, or `network` for bearings from a regressor (see `Locator`).
         regressor: its weights, or None for the shipped ones.
+        begin_s, end_s: listen to this part alone, in seconds from the start of the recording.
 
     Raises:
-        RecordingError: the file cannot be used at all.
+        RecordingError: the file cannot be used at all, or ends before the part.
         ArrayError: the regressor was trained for another array.
+        OptionError: the part ends before it begins.
 
     Warns:
         UserWarning: the file is damaged; what could be read is returned.
     """
-    recording = open_recording(path, array)
+    recording = open_recording(path, array).part(begin_s, end_s)
     locator = Locator(array, network, settings, all_events=all_events, method=method, regressor=regressor)
     found = [detection for stretch in locator.stream(recording) for detection in stretch.detections]
     for line in recording.problems:
@@ -290,6 +298,16 @@ def _regression(array: HydrophoneArray | None, method: str, weights: Path | str 
     if array is None:
         raise OptionError("method 'network' gives bearings and needs the array; add --array ARRAY.toml")
     return load_regressor(array, weights)
+
+
+def _later(detection: Detection, seconds: float) -> Detection:
+    start = detection.start_utc
+    return replace(
+        detection,
+        begin_s=detection.begin_s + seconds,
+        end_s=detection.end_s + seconds,
+        start_utc=None if start is None else start + timedelta(seconds=seconds),
+    )
 
 
 def _likeliest(found: list[Detection]) -> list[Detection]:

@@ -45,6 +45,8 @@ class RunOptions:
     pictures: bool = True
     method: str = "steering"
     regressor: Path | None = None
+    begin_s: float = 0.0
+    end_s: float | None = None
 
 
 @dataclass
@@ -98,7 +100,7 @@ def run_locate(
         regressor=options.regressor,
     )
     summary = Summary()
-    opened = _open_all(group_recordings(paths, array), array, options.time_format, summary, say)
+    opened = _open_all(group_recordings(paths, array), array, options, summary, say)
     table_path = out / "detections.csv"
     if not opened and table_path.exists():
         return summary  # nothing to add, and the results of an earlier run are not ours to wipe
@@ -139,14 +141,15 @@ def _report_from(report: Report, before_s: float, total_s: float, note: str, sec
 def _open_all(
     paths: list[Path],
     array: HydrophoneArray | None,
-    time_format: str | None,
+    options: RunOptions,
     summary: Summary,
     say: Callable[[str], None],
 ) -> list[Recording]:
     opened: list[Recording] = []
     for path in paths:
         try:
-            recording = open_recording(path, array, time_format=time_format)
+            opening = open_recording(path, array, time_format=options.time_format)
+            recording = opening.part(options.begin_s, options.end_s)
         except RecordingError as reason:
             say(f"problem: {reason}")
             summary.failures += 1
@@ -191,7 +194,7 @@ def _one(
     from whalefinder.pages.plots import Picture, draw_tracks
 
     found = summary.found
-    picture, first = Picture(recording.duration_s), len(found)
+    picture, first = Picture(recording.duration_s, recording.begin_s), len(found)
     try:
         for stretch in locator.stream(recording):
             table.write(map(row_of, stretch.detections))

@@ -164,6 +164,8 @@ def row_of_entry(entry: Entry) -> dict[str, Any]:
         "duration_s": round(entry.duration_s, 6),
         "rate_hz": float(entry.rate_hz),
         "channels": len(entry.columns),
+        "heard_from_s": 0.0,
+        "heard_to_s": round(entry.duration_s, 6),
     }
 
 

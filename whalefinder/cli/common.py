@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.status import Status
 
-from whalefinder.errors import WhalefinderError
+from whalefinder.errors import OptionError, WhalefinderError
 from whalefinder.version import __version__
 from whalefinder.words import duration
 
@@ -97,6 +98,15 @@ def one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt as reason:
         errors.print("stopped; the results so far are written")
         raise typer.Exit(130) from reason
+
+
+def seconds_of(text: str, flag: str) -> float:
+    """`90`, `1:30` or `0:01:30` in seconds."""
+    found = re.fullmatch(r"(?:(?:(\d+):)?([0-5]?\d):)?(\d+(?:\.\d*)?)", text.strip())
+    if found is None or (found[2] and float(found[3]) >= 60):
+        raise OptionError(f"{flag} {text!r} is no time; give seconds, mm:ss or hh:mm:ss")
+    hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return 3600 * hours + 60 * minutes + seconds
 
 
 def escaped(text: str) -> str:

@@ -24,6 +24,7 @@ from whalefinder.cli.common import (
     escaped,
     one_line_errors,
     progress_bar,
+    seconds_of,
     working,
 )
 from whalefinder.words import count, duration
@@ -41,6 +42,14 @@ def locate(
         ),
     ] = "csv",
     segmenter: Segmenter = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="Begin of the part to search, in s or hh:mm:ss.", show_default="begin of the recording"),
+    ] = None,
+    end: Annotated[
+        str | None,
+        typer.Option(help="End of the part to search, in s or hh:mm:ss.", show_default="end of the recording"),
+    ] = None,
     time_format: TimeFormat = None,
     min_probability: MinProbability = None,
     all_events: AllEvents = False,
@@ -60,12 +69,18 @@ def locate(
 
       whalefinder locate single.wav -o results        (one hydrophone: detections only)
 
+      whalefinder locate night.wav -a array.toml -o results --start 1:10:00 --end 1:15:00
+
       whalefinder locate night.wav -a array.toml -o results --method network
     """
     from whalefinder.run import RunOptions, run_locate
 
-    options = RunOptions(formats, segmenter, time_format, min_probability, all_events, pictures, method, regressor)
     with one_line_errors():
+        options = RunOptions(
+            formats, segmenter, time_format, min_probability, all_events, pictures, method, regressor,
+            begin_s=0.0 if start is None else seconds_of(start, "--start"),
+            end_s=None if end is None else seconds_of(end, "--end"),
+        )  # fmt: skip
         with progress_bar(quiet) as progress:
             task = progress.add_task("locate", total=None, note="")
 

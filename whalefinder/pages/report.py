@@ -53,7 +53,13 @@ class Results:
     @property
     def hours(self) -> float | None:
         """Listened, or None where that was not written down."""
-        return sum(row["duration_s"] for row in self.recordings) / 3600 if self.recordings else None
+        return sum(end - begin for begin, end in map(_heard, self.recordings)) / 3600 if self.recordings else None
+
+
+def _heard(recording: Row) -> tuple[float, float]:
+    """The part that was listened to, seconds; tables of version 0.1 tell none: all of it."""
+    end = recording["heard_to_s"]
+    return recording["heard_from_s"] or 0.0, recording["duration_s"] if end is None else end
 
 
 @dataclass(frozen=True)
@@ -137,9 +143,11 @@ def read_results(folder: Path) -> Results:
 def _period(results: Results) -> str:
     if not results.dated:
         return "the names of the recordings give no dates, so the recordings are shown one after the other"
-    ends = [results.starts[row["recording"]] + timedelta(seconds=row["duration_s"]) for row in results.recordings]
+    parts = [(results.starts[row["recording"]], *_heard(row)) for row in results.recordings]
+    begins = [start + timedelta(seconds=begin) for start, begin, _ in parts]
+    ends = [start + timedelta(seconds=end) for start, _, end in parts]
     ends += [results.starts[row["recording"]] + timedelta(seconds=row["end_s"]) for row in results.calls]
-    first, last = min(results.starts.values()), max(ends or list(results.starts.values()))
+    first, last = min(begins or results.starts.values()), max(ends or results.starts.values())
     return f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
 
 
@@ -187,9 +195,9 @@ def _by_hour(results: Results) -> tuple[list[str], Floats, np.ndarray | None]:
     """Calls and listening on a grid `[hour, day]` from the first day to the last."""
     heard = [_hour(results.starts[row["recording"]], row["begin_s"]) for row in results.calls]
     recorded = [
-        range(_hour(start, 0), _hour(start, max(0.0, row["duration_s"] - 1e-3)) + 1)
+        range(_hour(start, begin), _hour(start, max(begin, end - 1e-3)) + 1)
         for row in results.recordings
-        for start in [results.starts[row["recording"]]]
+        for start, (begin, end) in [(results.starts[row["recording"]], _heard(row))]
     ]
     all_hours = heard + [hour for span in recorded for hour in (span[0], span[-1])]
     first, last = min(all_hours) // 24, max(all_hours) // 24

@@ -76,6 +76,8 @@ RECORDINGS = (
     Column("duration_s", "number", "s", "length of the part that could be read"),
     Column("rate_hz", "number", "Hz", "sample rate of the file"),
     Column("channels", "integer", "", "channels that were used"),
+    Column("heard_from_s", "number", "s", "begin of the part that was searched, from the start of the recording"),
+    Column("heard_to_s", "number", "s", "end of the part that was searched, from the start of the recording"),
 )
 """Of `recordings.csv`: what was listened to, in the order of the run."""
 

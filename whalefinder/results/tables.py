@@ -43,8 +43,16 @@ class Heard(Protocol):
         """Samples a second of each hydrophone."""
 
     @property
+    def begin_s(self) -> float:
+        """Where in the file listening begins."""
+
+    @property
     def duration_s(self) -> float:
-        """Seconds."""
+        """Seconds that are listened to."""
+
+    @property
+    def file_s(self) -> float:
+        """Seconds of the file."""
 
     @property
     def num_channels(self) -> int:
@@ -106,9 +114,11 @@ def row_of_recording(recording: Heard) -> dict[str, Any]:
         "recording": recording.name,
         "path": str(recording.paths[0].absolute()),
         "start_utc": _utc(recording.start_utc),
-        "duration_s": round(recording.duration_s, 6),
+        "duration_s": round(recording.file_s, 6),
         "rate_hz": float(recording.rate_hz),
         "channels": recording.num_channels,
+        "heard_from_s": round(recording.begin_s, 6),
+        "heard_to_s": round(recording.begin_s + recording.duration_s, 6),
     }
 
 

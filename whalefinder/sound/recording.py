@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import soxr
 from numpy.typing import NDArray
 
 from whalefinder.array.geometry import HydrophoneArray
-from whalefinder.errors import ArrayError, RecordingError
+from whalefinder.errors import ArrayError, OptionError, RecordingError
 from whalefinder.sound.spectrogram import RATE_HZ, WINDOW
 from whalefinder.sound.start_time import start_time
 
@@ -44,7 +44,9 @@ class Recording:
         paths: one file, or one mono file per channel.
         columns: which channel of the recording each row of the blocks is, from 0.
         labels: the channels as people count them, from 1 (the array's, with one file per channel).
-        rate_hz, duration_s: as in the file.
+        rate_hz: as in the file.
+        duration_s: of what is listened to: the whole file, or a part (`part`).
+        begin_s, file_s: where in the file that begins, and how long the file is.
         start_utc: from the name, or None.
     """
 
@@ -57,9 +59,12 @@ class Recording:
     warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     labels: tuple[int, ...] = ()
+    begin_s: float = 0.0
+    file_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.labels = self.labels or tuple(column + 1 for column in self.columns)
+        self.file_s = self.file_s or self.duration_s
 
     @property
     def num_channels(self) -> int:
@@ -73,7 +78,30 @@ class Recording:
 
     def blocks(self) -> Iterator[Samples]:
         """Blocks `[channel, time]` at `RATE_HZ`, of about `BLOCK_S`, without gaps or overlaps."""
-        return resampled(self.checked_blocks(), self.rate_hz, self.num_channels)
+        begin = round(self.begin_s * self.rate_hz)
+        end = None if self.duration_s == self.file_s else begin + round(self.duration_s * self.rate_hz)
+        return resampled(self.checked_blocks(begin, end), self.rate_hz, self.num_channels)
+
+    def part(self, begin_s: float = 0.0, end_s: float | None = None) -> Recording:
+        """The stretch between two times of the file; nothing outside it is read.
+
+        Args:
+            begin_s: seconds from the start of the file.
+            end_s: the same; None, or later than the file's end, for its end.
+
+        Raises:
+            OptionError: it ends before it begins.
+            RecordingError: the file ends before it begins, or it is too short.
+        """
+        if begin_s < 0 or (end_s is not None and end_s <= begin_s):
+            to = "" if end_s is None else f" to {end_s:g} s"
+            raise OptionError(f"a part from {begin_s:g} s{to}; it must begin at 0 s or later, and end later")
+        end = self.file_s if end_s is None else min(end_s, self.file_s)
+        if end - begin_s < WINDOW / self.rate_hz:
+            raise RecordingError(
+                f"{self.name}: lasts {self.file_s:g} s, which leaves nothing to hear from {begin_s:g} s on; begin earlier"
+            )
+        return replace(self, begin_s=begin_s, duration_s=end - begin_s)
 
     def checked_blocks(self, begin: int = 0, end: int | None = None) -> Iterator[Samples]:
         """Frames [begin, end) of the file as they are, `[time, channel]` at `rate_hz`; what is wrong goes to `problems`."""
@@ -84,7 +112,7 @@ class Recording:
 
     def _raw_blocks(self, begin: int, end: int | None) -> Iterator[Samples]:
         size = int(BLOCK_S * self.rate_hz)
-        expected = round(self.duration_s * self.rate_hz) if end is None else end
+        expected = round(self.file_s * self.rate_hz) if end is None else end
         done = begin
         with ExitStack() as stack:
             try:
@@ -102,13 +130,13 @@ class Recording:
                     yield joined[:, list(self.columns)]  # comes out channel by channel in memory, as is wanted below
             except (soundfile.LibsndfileError, OSError) as reason:
                 self.problems.append(
-                    f"{self.name}: reading stopped at {done / self.rate_hz:.1f} s of {self.duration_s:.1f} s ({reason}); "
+                    f"{self.name}: reading stopped at {done / self.rate_hz:.1f} s of {self.file_s:.1f} s ({reason}); "
                     "results up to there are kept, repair or copy the file again"
                 )
                 return
         if done < expected:
             self.problems.append(
-                f"{self.name}: truncated, {done / self.rate_hz:.1f} s of the {self.duration_s:.1f} s that its header "
+                f"{self.name}: truncated, {done / self.rate_hz:.1f} s of the {self.file_s:.1f} s that its header "
                 "promises; results up to there are kept, copy the file again"
             )
 
