@@ -20,15 +20,18 @@ def describe(array: HydrophoneArray) -> list[tuple[str, str]]:
         ("sound speed", f"{array.sound_speed_m_s:g} m/s"),
         ("depth", depth + _surface_words(array)),
         ("bearings", ambiguity(array)),
-        ("aliasing", f"{array.aliasing_hz:.0f} Hz (closest pair alone; wide-band calls are told apart above it too)"),
+        (
+            "aliasing",
+            f"{array.aliasing_hz:.0f} Hz and above, for a pure tone and the closest pair; calls with a wide band have no such limit",
+        ),
     ]
     if array.shape != "line":
         for elevation in (-2.0, -20.0, -60.0):
             errors = [expected_error_deg(array, az, elevation, call) for az in np.arange(0.0, 360.0, 10.0)]
-            text = f"{np.median(errors):.2g}° median, {min(errors):.2g}° to {max(errors):.2g}° round the compass"
+            text = f"{np.median(errors):.2g}° median, {min(errors):.2g}° to {max(errors):.2g}° over all azimuths"
             lines.append((f"expected error at {elevation:g}°", text))
     lines.append(("typical call", f"{call.low_hz:g}-{call.high_hz:g} Hz, {call.seconds:g} s, SNR {call.snr_db:g} dB"))
-    lines.append(("floor", _floor_words(array)))
+    lines.append(("smallest error", _floor_words(array)))
     return lines
 
 
@@ -38,15 +41,15 @@ def ambiguity(array: HydrophoneArray) -> str:
     if array.shape == "line":
         azimuth, elevation = (float(np.degrees(a)) for a in angles(axes[0]))
         if abs(axes[0][2]) > math.cos(math.radians(10)):
-            return "elevation alone: a string that hangs cannot tell azimuths apart"
+            return "elevation only: a vertical line cannot tell azimuths apart"
         return (
             f"a cone about the axis (azimuth {azimuth:.0f}°, elevation {elevation:.0f}°): only the angle from the axis "
-            "is known; two azimuths at elevation 0"
+            "is known; there are two azimuths at elevation 0"
         )
     if array.shape == "plane":
         normal = axes[2]
         if abs(normal[2]) > math.cos(math.radians(5)):
-            return "unique under water: the mirror image of a level plane is above; elevation is poor near 0°"
+            return "unique under water, because the mirror image is above a level plane; the elevation is poor near 0°"
         azimuth, elevation = (float(np.degrees(a)) for a in angles(normal))
         return (
             f"two: mirrored in the plane of the hydrophones (normal azimuth {azimuth:.0f}°, elevation {elevation:.0f}°)"
@@ -56,14 +59,14 @@ def ambiguity(array: HydrophoneArray) -> str:
 
 def _surface_words(array: HydrophoneArray) -> str:
     if array.depth_m is None:
-        return "; give depth_m to use the surface image and to rule out directions above the water"
+        return "; give depth_m to use the surface echo and to exclude directions above the water"
     return f"; highest elevation {math.degrees(array.max_elevation_rad()):.0f}° (min_range_m {array.min_range_m:g})"
 
 
 def _floor_words(array: HydrophoneArray) -> str:
     if not (array.position_error_m or array.timing_error_s or array.sound_speed_error_m_s):
-        return "none stated; give position_error_m, timing_error_s, sound_speed_error_m_s (5 mm on 0.5 m is about 1°)"
+        return "no errors in the array file; give position_error_m, timing_error_s, sound_speed_error_m_s (5 mm on 0.5 m is about 1°)"
     if array.shape == "line":
-        return "as the stated errors allow"
+        return "depends on the errors in the array file"
     sums = [np.trace(geometry_covariance(array, direction(math.radians(az), -0.2))) for az in range(0, 360, 15)]
-    return f"{math.degrees(math.sqrt(float(np.median(sums)))):.2g}° r.m.s. from the stated position, timing and sound-speed errors"
+    return f"{math.degrees(math.sqrt(float(np.median(sums)))):.2g}° r.m.s. from the errors of position, timing and sound speed in the array file"
