@@ -67,7 +67,7 @@ class ByEnergy:
 
 
 class ByFlatImage:
-    """Logistic regression on the flattened spectrogram, the paper's rival of the convolution: every pixel has its own weight.
+    """Logistic regression on the flattened spectrogram, the examination paper's rival of the convolution: every pixel has its own weight.
 
     Args:
         planes: training examples, `[clip, plane, frequency, frame]` of `classification.planes_of`.

@@ -28,7 +28,7 @@ OPEN_FORGET_GATE = 1.0
 
 @dataclass(frozen=True)
 class Step:
-    """One time step with the paper's names, `[batch, hidden]` each, but b `[batch, hidden + input]`.
+    """One time step with the names of the examination paper, `[batch, hidden]` each, but b `[batch, hidden + input]`.
 
     h_t is `d` and c_t is `a`.
     """
@@ -260,7 +260,7 @@ class Elman(nn.Module):
 
 def _step(weights: Weights, x: Tensor, h: Tensor, c: Tensor) -> Step:
     W1, W2, W3, W4 = weights
-    b = torch.cat([h, x], dim=-1)  # one row per sequence, hence b Wᵀ for the paper's W b
+    b = torch.cat([h, x], dim=-1)  # one row per sequence, hence b Wᵀ for W b of the examination paper
     f, i, o = torch.sigmoid(b @ W1.T), torch.sigmoid(b @ W2.T), torch.sigmoid(b @ W4.T)
     candidate = torch.tanh(b @ W3.T)
     a = f * c + i * candidate

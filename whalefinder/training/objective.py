@@ -26,7 +26,7 @@ class Settings:
     """What a run depends on; written into the card of its weights.
 
     Args:
-        l2: λ of the paper's L2, a term λ‖w‖² of the loss: w ← (1 - 2ηλ) w - η ∂L/∂w with SGD.
+        l2: λ of the examination paper's L2, a term λ‖w‖² of the loss: w ← (1 - 2ηλ) w - η ∂L/∂w with SGD.
         weight_decay: decoupled decay of AdamW, w ← (1 - η · decay) w - …, which no gradient scales.
         imbalance: none, weights (of the loss), sampler (orca and not alike often) or focal loss.
         boat_ratio: n of orca:boat = 1:n; None for pairs of call and no call in one background.

@@ -1,4 +1,4 @@
-"""Recipe of the tracker: simulated swims, the paper's two losses, and a likelihood that teaches it how sure it is.
+"""Recipe of the tracker: simulated swims, the two losses of the examination paper, and a likelihood that teaches it how sure it is.
 
     whalefinder train tracker --out runs/tracker
 

@@ -1,6 +1,6 @@
 """One run of the study: the classifier's network, small, with the loss and the optimiser of `training.objective`.
 
-Stochastic gradient descent with momentum, so that L2 is the paper's; images stay in memory, so that a run takes seconds.
+Stochastic gradient descent with momentum, so that L2 is that of the examination paper; images stay in memory, so that a run takes seconds.
 """
 
 from __future__ import annotations

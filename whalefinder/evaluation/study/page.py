@@ -1,4 +1,4 @@
-"""The study's report: every part with its table, its picture and what is held against the paper."""
+"""The study's report: every part with its table, its picture and the figures of the examination paper."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def values(rows: Sequence[Row], name: str) -> np.ndarray:
 
 
 def draw_ladder(names: Sequence[str], rows: dict[str, list[Row]], paper: dict[str, float]) -> bytes:
-    """Accuracy of every seed, their mean, and what the paper says where it says something."""
+    """Accuracy of every seed, their mean, and the figure of the examination paper where there is one."""
     figure, axis = plt.subplots(figsize=(8.5, 4), layout="constrained")
     for place, name in enumerate(names):
         accuracy = values(rows[name], "accuracy")
