@@ -84,7 +84,7 @@ def short_row(judge: str, figures: dict[str, Any]) -> tuple[str, ...]:
 def short_paper_row() -> tuple[str, ...]:
     """The paper's final model in `SHORT_HEADER`."""
     shares = (PAPER.accuracy, PAPER.recall, PAPER.specificity, PAPER.f1)
-    return ("exam paper, own data", *(f"{value:.3f}" for value in shares), "")
+    return ("examination paper, own data", *(f"{value:.3f}" for value in shares), "")
 
 
 def paper_row() -> tuple[str, ...]:
