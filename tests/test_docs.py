@@ -4,6 +4,7 @@ import csv
 import doctest
 import re
 import shlex
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,6 +30,12 @@ def commands():
 def test_every_command_is_in_the_readme():
     readme = (ROOT / "README.md").read_text()
     assert [c for c in commands() if f"whalefinder {c}" not in readme] == []
+
+
+def test_every_extra_is_in_the_readme():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    rows = (ROOT / "README.md").read_text(encoding="utf-8").split("| extra |")[1].split("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE) == list(project["optional-dependencies"])
 
 
 def test_public_names_are_complete_and_sorted():
