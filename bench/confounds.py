@@ -175,11 +175,11 @@ def cut_noise(clip: Clip, _: np.random.Generator) -> Clip | None:
 
 
 MANIPULATIONS: tuple[tuple[str, str, Change], ...] = (
-    ("sample rate of the source", "44.1 kHz and back", source_rate(44_100, told=True)),
+    ("sample rate of the recorder", "44.1 kHz and back", source_rate(44_100, told=True)),
     ("", "32 kHz and back", source_rate(32_000, told=True)),
     ("", "22.05 kHz, told", source_rate(22_050, told=True)),
     ("", "8 kHz, told", source_rate(8_000, told=True)),
-    ("low-pass at a source's band", "22.05 kHz, not told", source_rate(22_050, told=False)),
+    ("low-pass at a recorder's band", "22.05 kHz, not told", source_rate(22_050, told=False)),
     ("", "16 kHz, not told", source_rate(16_000, told=False)),
     ("", "8 kHz, not told", source_rate(8_000, told=False)),
     ("level", "-60 dB", on_samples(lambda x, _: x * 1e-3)),
@@ -188,13 +188,13 @@ MANIPULATIONS: tuple[tuple[str, str, Change], ...] = (
     ("silence at the edges", "0.3 s, hard", on_samples(lambda x, _: silent_edges(x, 0.3))),
     ("", "0.5 s, hard", on_samples(lambda x, _: silent_edges(x, 0.5))),
     ("", "0.3 s, faded over 0.2 s", on_samples(lambda x, _: silent_edges(x, 0.3, 0.2))),
-    ("lines", "1 kHz, 0 dB", on_samples(lambda x, _: line(x, 1000, 0))),
+    ("steady lines", "1 kHz, 0 dB", on_samples(lambda x, _: line(x, 1000, 0))),
     ("", "3 kHz, 0 dB", on_samples(lambda x, _: line(x, 3000, 0))),
     ("", "7 kHz, 0 dB", on_samples(lambda x, _: line(x, 7000, 0))),
-    ("hydrophone's colour", "+6 dB an octave", on_samples(lambda x, _: tilted(x, 6))),
+    ("frequency response of the hydrophone", "+6 dB an octave", on_samples(lambda x, _: tilted(x, 6))),
     ("", "-6 dB an octave", on_samples(lambda x, _: tilted(x, -6))),
     ("", "+15 dB at 5 kHz", on_samples(lambda x, _: resonant(x, 5000, 15))),
-    ("noise of the call's cut", "taken out / put in alone", cut_noise),
+    ("noise in the call's recording", "taken out / put in alone", cut_noise),
 )
 
 
