@@ -45,17 +45,17 @@ def _accuracy(options: argparse.Namespace) -> None:
     results: dict[str, list[Trial]] = {}
     for cell in (cell for cell in CELLS if options.only in cell.name):
         results[cell.name] = run_cell(
-            cell, options.split, options.trials, with_peers=options.peers, weights=options.weights
+            cell, options.split, options.trials, with_peers=options.peers, weights=options.segmenter
         )
         _say(cell, results[cell.name], began)
         _write(accuracy_table(results, options), options)
     if options.peers and not options.only:
-        others = {SQUARE.name: run_cell(SQUARE, options.split, options.trials // 2, weights=options.weights)}
+        others = {SQUARE.name: run_cell(SQUARE, options.split, options.trials // 2, weights=options.segmenter)}
         seen = {"tetrahedron 0.5 m": results[MOVING.name], "6 phones, 1.2 m": results[MOVING.name + ", 6 phones"]}
         _write(arrays_table({**seen, **others}), options)
         _write(stages_table(results), options)
         faulty = replace(MOVING, name="5 mm position errors", faults=Faults(position_m=0.005))
-        _write(faults_table(run_cell(faulty, options.split, options.trials // 2, weights=options.weights)), options)
+        _write(faults_table(run_cell(faulty, options.split, options.trials // 2, weights=options.segmenter)), options)
 
 
 def _write(table: str, options: argparse.Namespace) -> None:
@@ -88,7 +88,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--split", choices=("dev", "test"), default="test")
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--only", default="", help="cells whose name holds this")
-    parser.add_argument("--weights", type=Path, default=None)
+    parser.add_argument("--segmenter", type=Path, default=None)
     parser.add_argument("--no-peers", dest="peers", action="store_false")
     parser.add_argument("--swims", type=int, default=600, help="per scenario of the tracks")
     parser.add_argument("--long", action="store_true", help="also a 10-hour file (14 GB on disk)")

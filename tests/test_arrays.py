@@ -131,6 +131,13 @@ def test_plain_tables_of_positions(tmp_path, name):
     assert np.array_equal(load_array(tmp_path / "array.toml").positions_m, SQUARE)
 
 
+def test_a_table_in_place_of_an_array_file_is_recognised(tmp_path):
+    path = tmp_path / "h.csv"
+    path.write_text(PLAIN["header.csv"])
+    with pytest.raises(ArrayError, match="is a table, not an array file; turn it into one with import-array"):
+        load_array(path)
+
+
 def test_a_plain_table_may_name_channels_and_the_sound_speed(tmp_path):
     path = tmp_path / "h.csv"
     path.write_text("channel,x,y,z,sound_speed_m_s\n2,0,0,0,1490\n1,1,0,0,1490\n")

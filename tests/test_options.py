@@ -82,3 +82,8 @@ def test_short_flags_stand_for_one_flag():
             meaning.setdefault(short, set()).update(flag for flag in flags(option) if flag.startswith("--"))
     assert meaning["-o"] == {"--out"} and meaning["-a"] == {"--array"}
     assert {short: flags for short, flags in meaning.items() if len(flags) > 1} == {}
+
+
+def test_no_switch_has_a_second_name():
+    """A column of --no-... would leave the help 17 characters wide on a screen of 80."""
+    assert [name for name, option in OPTIONS if option.secondary_opts] == []

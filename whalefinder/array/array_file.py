@@ -57,6 +57,8 @@ def load_array(path: Path | str) -> HydrophoneArray:
             f"{path}: cannot read the array file ({reason.strerror}); give the path of a TOML file"
         ) from reason
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
+        if path.suffix.lower() in (".csv", ".txt"):
+            raise ArrayError(f"{path}: is a table, not an array file; turn it into one with import-array") from reason
         raise ArrayError(f"{path}: not a TOML file ({reason}); see docs/conventions.md for an example") from reason
     try:
         described = _ArrayFile(**parsed)

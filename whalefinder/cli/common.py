@@ -71,7 +71,11 @@ TimeFormat = Annotated[
 MinProbability = Annotated[
     float | None,
     typer.Option(
-        min=0, max=1, help="Report only calls with at least this probability.", show_default="a threshold per label"
+        metavar="P",  # short: this column's width is missing in the column of the help
+        min=0,
+        max=1,
+        help="Report only calls with at least this probability.",
+        show_default="a threshold per label",
     ),
 ]
 AllEvents = Annotated[bool, typer.Option("--all", help="Also report events with the label boat or ambient.")]

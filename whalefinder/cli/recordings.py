@@ -53,7 +53,7 @@ def locate(
     time_format: TimeFormat = None,
     min_probability: MinProbability = None,
     all_events: AllEvents = False,
-    pictures: Annotated[bool, typer.Option(help="Draw one picture (PNG) per recording.")] = True,
+    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Draw no picture (PNG) per recording.")] = False,
     method: Method = "steering",
     regressor: Regressor = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")] = False,
@@ -77,7 +77,7 @@ def locate(
 
     with one_line_errors():
         options = RunOptions(
-            formats, segmenter, time_format, min_probability, all_events, pictures, method, regressor,
+            formats, segmenter, time_format, min_probability, all_events, not no_pictures, method, regressor,
             begin_s=0.0 if start is None else seconds_of(start, "--start"),
             end_s=None if end is None else seconds_of(end, "--end"),
         )  # fmt: skip
@@ -177,7 +177,8 @@ def simulate(
     surface: Annotated[float, typer.Option(help="Amplitude of the surface echo, for example -0.8.")] = 0.0,
     roughness: Annotated[float, typer.Option(help="Height of the waves on the surface, m r.m.s.")] = 0.0,
     diffuse: Annotated[
-        bool, typer.Option(help="Wind noise from all directions, instead of independent noise per hydrophone.")
+        bool,
+        typer.Option("--diffuse", help="Wind noise from all directions, instead of independent noise per hydrophone."),
     ] = False,
     position_error: Annotated[float, typer.Option(help="Fault: error of each position, m per axis.")] = 0.0,
     timing_error: Annotated[float, typer.Option(help="Fault: error of each channel's time, s.")] = 0.0,

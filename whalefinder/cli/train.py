@@ -24,9 +24,9 @@ def train_segmenter(
         int, typer.Option(min=4, help="Channels of the first layer; 96 in the examination paper.")
     ] = 16,
     seed: Annotated[int, typer.Option(min=0, max=999_999, help="Random seed. The benchmark uses seeds from 10^9.")] = 1,
-    normalise: Annotated[
-        bool, typer.Option(help="Batch normalisation. The network of the examination paper has none.")
-    ] = True,
+    no_normalise: Annotated[
+        bool, typer.Option("--no-normalise", help="No batch normalisation, as in the examination paper.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from OUT/last.pt.")] = False,
 ) -> None:
     """Train the segmenter (the network that makes the masks), on simulated sound and on real calls of the train split.
@@ -39,7 +39,7 @@ def train_segmenter(
     from whalefinder.pages.plots import draw_curve
     from whalefinder.training.segmenter import Settings, train
 
-    settings = Settings(steps=steps, hidden_channels=hidden_channels, normalise=normalise, seed=seed)
+    settings = Settings(steps=steps, hidden_channels=hidden_channels, normalise=not no_normalise, seed=seed)
     with one_line_errors():
         with progress_bar() as progress:
             task = progress.add_task("train", total=steps, note="drawing calls and boats …")
@@ -141,7 +141,9 @@ def train_classifier(
         float | None,
         typer.Option(min=0, help="n of orca:boat = 1:n.", show_default="as many clips with a call as without"),
     ] = None,
-    augment: Annotated[bool, typer.Option(help="Vary spectrum, frequency band and masks of the examples.")] = True,
+    no_augment: Annotated[
+        bool, typer.Option("--no-augment", help="Do not vary spectrum, frequency band and masks of the examples.")
+    ] = False,
     seed: Annotated[
         int, typer.Option(min=0, max=999_999, help="Random seed. The evaluation uses seeds from 10^9.")
     ] = 1,
@@ -164,7 +166,7 @@ def train_classifier(
         decay = weight_decay if weight_decay is not None else (0.0 if optimiser == "sgd" else 1e-2)
         settings = Settings(
             steps=steps, optimiser=optimiser, peak_rate=rate, l2=l2, weight_decay=decay, dropout=dropout,
-            imbalance=imbalance, boat_ratio=boat_ratio, augment=augment, seed=seed,
+            imbalance=imbalance, boat_ratio=boat_ratio, augment=not no_augment, seed=seed,
         )  # fmt: skip
         with progress_bar() as progress:
             task = progress.add_task("train", total=steps, note="drawing calls and boats …")
