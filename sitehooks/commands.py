@@ -36,6 +36,8 @@ def default(parameter: Any) -> str:
     """What holds if the option is not given."""
     if parameter.required:
         return "required"
+    if isinstance(parameter.show_default, str):
+        return cell(parameter.show_default)
     value = parameter.default
     if parameter.secondary_opts:
         value = (parameter.opts if value else parameter.secondary_opts)[0]

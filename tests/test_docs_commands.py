@@ -109,3 +109,13 @@ def test_a_picture_that_a_bench_draws_names_it(script):
     drawn = re.findall(r"[\"']docs/([\w/-]+\.(?:png|jpg))", script.read_text(encoding="utf-8"))
     shown = [(name, picture) for name, text in PAGES.items() for picture in drawn if f"]({picture})" in text]
     assert [(name, picture) for name, picture in shown if f"python -m bench.{script.stem}" not in PAGES[name]] == []
+
+
+def test_the_comparison_quotes_the_benchmark():
+    row = next(
+        line for line in PAGES["bench/RESULTS.md"].splitlines() if line.startswith("| 3 moving boats, SIR -10, SNR 5 |")
+    )
+    ours, _, srp, music = (cell.split("<br>")[0].strip() for cell in row.split("|")[2:6])
+    quoted = " ".join(PAGES["docs/comparison.md"].split())
+    for figure in (*ours.split(" / "), *(cell.split(" / ")[0] for cell in (srp, music)), srp.split(" / ")[1]):
+        assert f" {figure}" in quoted, figure
