@@ -1,10 +1,10 @@
-"""whalefinder finds a whale by ear. The public names, in the order of the data.
+"""whalefinder finds the calls of whales, and the direction of each. The public names, in the order of the data.
 
 array = whalefinder.load_array("array.toml")
 for call in whalefinder.locate("night.wav", array):
     print(call.begin_s, call.azimuth_deg, call.elevation_deg)
 
-A name is imported when it is first used, so that `import whalefinder` and `whalefinder --help` take no time.
+A name is imported at its first use, so `import whalefinder` and `whalefinder --help` are fast.
 """
 
 from importlib import import_module

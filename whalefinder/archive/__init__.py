@@ -1,4 +1,4 @@
-"""Months of recordings: plan them, work through them on one machine or many, survive everything, merge.
+"""Months of recordings: plan, work on one machine or many, continue after any crash, merge the results.
 
 folders ─ sources → plan ─ units → crew ─ work → store ─ merge → tables
 """

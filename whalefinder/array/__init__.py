@@ -1,1 +1,1 @@
-"""Where the hydrophones are and what they can tell: an array file comes in, positions, delays and limits go out."""
+"""Hydrophone arrays. An array file comes in; positions, delays and the smallest possible errors go out."""

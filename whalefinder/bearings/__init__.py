@@ -1,1 +1,1 @@
-"""Events and spectra come in; directions with their errors go out."""
+"""Bearings. Events and spectra come in; directions with their standard deviations go out."""

@@ -1,1 +1,1 @@
-"""Spectra come in; events with a begin, an end, a band and a name go out."""
+"""Calls. Spectra come in; events with a begin, an end, a frequency band and a label go out."""

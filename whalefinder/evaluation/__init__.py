@@ -1,1 +1,1 @@
-"""Labelled recordings and verdicts come in; figures, their intervals and pages go out."""
+"""How good the classifier is. Labelled recordings come in; figures with intervals and pages go out."""

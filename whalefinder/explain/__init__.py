@@ -1,1 +1,1 @@
-"""A recording and a time come in; what a decision rested on goes out."""
+"""Explanations. A recording and a time come in; the parts of the sound that decided go out."""

@@ -1,7 +1,7 @@
-"""The networks for other programs, with the way from samples to their input inside the model.
+"""The networks for other programs. The spectrogram is computed inside the model.
 
-ONNX for everything that runs it, a package for PAMGuard. Like this the answer is the same everywhere: there is no
-spectrogram to be made again, and made differently, on the other side.
+ONNX for every program that runs it, a package for PAMGuard. So the answer is the same everywhere: no other program must
+compute the spectrogram, perhaps in another way.
 """
 
 from whalefinder.export.onnx_file import write_classifier, write_segmenter

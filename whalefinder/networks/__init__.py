@@ -1,1 +1,1 @@
-"""Planes and sequences of fixes come in; masks, names and corrections go out. `weights` keeps what the networks learnt."""
+"""Networks. Planes and sequences of fixes come in; masks, labels and corrections go out. `weights` reads and writes their weights."""

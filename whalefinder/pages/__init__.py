@@ -1,1 +1,1 @@
-"""Results and sound come in; pictures and pages to look at go out."""
+"""Pictures and HTML pages. Results and sound come in; files to look at and listen to go out."""

@@ -105,7 +105,9 @@ def calls_by_hour(days: Sequence[str], counts: Floats, listened: np.ndarray | No
         image = axis.imshow(
             shown, origin="lower", aspect="auto", extent=extent, cmap=_colours(), vmin=0, interpolation="nearest"
         )
-        figure.colorbar(image, ax=axis, pad=0.02, label="calls per hour", ticks=MaxNLocator(integer=True, min_n_ticks=1))
+        figure.colorbar(
+            image, ax=axis, pad=0.02, label="calls per hour", ticks=MaxNLocator(integer=True, min_n_ticks=1)
+        )
         axis.set(ylabel="hour of day (UTC)", ylim=(0, 24), yticks=(0, 6, 12, 18, 24))
         _time_axis(axis, True)
         axis.set_xlabel("day (UTC)" + ("; grey: no recording" if listened is not None else ""))

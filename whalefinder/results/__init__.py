@@ -1,1 +1,1 @@
-"""What was found comes in; tables, data sets and answers to questions go out."""
+"""Results. Detections and tracks come in; tables, data sets and answers to queries go out."""

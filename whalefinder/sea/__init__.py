@@ -1,1 +1,1 @@
-"""A scene comes in (calls, boats, wind, exact moving geometry); a simulated recording and its truth go out."""
+"""The simulated sea. A scene comes in (calls, boats, wind, exact moving geometry); a recording and its truth go out."""

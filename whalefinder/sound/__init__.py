@@ -1,1 +1,1 @@
-"""Files come in; blocks of sound, short-time spectra and the covariance of what is heard go out."""
+"""Recordings. Files come in; blocks of sound, short-time spectra and noise covariances go out."""

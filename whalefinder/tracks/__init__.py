@@ -1,1 +1,1 @@
-"""Bearings come in; animals that move, one direction a second with its error, go out."""
+"""Tracks of animals. Bearings come in; one direction per second and animal, with its standard deviation, goes out."""

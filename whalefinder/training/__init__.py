@@ -1,1 +1,1 @@
-"""Recipes: one module per network."""
+"""Training: one recipe per network."""
