@@ -13,8 +13,9 @@ from pathlib import Path
 import psutil
 
 from bench.speed import _write
-from whalefinder.archive.job import ArchiveOptions, make_job
+from whalefinder.archive.job import make_job
 from whalefinder.archive.plan import make_plan
+from whalefinder.options import LocateOptions
 
 FILES = 1000
 RECORDINGS, MINUTES = 8, 10
@@ -113,7 +114,7 @@ def _plan_seconds(folder: Path) -> float:
         os.link(path, folder / f"sea_{START + timedelta(minutes=minute):%Y%m%d_%H%M%S}.wav")
     path.unlink()
     began = time.monotonic()
-    plan = make_plan([str(folder)], make_job(None, ArchiveOptions()))
+    plan = make_plan([str(folder)], make_job(None, LocateOptions()))
     seconds = time.monotonic() - began
     if len(plan.entries) != FILES or len(plan.units) != -(-FILES // 60):
         raise RuntimeError(f"{len(plan.entries)} recordings in {len(plan.units)} units were planned")

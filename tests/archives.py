@@ -15,10 +15,10 @@ import numpy as np
 import soundfile
 
 from tests.helpers import RATE, array
-from whalefinder.archive.job import ArchiveOptions
 from whalefinder.archive.run import Archive, Crew
 from whalefinder.array.array_file import save_array
 from whalefinder.array.geometry import direction
+from whalefinder.options import LocateOptions
 from whalefinder.sea import propagation
 from whalefinder.sea.calls import random_call
 from whalefinder.sea.scene import Call, Scene, simulate
@@ -59,7 +59,7 @@ def make_archive(folder: Path, hours: int) -> Path:
 def found_in(folder: Path, out: Path, crew: Crew | None = None, toml: Path | None = None, **options: object):
     """Run an archive in this process. → its summary"""
     toml = toml or folder.parent / "array.toml"
-    return Archive([str(folder)], toml, out, ArchiveOptions(**options)).run(crew or Crew())
+    return Archive([str(folder)], toml, out, LocateOptions(**options)).run(crew or Crew())
 
 
 def tables(out: Path) -> dict[str, bytes]:

@@ -14,12 +14,12 @@ import whalefinder
 from tests.archives import RATE, found_in, make_archive, swim, tables, write
 from tests.helpers import array, noise
 from whalefinder.archive import plan, sources, store, work
-from whalefinder.archive.job import ArchiveOptions
 from whalefinder.archive.merge import merged
 from whalefinder.archive.run import Archive, Crew, merge
 from whalefinder.array.array_file import save_array
 from whalefinder.cli import app
 from whalefinder.errors import OptionError, OutputError
+from whalefinder.options import LocateOptions
 from whalefinder.sound.spectrogram import FRAME_S
 
 
@@ -142,7 +142,7 @@ def test_a_file_that_grows_or_vanishes_under_way_is_done_by_the_next_run(three, 
     sound = make_archive(tmp_path / "own", 3)
     growing, vanishing = (sound / f"swim_20260701_1{h}0000.wav" for h in (1, 2))
     content = vanishing.read_bytes()
-    run = Archive([str(sound)], tmp_path / "own" / "array.toml", tmp_path / "out", ArchiveOptions())
+    run = Archive([str(sound)], tmp_path / "own" / "array.toml", tmp_path / "out", LocateOptions())
     vanishing.unlink()
     opened = sources.Cache.local
 
@@ -185,7 +185,7 @@ def test_times_that_are_read_anew_and_arrays_left_out(three, tmp_path, monkeypat
     assert {path.name for path in (tmp_path / "units").iterdir()} == units
     assert "2026-01-07T10:00" in (tmp_path / "detections.csv").read_text()
     monkeypatch.undo()
-    options = ArchiveOptions()
+    options = LocateOptions()
     Archive([str(sound / "swim_20260701_100000.wav")], None, tmp_path, options).run(Crew())
     assert not (tmp_path / "tracks.csv").exists()
     with pytest.raises(OptionError, match="the name of a folder"):

@@ -11,18 +11,21 @@ import pytest
 from tests.archives import write
 from tests.helpers import array, noise
 from whalefinder.archive.describe import complaints, describe
-from whalefinder.archive.job import ArchiveOptions, make_job
+from whalefinder.archive.job import make_job
 from whalefinder.archive.plan import chains, make_plan, recorders, seams
+from whalefinder.archive.planfile import load_plan, save_plan
 from whalefinder.archive.sources import find_files
 from whalefinder.array.array_file import save_array
 from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.errors import RecordingError
+from whalefinder.networks.weights import shipped_weights
+from whalefinder.options import LocateOptions
 
 RATE = 8000
 
 
 def plan_of(folder, **options):
-    return make_plan([str(folder)], make_job(None, ArchiveOptions(**options)))
+    return make_plan([str(folder)], make_job(None, LocateOptions(**options)))
 
 
 def record(folder, names, seconds=60.0):
@@ -74,7 +77,7 @@ def test_a_folder_without_recordings_is_an_error(tmp_path):
 def test_a_name_in_two_folders_and_a_folder_given_twice(tmp_path):
     record(tmp_path, ["one/a.wav", "two/a.wav", "two/b.wav"])
     folders = [str(tmp_path / "one"), str(tmp_path / "two"), str(tmp_path / "two")]
-    names = [entry.name for entry in make_plan(folders, make_job(None, ArchiveOptions())).entries]
+    names = [entry.name for entry in make_plan(folders, make_job(None, LocateOptions())).entries]
     assert names == ["one/a.wav", "two/a.wav", "two/b.wav"]
 
 
@@ -141,7 +144,7 @@ def test_one_mono_file_per_channel_is_one_recording(tmp_path):
     record(tmp_path, [f"AMAR9.{c}.20260701T12{m:02d}00Z.wav" for c in (1, 2, 3) for m in (0, 1)])
     three = HydrophoneArray("a", [[0, 0, 0], [1, 0, 0], [0, 1, 0]], 1480.0, file_pattern="AMAR*.{channel}.*.wav")
     save_array(three, tmp_path / "array.toml")
-    plan = make_plan([str(tmp_path)], make_job(tmp_path / "array.toml", ArchiveOptions()))
+    plan = make_plan([str(tmp_path)], make_job(tmp_path / "array.toml", LocateOptions()))
     assert [len(entry.files) for entry in plan.entries] == [3, 3]
     assert len(chained(plan)) == 1 and plan.unreadable == ()
 
@@ -175,7 +178,7 @@ def test_options_change_the_units_and_the_place_of_the_files_does_not(tmp_path):
     assert plan_of(tmp_path / "there").units[0].id == unit.id
     save_array(array(), tmp_path / "array.toml")
     four = write(tmp_path / "four" / "a_20260701_120000.wav", noise(4, 2.0)).parent
-    jobs = [make_job(toml, ArchiveOptions()) for toml in (None, tmp_path / "array.toml")]
+    jobs = [make_job(toml, LocateOptions()) for toml in (None, tmp_path / "array.toml")]
     assert len({make_plan([str(four)], job).units[0].id for job in jobs}) == 2
 
 
@@ -186,7 +189,7 @@ def test_files_that_look_alike_but_hold_other_sound_are_other_units(tmp_path):
         os.utime(path, (0, 0))
     a, b = (plan_of(tmp_path / name).units[0].id for name in "ab")
     assert a != b
-    together = make_plan([str(tmp_path / name) for name in "ab"], make_job(None, ArchiveOptions()))
+    together = make_plan([str(tmp_path / name) for name in "ab"], make_job(None, LocateOptions()))
     assert [entry.name for entry in together.entries] == ["a/20260701_120000.wav", "b/20260701_120000.wav"]
     assert {unit.id for unit in together.units} == {a, b}
 
@@ -201,3 +204,12 @@ def test_a_thousand_files_are_planned_in_seconds(tmp_path, options):
     began = time.process_time()
     plan = plan_of(tmp_path, **options)
     assert len(plan.entries) == 1000 and time.process_time() - began < 5.0
+
+
+def test_a_plan_file_keeps_what_was_asked(tmp_path):
+    record(tmp_path, ["a_20260701_120000.wav"])
+    asked = LocateOptions(min_probability=0.25, all_events=True, segmenter=shipped_weights())
+    plan = make_plan([str(tmp_path)], make_job(None, asked))
+    save_plan(plan, tmp_path)
+    assert load_plan(tmp_path) == plan and load_plan(tmp_path).options == asked
+    assert "all_events True" in dict(describe(plan, set()))["options"]

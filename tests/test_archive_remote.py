@@ -6,9 +6,10 @@ import pytest
 
 from tests.archives import found_in, make_archive, swim, tables, write
 from whalefinder.archive import sources
-from whalefinder.archive.job import ArchiveOptions, make_job
+from whalefinder.archive.job import make_job
 from whalefinder.archive.plan import make_plan
 from whalefinder.archive.run import Archive, Crew
+from whalefinder.options import LocateOptions
 
 boto3 = pytest.importorskip("boto3")
 server = pytest.importorskip("moto.server")
@@ -54,7 +55,7 @@ def test_s3_gives_the_tables_of_the_local_folder_and_leaves_nothing_behind(bucke
 
     monkeypatch.setattr(sources, "_fetch", watched)
     toml = tmp_path / "local" / "array.toml"
-    summary = Archive(["s3://sea/summer"], toml, tmp_path / "there", ArchiveOptions()).run(Crew())
+    summary = Archive(["s3://sea/summer"], toml, tmp_path / "there", LocateOptions()).run(Crew())
     assert summary.done == 3 and held == [0, 1, 2, 2]  # three recordings at most
     assert list((tmp_path / "cache").iterdir()) == []
     here, there = tables(tmp_path / "here"), tables(tmp_path / "there")
@@ -69,7 +70,7 @@ def test_headers_are_read_without_fetching_the_files(bucket, tmp_path, monkeypat
     stand_in = sources._stand_in
     monkeypatch.setattr(sources, "_stand_in", lambda *a: taken.append(a[-1]) or stand_in(*a))
     monkeypatch.setattr(sources, "_fetch", lambda *a: pytest.fail("only headers are needed"))
-    (entry,) = make_plan(["s3://sea/head"], make_job(None, ArchiveOptions())).entries
+    (entry,) = make_plan(["s3://sea/head"], make_job(None, LocateOptions())).entries
     assert entry.frames == len(swim()) and taken == [sources.HEAD_BYTES[0]] and taken[0] < entry.files[0].size
 
 
@@ -77,7 +78,7 @@ def test_an_object_that_changes_or_vanishes_is_left_to_the_next_run(bucket, tmp_
     sound = make_archive(tmp_path / "local", 3)
     upload(bucket, sound, "change")
     toml, out = tmp_path / "local" / "array.toml", tmp_path / "out"
-    archive = Archive(["s3://sea/change"], toml, out, ArchiveOptions())
+    archive = Archive(["s3://sea/change"], toml, out, LocateOptions())
     write(sound / "swim_20260701_110000.wav", swim()[::-1])
     bucket.upload_file(str(sound / "swim_20260701_110000.wav"), "sea", "change/swim_20260701_110000.wav")
     bucket.delete_object(Bucket="sea", Key="change/swim_20260701_120000.wav")
@@ -85,11 +86,11 @@ def test_an_object_that_changes_or_vanishes_is_left_to_the_next_run(bucket, tmp_
     reasons = dict(summary.problems)
     assert summary.done == 1 and "changed" in reasons["swim_20260701_110000.wav"]
     assert "disappeared" in reasons["swim_20260701_120000.wav"]
-    summary = Archive(["s3://sea/change"], toml, out, ArchiveOptions()).run(Crew())
+    summary = Archive(["s3://sea/change"], toml, out, LocateOptions()).run(Crew())
     assert summary.done == summary.units == 2
     ((name, reason),) = summary.problems
     assert name == "swim_20260701_120000.wav" and "is gone" in reason
-    assert Archive(["s3://sea/change"], toml, out, ArchiveOptions()).run(Crew()).problems == []
+    assert Archive(["s3://sea/change"], toml, out, LocateOptions()).run(Crew()).problems == []
 
 
 def test_what_a_killed_process_had_fetched_is_swept(tmp_path, monkeypatch):

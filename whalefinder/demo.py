@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from whalefinder.array.geometry import HydrophoneArray, tetrahedron
+from whalefinder.options import LocateOptions
 from whalefinder.pages.plots import draw_array
 from whalefinder.results.records import Detection
-from whalefinder.run import RunOptions, run_locate
+from whalefinder.run import run_locate
 from whalefinder.sea.calls import random_call
 from whalefinder.sea.propagation import Path as Course
 from whalefinder.sea.scene import Call, Scene, TrueCall
@@ -41,6 +42,6 @@ def run(out: Path) -> tuple[tuple[TrueCall, ...], list[Detection]]:
     """Simulate, locate, write the table and the pictures to `out`. → (truth, detections)."""
     sea_scene = scene()
     sea = write_simulation(sea_scene, SEED, out, FILE)
-    summary = run_locate([out / f"{FILE}.wav"], out / "array.toml", out, RunOptions())
+    summary = run_locate([out / f"{FILE}.wav"], out / "array.toml", out, LocateOptions())
     draw_array(sea_scene.array, out / "array.png")
     return sea.truth, summary.found

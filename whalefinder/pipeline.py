@@ -42,6 +42,7 @@ from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.quantised import for_inference
 from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.networks.weights import load_classifier, load_network
+from whalefinder.options import LocateOptions
 from whalefinder.results.records import LABELS, WHALE_LABELS, Detection
 from whalefinder.sound import recording as audio
 from whalefinder.sound import spectrogram
@@ -123,6 +124,25 @@ class Locator:
         self.network = for_inference(network or load_network())
         self.settings = settings or EventSettings()
         self.all_events = all_events
+
+    @classmethod
+    def of(cls, array: HydrophoneArray | None, options: LocateOptions) -> Locator:
+        """The pipeline that options ask for.
+
+        Raises:
+            ArrayError, ModelError, OptionError: as the class; weights cannot be used.
+        """
+        settings = EventSettings()
+        if options.min_probability is not None:
+            settings = replace(settings, min_probability=options.min_probability)
+        return cls(
+            array,
+            load_network(options.segmenter),
+            settings,
+            all_events=options.all_events,
+            method=options.method,
+            regressor=options.regressor,
+        )
 
     def stream(self, recording: Recording) -> Iterator[Stretch]:
         """Work through a recording piece by piece.

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from whalefinder.array.array_file import load_array
 from whalefinder.array.geometry import HydrophoneArray
-from whalefinder.calls.events import EventSettings
 from whalefinder.calls.hydrophones import MAX_HYDROPHONES
 from whalefinder.errors import OutputError, RecordingError
-from whalefinder.networks.weights import load_network
+from whalefinder.options import LocateOptions
 from whalefinder.pipeline import Locator
 from whalefinder.results.formats import safe_stem
 from whalefinder.results.records import Detection
@@ -31,22 +30,6 @@ from whalefinder.results.tables import (
 )
 from whalefinder.sound.recording import Recording, group_recordings, open_recording
 from whalefinder.tracks.find import find_tracks
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Options of `whalefinder locate`, as on the command line."""
-
-    formats: str = "csv"
-    segmenter: Path | None = None
-    time_format: str | None = None
-    min_probability: float | None = None
-    all_events: bool = False
-    pictures: bool = True
-    method: str = "steering"
-    regressor: Path | None = None
-    begin_s: float = 0.0
-    end_s: float | None = None
 
 
 @dataclass
@@ -72,13 +55,21 @@ def run_locate(
     paths: list[Path],
     array_path: Path | None,
     out: Path,
-    options: RunOptions,
+    options: LocateOptions,
+    *,
+    formats: str = "csv",
+    pictures: bool = True,
+    begin_s: float = 0.0,
+    end_s: float | None = None,
     report: Report = lambda done_s, total_s, note: None,
     say: Callable[[str], None] = print,
 ) -> Summary:
     """Locate the calls of many recordings into `out`.
 
     Args:
+        formats: of more files besides detections.csv, with commas (`parse_formats`).
+        pictures: one for each recording.
+        begin_s, end_s: the part of every recording that is worked on; None is its end.
         report: called with (seconds done, seconds in all, note).
         say: takes warnings and problems, one line each.
 
@@ -86,21 +77,11 @@ def run_locate(
         ArrayError, OptionError, ModelError, OutputError: nothing can go on. Recordings that cannot be
         read are said and counted in `Summary.failures` instead.
     """
-    formats = parse_formats(options.formats)
+    others = parse_formats(formats)
     array = load_array(array_path) if array_path else None
-    settings = EventSettings()
-    if options.min_probability is not None:
-        settings = replace(settings, min_probability=options.min_probability)
-    locator = Locator(
-        array,
-        load_network(options.segmenter),
-        settings,
-        all_events=options.all_events,
-        method=options.method,
-        regressor=options.regressor,
-    )
+    locator = Locator.of(array, options)
     summary = Summary()
-    opened = _open_all(group_recordings(paths, array), array, options, summary, say)
+    opened = _open_all(group_recordings(paths, array), array, options.time_format, (begin_s, end_s), summary, say)
     table_path = out / "detections.csv"
     if not opened and table_path.exists():
         return summary  # nothing to add, and the results of an earlier run are not ours to wipe
@@ -117,7 +98,7 @@ def run_locate(
     try:
         for recording in opened:
             seconds = partial(_report_from, report, summary.seconds, total_s, recording.name)
-            _one(recording, locator, table, tracks, out, options, seconds, summary)
+            _one(recording, locator, table, tracks, out, pictures, seconds, summary)
             summary.seconds += recording.duration_s
             summary.recordings += 1
             seconds(0.0)
@@ -130,7 +111,7 @@ def run_locate(
             if tracks is not None:
                 tracks.close()
         finally:
-            write_others(summary.found, out, formats, opened)
+            write_others(summary.found, out, others, opened)
     return summary
 
 
@@ -141,15 +122,15 @@ def _report_from(report: Report, before_s: float, total_s: float, note: str, sec
 def _open_all(
     paths: list[Path],
     array: HydrophoneArray | None,
-    options: RunOptions,
+    time_format: str | None,
+    part: tuple[float, float | None],
     summary: Summary,
     say: Callable[[str], None],
 ) -> list[Recording]:
     opened: list[Recording] = []
     for path in paths:
         try:
-            opening = open_recording(path, array, time_format=options.time_format)
-            recording = opening.part(options.begin_s, options.end_s)
+            recording = open_recording(path, array, time_format=time_format).part(*part)
         except RecordingError as reason:
             say(f"problem: {reason}")
             summary.failures += 1
@@ -186,7 +167,7 @@ def _one(
     table: CsvWriter,
     tracks: CsvWriter | None,
     out: Path,
-    options: RunOptions,
+    pictures: bool,
     seconds: Callable[[float], None],
     summary: Summary,
 ) -> None:
@@ -210,7 +191,7 @@ def _one(
                 track = replace(track, number=summary.tracks)
                 assert tracks is not None
                 tracks.write(rows_of(track))
-            if options.pictures:
+            if pictures:
                 with_bearing = locator.array is not None and recording.num_channels > 1
                 picture.save(out / f"{stem}.png", recording.name, calls, with_bearing)
                 if followed:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import fields
 
 from whalefinder.archive.plan import Plan, Seam, chains, recorders, seams
 from whalefinder.archive.units import Entry
+from whalefinder.options import LocateOptions
 from whalefinder.words import count, duration
 
 SHOWN = 10
@@ -38,6 +40,7 @@ def describe(plan: Plan, done: set[str]) -> list[tuple[str, str]]:
     copies = Counter((entry.name.rpartition("/")[2], entry.files[0].size, entry.frames) for entry in entries)
     if doubled := sum(times - 1 for times in copies.values()):
         lines.append(("possible copies", f"{doubled} (same name and size); their calls count twice"))
+    lines.append(("options", _in_words(plan.options)))
     todo = [unit for unit in plan.units if unit.id not in done]
     lines.append(("unreadable", str(len(plan.unreadable)) if plan.unreadable else "none"))
     lines.append(
@@ -61,6 +64,11 @@ def complaints(plan: Plan) -> list[str]:
     if len(warnings) > 1:
         lines.append(f"… and {len(warnings) - 1} more warnings of this kind")
     return lines
+
+
+def _in_words(options: LocateOptions) -> str:
+    asked = [f"{f.name} {getattr(options, f.name)}" for f in fields(options) if getattr(options, f.name) != f.default]
+    return ", ".join(asked) or "default"
 
 
 def _seconds(entries: Iterable[Entry]) -> float:

@@ -14,20 +14,9 @@ from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.calls.events import EventSettings
 from whalefinder.errors import ModelError
 from whalefinder.networks.weights import load_network, shipped_weights
+from whalefinder.options import LocateOptions
 from whalefinder.pipeline import Locator
 from whalefinder.version import __version__
-
-
-@dataclass(frozen=True)
-class ArchiveOptions:
-    """Options of `whalefinder archive` that change what is found; as those of `whalefinder locate`."""
-
-    segmenter: Path | None = None
-    time_format: str | None = None
-    min_probability: float | None = None
-    all_events: bool = False
-    method: str = "steering"
-    regressor: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +29,7 @@ class Job:
     """
 
     array: HydrophoneArray | None
-    options: ArchiveOptions
+    options: LocateOptions
     hashes: tuple[tuple[str, str], ...]
     version: str = __version__
 
@@ -68,7 +57,7 @@ class Job:
         return _locator(self.key, _Uncompared(self))
 
 
-def make_job(array_path: Path | None, options: ArchiveOptions) -> Job:
+def make_job(array_path: Path | None, options: LocateOptions) -> Job:
     """Read the array file and the hashes of all that matters.
 
     Raises:
@@ -79,7 +68,7 @@ def make_job(array_path: Path | None, options: ArchiveOptions) -> Job:
     return Job(array, options, (*own, *_hashes_of_weights(options)))
 
 
-def _hashes_of_weights(options: ArchiveOptions) -> tuple[tuple[str, str], ...]:
+def _hashes_of_weights(options: LocateOptions) -> tuple[tuple[str, str], ...]:
     segmenter = options.segmenter or shipped_weights()
     hashes = [("weights", _sha256(segmenter)), ("card", _sha256(segmenter.with_suffix(".json")))]
     if options.method == "network":

@@ -23,6 +23,7 @@ from whalefinder.archive.sources import SUFFIXES, find_files, is_remote, open_fi
 from whalefinder.archive.units import Entry, File, Piece, Unit, digest, make_unit
 from whalefinder.calls.masks import MARGIN_CELLS
 from whalefinder.errors import RecordingError
+from whalefinder.options import LocateOptions
 from whalefinder.pipeline import LEAD_CELLS, TAIL_CELLS
 from whalefinder.sound.recording import groups_of_channels
 from whalefinder.sound.spectrogram import CELL_FRAMES, FRAME_S
@@ -41,12 +42,13 @@ TAIL_S = (TAIL_CELLS + MARGIN_CELLS) * CELL_S  # 17 s: what is needed from its b
 
 @dataclass(frozen=True)
 class Plan:
-    """What an archive holds: `entries` in order of time, the units they make, and (name, reason) of the unreadable."""
+    """What an archive holds: `entries` in order of time, the units they make, (name, reason) of the unreadable, what is asked."""
 
     entries: tuple[Entry, ...]
     units: tuple[Unit, ...]
     unreadable: tuple[tuple[str, str], ...]
     with_array: bool
+    options: LocateOptions
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def make_plan(folders: list[str], job: Job, out: Path | None = None) -> Plan:
         read = list(pool.map(lambda group: _read(group, job), groups))
     unreadable = tuple(item for item in read if isinstance(item, tuple))
     entries = sorted((item for item in read if isinstance(item, Entry)), key=lambda e: (_sort_key(e.start_utc), e.name))
-    return Plan(tuple(entries), units_of(entries, job), unreadable, job.array is not None)
+    return Plan(tuple(entries), units_of(entries, job), unreadable, job.array is not None, job.options)
 
 
 def units_of(entries: list[Entry], job: Job) -> tuple[Unit, ...]:

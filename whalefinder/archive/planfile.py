@@ -8,12 +8,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from whalefinder.archive.plan import Plan
 from whalefinder.archive.store import atomic
 from whalefinder.archive.units import Entry, File, Piece, Unit
 from whalefinder.errors import OutputError
+from whalefinder.options import LocateOptions
 
 PLAN = "plan.json"
+OPTIONS = TypeAdapter(LocateOptions)
 
 
 def save_plan(plan: Plan, out: Path) -> None:
@@ -25,6 +29,7 @@ def save_plan(plan: Plan, out: Path) -> None:
         "entries": [_entry_to_json(entry) for entry in plan.entries],
         "units": units,
         "unreadable": plan.unreadable,
+        "options": OPTIONS.dump_python(plan.options, mode="json"),
     }
     with atomic(out / PLAN) as file:
         json.dump(content, file, indent=1)
@@ -43,7 +48,9 @@ def load_plan(out: Path) -> Plan:
             Unit(name, tuple(_piece_from_json(values, entries) for values in pieces))
             for name, pieces in content["units"]
         )
-        return Plan(entries, units, tuple(map(tuple, content["unreadable"])), content["with_array"])  # type: ignore[arg-type]
+        unreadable = tuple((name, reason) for name, reason in content["unreadable"])
+        options = OPTIONS.validate_python(content["options"])
+        return Plan(entries, units, unreadable, content["with_array"], options)
     except (OSError, ValueError, KeyError, TypeError) as reason:
         raise OutputError(
             f"{out / PLAN}: no readable plan; run whalefinder archive FOLDER --out {out} first"

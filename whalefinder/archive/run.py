@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from whalefinder.archive.crew import Outcome, alone, together
-from whalefinder.archive.job import ArchiveOptions, Job, make_job
+from whalefinder.archive.job import Job, make_job
 from whalefinder.archive.merge import write_tables
 from whalefinder.archive.plan import Plan, make_plan
 from whalefinder.archive.planfile import load_plan, save_plan
@@ -16,6 +16,7 @@ from whalefinder.archive.sources import sweep_caches
 from whalefinder.archive.store import Failure, Store, locked
 from whalefinder.archive.units import Unit
 from whalefinder.errors import OptionError, OutputError
+from whalefinder.options import LocateOptions
 from whalefinder.results.dataset import check_deployment, collect
 
 Report = Callable[[float, float, str], None]
@@ -62,7 +63,7 @@ class Archive:
         ArrayError, ModelError, OptionError, RecordingError: nothing can be planned.
     """
 
-    def __init__(self, folders: list[str], array_path: Path | None, out: Path, options: ArchiveOptions) -> None:
+    def __init__(self, folders: list[str], array_path: Path | None, out: Path, options: LocateOptions) -> None:
         self.out = out
         self.job: Job = make_job(array_path, options)
         self.plan: Plan = make_plan(folders, self.job, out.absolute())

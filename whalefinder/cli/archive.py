@@ -85,11 +85,14 @@ def archive(
 
       whalefinder archive /data -a array.toml -o /shared/results --shard 3/8   (then --merge --out /shared/results)
     """
-    from whalefinder.archive.job import ArchiveOptions
     from whalefinder.archive.run import Archive, Crew, merge
     from whalefinder.errors import OptionError
+    from whalefinder.options import LocateOptions
 
-    options = ArchiveOptions(segmenter, time_format, min_probability, all_events, method, regressor)
+    options = LocateOptions(
+        segmenter=segmenter, time_format=time_format, min_probability=min_probability, all_events=all_events,
+        method=method, regressor=regressor,
+    )  # fmt: skip
     with one_line_errors():
         if merge_only:
             _conclude(merge(out, deployment), out, None, quiet)

@@ -73,14 +73,16 @@ def locate(
 
       whalefinder locate night.wav -a array.toml -o results --method network
     """
-    from whalefinder.run import RunOptions, run_locate
+    from whalefinder.options import LocateOptions
+    from whalefinder.run import run_locate
 
     with one_line_errors():
-        options = RunOptions(
-            formats, segmenter, time_format, min_probability, all_events, not no_pictures, method, regressor,
-            begin_s=0.0 if start is None else seconds_of(start, "--start"),
-            end_s=None if end is None else seconds_of(end, "--end"),
+        options = LocateOptions(
+            segmenter=segmenter, time_format=time_format, min_probability=min_probability, all_events=all_events,
+            method=method, regressor=regressor,
         )  # fmt: skip
+        begin_s = 0.0 if start is None else seconds_of(start, "--start")
+        end_s = None if end is None else seconds_of(end, "--end")
         with progress_bar(quiet) as progress:
             task = progress.add_task("locate", total=None, note="")
 
@@ -88,8 +90,9 @@ def locate(
                 progress.update(task, completed=done_s, total=total_s, note=escaped(note))
 
             summary = run_locate(
-                recordings, array, out, options, report, lambda text: errors.print(escaped(text), soft_wrap=True)
-            )
+                recordings, array, out, options, formats=formats, pictures=not no_pictures,
+                begin_s=begin_s, end_s=end_s, report=report, say=lambda text: errors.print(escaped(text), soft_wrap=True),
+            )  # fmt: skip
         if not quiet:
             heard = f"{duration(summary.seconds)} of {count(summary.recordings, 'recording')}"
             console.print(f"{count(summary.calls, 'call')} in {heard} → {out}/detections.csv", soft_wrap=True)
