@@ -90,7 +90,12 @@ def section(name: str, command: Any) -> list[str]:
 
 def page() -> str:
     """Markdown of the page."""
-    lines = ["# Commands", "", "This page is made from the commands when the site is built.", "", "[TOC]", ""]
+    lines = ["# Commands", "", "This page is made from the commands when the site is built.", ""]
+    lines += ["| command | what it does |", "| --- | --- |"]
+    for name, command in commands():
+        summary = cell((command.help or "").split("\n\n")[0])
+        lines.append(f"| [`{name}`](#{name.replace(' ', '-')}) | {summary} |")
+    lines.append("")
     for name, command in commands():
         lines += section(name, command)
     return "\n".join(lines)

@@ -11,6 +11,9 @@ from latex2mathml.converter import convert
 FORMULA = re.compile(r'<(?:span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</(?:span|div)>', re.DOTALL)
 STYLED = re.compile(r'<mi mathvariant="(?!normal)([a-z-]+)">(&#x\w+;|\w)</mi>')
 
+SIGNS = {"<mo>&#x0007C;</mo>": '<mo stretchy="false">|</mo>', "<mi>&#x0007E;</mi>": "<mo>∼</mo>"}
+"""What the converter gets wrong: a bar that grows with what stands beside it, and "is distributed as" as a letter."""
+
 
 def styled(letter: str, style: str) -> str:
     """A letter in a style: browsers know bold, script and the like as letters of their own, not as an attribute."""
@@ -25,7 +28,9 @@ def styled(letter: str, style: str) -> str:
 
 def mathml(formula: str, display: str) -> str:
     """A formula of LaTeX in MathML."""
-    made = convert(formula, display=display).replace("<mo>&#x0007C;</mo>", '<mo stretchy="false">|</mo>')
+    made = convert(formula, display=display)
+    for wrong, right in SIGNS.items():
+        made = made.replace(wrong, right)
     return STYLED.sub(lambda match: f'<mi mathvariant="normal">{styled(html.unescape(match[2]), match[1])}</mi>', made)
 
 
