@@ -5,6 +5,7 @@ import errno
 import math
 import os
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from whalefinder.errors import OptionError
 from whalefinder.pages.report import read_results
 from whalefinder.results import tables
 from whalefinder.results.formats import read_rows
+from whalefinder.results.records import Bearing, Detection
 from whalefinder.results.schema import DETECTIONS, RECORDINGS
 from whalefinder.words import rounded
 
@@ -94,6 +96,25 @@ def test_one_bad_file_does_not_end_the_batch(tmp_path, toml):
     assert code == 1
     assert "empty.wav: is empty (0 bytes)" in text and "missing.wav: no such file" in text and "2 problems" in text
     assert (tmp_path / "out" / "good_20260701_120000.png").exists()
+
+
+def test_the_demo_has_one_line_a_call_at_eighty_columns(tmp_path, monkeypatch):
+    truth, found = [], []
+    for k, azimuth in enumerate((359.99, 180.0, 5.0)):
+        common = {"begin_s": 10.0 * k, "end_s": 10.0 * k + 1}
+        truth.append(SimpleNamespace(**common, sir_db=-12.0, azimuth_deg=azimuth, elevation_deg=-80.0))
+        bearing = Bearing(azimuth_deg=azimuth, azimuth_sd_deg=10.0, elevation_deg=-80.0, elevation_sd_deg=10.0)
+        found.append(
+            Detection(
+                recording="a.wav", **common, start_utc=None, low_hz=1e3, high_hz=2e3, label="orca", probability=0.9,
+                snr_db=0.0, bearing=bearing,
+            )
+        )  # fmt: skip
+    monkeypatch.setattr("whalefinder.demo.run", lambda out: (truth, found[:2]))
+    code, text = run("demo", "--out", tmp_path)
+    lines = [line for line in text.splitlines() if line.startswith("│")]
+    assert code == 0 and len(lines) == 3 and max(map(len, text.splitlines())) <= 80
+    assert "359.99 ± 10.00" in lines[0] and "0.00" in lines[1] and "missed" in lines[2]
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,11 @@ def test_a_flag_means_the_same_in_every_command(flag):
     assert len({option.help for option in uses}) == 1
 
 
+def test_help_begins_with_what_a_newcomer_needs():
+    names = list(get_command(app).commands)
+    assert names[0] == "locate" and names.index("locate") < names.index("report") < names.index("evaluate")
+
+
 def test_out_is_a_folder_and_file_is_a_file():
     for name, option in OPTIONS:
         if "--out" in option.opts and option.default is not None:

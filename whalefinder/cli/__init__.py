@@ -1,14 +1,19 @@
 """The command line: thin. Each command parses, calls the library, prints.
 
-One module a group of commands; importing it adds them to `app`, in the order of `--help`.
+One module a group of commands; importing it adds them to `app`. `--help` lists them in the order of the work.
 """
 
 from __future__ import annotations
+
+import sys
 
 from whalefinder.cli import archive, explain, export, judge, recordings, results, train
 from whalefinder.cli.common import app
 
 __all__ = ["app", "archive", "explain", "export", "judge", "main", "recordings", "results", "train"]
+
+_ORDER = (recordings, archive, results, explain, judge, export)
+app.registered_commands.sort(key=lambda command: _ORDER.index(sys.modules[getattr(command.callback, "__module__", "")]))
 
 
 def main() -> None:

@@ -228,34 +228,25 @@ def demo(out: Out = Path("whalefinder-demo")) -> None:
     with one_line_errors():
         with working("simulating the sea and finding the calls …"):
             truth, found = william.run(out)
-        table = Table(
-            "call",
-            "at",
-            "SIR",
-            "true azimuth",
-            "true elevation",
-            "found azimuth",
-            "found elevation",
+        table = Table(title="one minute of simulated sea: directions of each call, in degrees")
+        for name in (
+            "at\n(s)",
+            "SIR\n(dB)",
+            "true\nazimuth",
+            "true\nelevation",
+            "found\nazimuth",
+            "found\nelevation",
             "error",
-            title="one minute of simulated sea: true and found directions of each call",
-        )
-        for number, call in enumerate(truth, start=1):
+        ):
+            table.add_column(name, justify="right")
+        for call in truth:
+            row = [f"{call.begin_s:.1f}", f"{call.sir_db:.0f}", f"{call.azimuth_deg:.2f}", f"{call.elevation_deg:.2f}"]
             hit = match(call, found)
-            row = [
-                str(number),
-                f"{call.begin_s:.1f} s",
-                f"{call.sir_db:.0f} dB",
-                f"{call.azimuth_deg:.2f}°",
-                f"{call.elevation_deg:.2f}°",
-            ]
             if hit is None or hit.azimuth_deg is None or hit.elevation_deg is None:
                 table.add_row(*row, "missed", "", "")
                 continue
             error = bearing_error_deg(call.azimuth_deg, call.elevation_deg, hit.azimuth_deg, hit.elevation_deg)
-            found_angles = (
-                f"{hit.azimuth_deg:.2f}° ± {hit.azimuth_sd_deg:.2f}",
-                f"{hit.elevation_deg:.2f}° ± {hit.elevation_sd_deg:.2f}",
-            )
-            table.add_row(*row, *found_angles, f"{error:.2f}°")
+            azimuth = f"{hit.azimuth_deg:.2f} ± {hit.azimuth_sd_deg:.2f}"
+            table.add_row(*row, azimuth, f"{hit.elevation_deg:.2f} ± {hit.elevation_sd_deg:.2f}", f"{error:.2f}")
         console.print(table)
         console.print(f"recording, tables and pictures → {out}/")
