@@ -31,7 +31,7 @@ def describe(array: HydrophoneArray) -> list[tuple[str, str]]:
             text = f"{np.median(errors):.2g}° median, {min(errors):.2g}° to {max(errors):.2g}° over all azimuths"
             lines.append((f"expected error at {elevation:g}°", text))
     lines.append(("typical call", f"{call.low_hz:g}-{call.high_hz:g} Hz, {call.seconds:g} s, SNR {call.snr_db:g} dB"))
-    lines.append(("smallest error", _floor_words(array)))
+    lines.append(("error of the array", _floor_words(array)))
     return lines
 
 
