@@ -1,5 +1,6 @@
 """What is handed out: the wheel and the source archive, the image, the citation."""
 
+import ast
 import importlib.util
 import re
 import subprocess
@@ -41,6 +42,19 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(built):
     package = {name for name in names if ".dist-info/" not in name}
     assert package == files_below("whalefinder")
     assert {Path(name).suffix for name in package} >= {".py", ".safetensors", ".json", ".toml", ".html", ".typed"}
+
+
+def said(path):
+    """The texts of a module that are no docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    documented = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    texts = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in documented)
+    return [node.value for node in texts if isinstance(node.value, str)]
+
+
+def test_no_message_names_a_document_that_the_wheel_does_not_hold():
+    texts = [text for path in (ROOT / "whalefinder").rglob("*.py") for text in said(path)]
+    assert len(texts) > 1000 and [text for text in texts if re.search(r"\b(docs|examples|bench)/|\w\.md\b", text)] == []
 
 
 def test_the_source_archive_holds_what_the_tests_need(built):

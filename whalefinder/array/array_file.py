@@ -59,7 +59,10 @@ def load_array(path: Path | str) -> HydrophoneArray:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
         if path.suffix.lower() in (".csv", ".txt"):
             raise ArrayError(f"{path}: is a table, not an array file; turn it into one with import-array") from reason
-        raise ArrayError(f"{path}: not a TOML file ({reason}); see docs/conventions.md for an example") from reason
+        raise ArrayError(
+            f"{path}: not a TOML file ({reason}); it needs sound_speed_m_s, and for each hydrophone a [[hydrophone]] "
+            "with channel, x_m, y_m, z_m"
+        ) from reason
     try:
         described = _ArrayFile(**parsed)
     except ValidationError as reason:

@@ -307,9 +307,7 @@ def _levels(results: Results) -> Part:
         if len(values):
             part.charts.append(Chart(caption, charts.histogram(values, unit, what)))
         elif name == "level_db":
-            part.words.append(
-                "No received levels: the array file gives no sensitivity_db with full_scale_v (docs/conventions.md)."
-            )
+            part.words.append("No received levels: the array file gives no sensitivity_db with full_scale_v.")
     return part
 
 
