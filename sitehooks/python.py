@@ -14,7 +14,7 @@ ROOMS = (
     "evaluation", "training", "export", "sea",
 )  # fmt: skip
 """In the order of the data."""
-ALONE = ("pipeline", "run", "errors")
+ALONE = ("options", "pipeline", "run", "errors")
 """Modules that stand beside the rooms and have a page of their own."""
 
 
