@@ -9,14 +9,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from tests.helpers import array, noise, write
+from tests.outputs import sweep
 from whalefinder.array.array_file import save_array
 from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.cli import app
 from whalefinder.cli.common import seconds_of
 from whalefinder.errors import OptionError
+from whalefinder.networks.classifier import Classifier
+from whalefinder.networks.weights import save_network
 from whalefinder.pages.report import read_results
 from whalefinder.results import tables
 from whalefinder.results.formats import read_rows
@@ -96,6 +100,23 @@ def test_one_bad_file_does_not_end_the_batch(tmp_path, toml):
     assert code == 1
     assert "empty.wav: is empty (0 bytes)" in text and "missing.wav: no such file" in text and "2 problems" in text
     assert (tmp_path / "out" / "good_20260701_120000.png").exists()
+
+
+def test_locate_takes_another_classifier(tmp_path, toml):
+    """One whose weights are all nought is sure of nothing: with --all the event has a probability of a quarter."""
+    network = Classifier(widths=(4, 8))
+    for weights in network.parameters():
+        torch.nn.init.zeros_(weights)
+    save_network(network, tmp_path / "own.safetensors", {})
+    sound = sweep(8.0, [3.0])
+    path = write(tmp_path / "a_20260701_120000.wav", sound[:, None], 16_000)
+    out = tmp_path / "out"
+    code, text = run("locate", path, "-o", out, "--all", "--no-pictures", "--classifier", tmp_path / "own.safetensors")
+    assert code == 0, text
+    rows = read_rows(out / "detections.csv", DETECTIONS)
+    assert rows and all(row["probability"] == pytest.approx(0.25, abs=0.01) for row in rows)
+    code, text = run("locate", path, "-o", out, "--classifier", tmp_path / "none.safetensors")
+    assert code == 1 and "none.json: no readable model card" in text
 
 
 def test_the_demo_has_one_line_a_call_at_eighty_columns(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ class LocateOptions:
     """Options of `run_locate` and of an `Archive`; the archive's plan file keeps them.
 
     Args:
-        segmenter: weights, or None for the shipped ones.
+        segmenter, classifier: weights, or None for the shipped ones.
         time_format: of the start time in file names, as for strptime; None for those of common recorders.
         min_probability: the least probability of a call that is reported, 0 to 1; None for a threshold per label.
         all_events: also what is probably no call, labelled `boat` or `ambient`.
@@ -20,6 +20,7 @@ class LocateOptions:
     """
 
     segmenter: Path | None = None
+    classifier: Path | None = None
     time_format: str | None = None
     min_probability: float | None = None
     all_events: bool = False

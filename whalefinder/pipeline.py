@@ -142,6 +142,7 @@ class Locator:
             all_events=options.all_events,
             method=options.method,
             regressor=options.regressor,
+            classifier=load_classifier(options.classifier),
         )
 
     def stream(self, recording: Recording) -> Iterator[Stretch]:

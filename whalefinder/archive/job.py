@@ -11,9 +11,8 @@ from pathlib import Path
 from whalefinder.archive.units import digest
 from whalefinder.array.array_file import load_array
 from whalefinder.array.geometry import HydrophoneArray
-from whalefinder.calls.events import EventSettings
 from whalefinder.errors import ModelError
-from whalefinder.networks.weights import load_network, shipped_weights
+from whalefinder.networks.weights import shipped_weights
 from whalefinder.options import LocateOptions
 from whalefinder.pipeline import Locator
 from whalefinder.version import __version__
@@ -36,7 +35,7 @@ class Job:
     @property
     def key(self) -> str:
         """The same for the same question; the time format is left out, as it changes no sound."""
-        options = asdict(replace(self.options, segmenter=None, regressor=None, time_format=None))
+        options = asdict(replace(self.options, segmenter=None, classifier=None, regressor=None, time_format=None))
         return digest([options, self.hashes, self.version])
 
     def locator(self) -> Locator:
@@ -73,8 +72,11 @@ def _hashes_of_weights(options: LocateOptions) -> tuple[tuple[str, str], ...]:
     hashes = [("weights", _sha256(segmenter)), ("card", _sha256(segmenter.with_suffix(".json")))]
     if options.method == "network":
         hashes.append(("regressor", _sha256(options.regressor or shipped_weights("regressor"))))
-    shipped = [shipped_weights("classifier"), Path(str(resources.files("whalefinder") / "labels.toml"))]
-    hashes += [(path.stem, _sha256(path)) for path in shipped if path.exists()]
+    labels = Path(str(resources.files("whalefinder") / "labels.toml"))
+    hashes += [
+        ("classifier", _sha256(options.classifier or shipped_weights("classifier"))),
+        ("labels", _sha256(labels)),
+    ]
     return tuple(hashes)
 
 
@@ -100,14 +102,4 @@ class _Uncompared:
 
 @lru_cache(maxsize=1)
 def _locator(key: str, held: _Uncompared) -> Locator:
-    options, settings = held.job.options, EventSettings()
-    if options.min_probability is not None:
-        settings = replace(settings, min_probability=options.min_probability)
-    return Locator(
-        held.job.array,
-        load_network(options.segmenter),
-        settings,
-        all_events=options.all_events,
-        method=options.method,
-        regressor=options.regressor,
-    )
+    return Locator.of(held.job.array, held.job.options)

@@ -12,6 +12,7 @@ from rich.table import Table
 from whalefinder.cli.common import (
     AllEvents,
     Array,
+    Classifier,
     Method,
     MinProbability,
     Out,
@@ -58,6 +59,7 @@ def archive(
         bool, typer.Option("--merge", help="Write the tables from the finished parts, and do no other work.")
     ] = False,
     segmenter: Segmenter = None,
+    classifier: Classifier = None,
     time_format: TimeFormat = None,
     min_probability: MinProbability = None,
     all_events: AllEvents = False,
@@ -90,7 +92,7 @@ def archive(
     from whalefinder.options import LocateOptions
 
     options = LocateOptions(
-        segmenter=segmenter, time_format=time_format, min_probability=min_probability, all_events=all_events,
+        segmenter=segmenter, classifier=classifier, time_format=time_format, min_probability=min_probability, all_events=all_events,
         method=method, regressor=regressor,
     )  # fmt: skip
     with one_line_errors():

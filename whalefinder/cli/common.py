@@ -145,5 +145,5 @@ def progress_bar(quiet: bool = False) -> Progress:
     """A bar with a note, time taken and time left, on the error stream."""
     return _Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(), TimeRemainingColumn(), console=errors, disable=quiet,
+        TimeElapsedColumn(), TimeRemainingColumn(), console=errors, disable=quiet, transient=not errors.is_terminal,
     )  # fmt: skip

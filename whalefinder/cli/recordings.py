@@ -11,6 +11,7 @@ from rich.table import Table
 from whalefinder.cli.common import (
     AllEvents,
     Array,
+    Classifier,
     File,
     Method,
     MinProbability,
@@ -42,6 +43,7 @@ def locate(
         ),
     ] = "csv",
     segmenter: Segmenter = None,
+    classifier: Classifier = None,
     start: Annotated[
         str | None,
         typer.Option(help="Begin of the part to search, in s or hh:mm:ss.", show_default="begin of the recording"),
@@ -78,7 +80,7 @@ def locate(
 
     with one_line_errors():
         options = LocateOptions(
-            segmenter=segmenter, time_format=time_format, min_probability=min_probability, all_events=all_events,
+            segmenter=segmenter, classifier=classifier, time_format=time_format, min_probability=min_probability, all_events=all_events,
             method=method, regressor=regressor,
         )  # fmt: skip
         begin_s = 0.0 if start is None else seconds_of(start, "--start")
