@@ -116,6 +116,7 @@ def test_links_between_documents_hold():
 
 DOCUMENTS = [
     ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
     ROOT / "CONTRIBUTING.md",
     *(ROOT / "docs").rglob("*.md"),
     *(ROOT / "bench").glob("*.md"),
