@@ -18,6 +18,7 @@ from scipy.ndimage import maximum_filter
 
 from whalefinder.calls.classification import POOL_FRAMES, WINDOW_FRAMES, load_labels, planes_of
 from whalefinder.evaluation.metrics import bootstrap
+from whalefinder.explain import decisions
 from whalefinder.explain import occlusion as explain
 from whalefinder.networks.classifier import Classifier
 from whalefinder.sound import spectrogram
@@ -50,7 +51,7 @@ class Looked:
 def look(network: Classifier, orcas: list[Clip], ships: list[Clip], count: int) -> list[Looked]:
     """Occlude `count` clips of each, evenly taken."""
     labels, maps = load_labels(), []
-    score = explain.log_odds(explain.class_probability(network, "orca"))
+    score = decisions.log_odds(decisions.class_probability(network, "orca"))
     for clips in (orcas, ships):
         for k in np.linspace(0, len(clips) - 1, min(count, len(clips))).astype(int):
             planes = _planes(clips[k])

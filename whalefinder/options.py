@@ -13,7 +13,7 @@ class LocateOptions:
     Args:
         segmenter, classifier: weights, or None for the shipped ones.
         time_format: of the start time in file names, as for strptime; None for those of common recorders.
-        min_probability: the least probability of a call that is reported, 0 to 1; None for a threshold per label.
+        min_probability: calls are reported from this value of the column `probability` on, 0 to 1; None: a threshold per label.
         all_events: also what is probably no call, labelled `boat` or `ambient`.
         method: `steering`, or `network` for bearings from a regressor.
         regressor: weights for `network`, or None for the shipped ones.

@@ -7,7 +7,6 @@ Nothing here depends on how long the recording is or how its file is cut into bl
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,34 +15,22 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from whalefinder.array.geometry import HydrophoneArray, spread
-from whalefinder.bearings.event_bearing import CONTEXT_CELLS, Look, find_bearing, to_bearing
-from whalefinder.bearings.regression import Regression, load_regressor
+from whalefinder.array.geometry import HydrophoneArray
+from whalefinder.bearings.event_bearing import CONTEXT_CELLS, to_bearing
+from whalefinder.bearings.judge import Heard, Judge, Judgement
+from whalefinder.bearings.regression import regression_for
 from whalefinder.calls import events
-from whalefinder.calls.classification import (
-    HOPELESS_ARRAY,
-    HOPELESS_SINGLE,
-    LabelSettings,
-    call_share,
-    classify_event,
-    load_labels,
-    with_array_score,
-    without_whales,
-)
+from whalefinder.calls.classification import LabelSettings, load_labels
 from whalefinder.calls.events import Event, EventSettings
-from whalefinder.calls.hydrophones import MAX_HYDROPHONES, hearing
-from whalefinder.calls.levels import received_level_db
-from whalefinder.calls.masks import CALL, MARGIN_CELLS, Masks, masks_of
-from whalefinder.calls.scores import event_score
-from whalefinder.errors import OptionError
+from whalefinder.calls.levels import received_level_db, snr_db
+from whalefinder.calls.masks import CALL, MARGIN_CELLS, Masks
 from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.quantised import for_inference
 from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.networks.weights import load_classifier, load_network
 from whalefinder.options import LocateOptions
-from whalefinder.results.records import LABELS, WHALE_LABELS, Detection
+from whalefinder.results.records import Detection
 from whalefinder.sound import recording as audio
 from whalefinder.sound import spectrogram
 from whalefinder.sound.recording import Recording, open_recording
@@ -118,12 +105,18 @@ class Locator:
         labels: LabelSettings | None = None,
     ) -> None:
         self.array = array
-        self.classifier = (classifier or load_classifier()).folded()
-        self.labels = labels or load_labels()
-        self.regression = _regression(array, method, regressor)
-        self.network = for_inference(network or load_network())
-        self.settings = settings or EventSettings()
         self.all_events = all_events
+        self.settings = settings or EventSettings()
+        regression = regression_for(array, method, regressor)
+        self.judge = Judge(
+            array,
+            for_inference(network or load_network()),
+            (classifier or load_classifier()).folded(),
+            labels=labels or load_labels(),
+            regression=regression,
+            min_probability=self.settings.min_probability,
+            hopeless_too=all_events,
+        )
 
     @classmethod
     def of(cls, array: HydrophoneArray | None, options: LocateOptions) -> Locator:
@@ -168,77 +161,33 @@ class Locator:
             yield self._stretch(window, done, window[0].end, recording).later(recording.begin_s)
 
     def _masks(self, segment: audio.Segment, recording: Recording) -> list[Masks]:
-        """Masks of the core of one segment: of the array as one, or of every hydrophone alone where places are unknown."""
-        valid = spectrogram.frequencies_hz() <= recording.bandwidth_hz
-        samples = torch.from_numpy(segment.samples)
-        last = segment.first_sample + samples.shape[1] == segment.core[1]
-        if not last:
-            samples = samples[:, :-1]  # whole cells: the frame centred on the last sample is not needed
-        heard = torch.zeros(len(samples), dtype=torch.bool)
-        heard[hearing(segment.samples)] = True
-        first_frame = segment.first_sample // spectrogram.HOP
-        # The frame centred on a piece's last sample belongs to the next piece, if there is one.
+        """Masks of the core of one segment, of each group of hydrophones."""
+        last = segment.first_sample + segment.samples.shape[1] == segment.core[1]
+        # The frame centred on a piece's last sample belongs to the next piece, if there is one: whole cells.
+        samples = segment.samples if last else segment.samples[:, :-1]
         begin, end = (round(sample / spectrogram.HOP) for sample in segment.core)
-        pieces = []
-        for group in self._groups(recording):
-            chosen = samples if len(group) == len(samples) else samples[group]
-            if self.array is not None and len(group) > 1 and self.array.sensitivity_db is not None:
-                chosen = chosen * torch.from_numpy(self.array.relative_gain()[group, None])
-            masks = masks_of(self.network, chosen, valid, heard[group], first_frame)
-            pieces.append(masks.between(begin, masks.end if last else end))
-        return pieces
-
-    def _groups(self, recording: Recording) -> list[list[int]]:
-        """Hydrophones that are mixed: those of the array, or each alone."""
-        if self.array is None or recording.num_channels == 1:
-            return [[m] for m in range(recording.num_channels)]
-        return [[int(m) for m in spread(self.array.positions_m, MAX_HYDROPHONES)]]
+        pieces = self.judge.masks(samples, segment.first_sample // spectrogram.HOP, recording)
+        return [masks.between(begin, masks.end if last else end) for masks in pieces]
 
     def _stretch(self, window: list[Masks], begin: int, end: int, recording: Recording) -> Stretch:
         """Detections that begin in frames [begin, end) of the recording."""
         found: list[Detection] = []
-        for masks, group in zip(window, self._groups(recording), strict=True):
-            array = self.array.of(np.array(group)) if self.array is not None and len(group) > 1 else None
-            channel = recording.labels[group[0]] - 1 if array is None and recording.num_channels > 1 else None
-            found += self._detections(masks, array, (begin, end), recording, channel)
+        for heard in self.judge.heard(window, recording):
+            masks = heard.masks
+            for event in events.find_events(masks.shares[CALL].numpy(), self.settings):
+                if begin <= masks.first_frame + event.begin < end:
+                    verdict = self.judge(event, heard)
+                    if verdict is not None and (verdict.is_call or self.all_events):
+                        found.append(self._detection(event, verdict, heard, recording))
         seconds = min(recording.duration_s, end * spectrogram.FRAME_S)
         return Stretch(_likeliest(found), seconds, tuple(masks.between(begin, end) for masks in window))
 
-    def _detections(
-        self,
-        masks: Masks,
-        array: HydrophoneArray | None,
-        span: tuple[int, int],
-        recording: Recording,
-        channel: int | None,
-    ) -> list[Detection]:
-        if array is not None and masks.heard is not None and not bool(masks.heard.all()):
-            # Bearings rest on those that heard all of it.
-            array = array.of(np.flatnonzero(masks.heard.numpy())) if int(masks.heard.sum()) > 1 else None
-            masks = replace(masks, spectra=masks.spectra[masks.heard])
-        found = []
-        for event in events.find_events(masks.shares[CALL].numpy(), self.settings):
-            if span[0] <= masks.first_frame + event.begin < span[1]:
-                detection = self._detection(event, masks, array, recording)
-                if detection is not None:
-                    found.append(replace(detection, channel=channel))
-        return found
-
-    def _detection(
-        self, event: Event, masks: Masks, array: HydrophoneArray | None, recording: Recording
-    ) -> Detection | None:
-        look = None if array is None else find_bearing(masks, event, array, self.network, self.regression)
-        evidence = {**event.evidence, **({} if look is None else look.evidence)}
-        probabilities = self._probabilities(event, masks, array, look, event_score(evidence))
-        if probabilities is None:
-            return None
-        label = self.labels.name(probabilities)
-        is_call = label in WHALE_LABELS and call_share(probabilities) >= self.settings.min_probability
-        if not is_call and not self.all_events:
-            return None
+    def _detection(self, event: Event, verdict: Judgement, heard: Heard, recording: Recording) -> Detection:
+        masks, array, look = heard.masks, heard.array, verdict.look
         begin_s = max(0.0, (masks.first_frame + event.begin - 0.5) * spectrogram.FRAME_S)
         end_s = min(recording.duration_s, (masks.first_frame + event.end - 0.5) * spectrogram.FRAME_S)
         start = recording.start_utc
+        alone = self.array is None and recording.num_channels > 1
         return Detection(
             recording=recording.name,
             begin_s=begin_s,
@@ -246,26 +195,14 @@ class Locator:
             start_utc=None if start is None else start + timedelta(seconds=begin_s),
             low_hz=event.low_hz,
             high_hz=event.high_hz,
-            label=label,
-            probability=float(probabilities[LABELS.index(label)]),
-            snr_db=_snr_db(masks, event),
+            label=verdict.label,
+            probability=verdict.probability,
+            snr_db=snr_db(masks, event),
             bearing=None if look is None or array is None else to_bearing(look.fix, array),
-            evidence=evidence,
+            channel=recording.labels[heard.hydrophones[0]] - 1 if alone else None,
+            evidence=verdict.evidence,
             level_db=received_level_db(masks, event, self.array if array is not None else None),
         )
-
-    def _probabilities(
-        self, event: Event, masks: Masks, array: HydrophoneArray | None, look: Look | None, score: float
-    ) -> np.ndarray | None:
-        """Of every class: the classifier's word, and with an array the event's score besides. None: not worth asking."""
-        steered = array is not None and look is not None
-        hopeless = score < (HOPELESS_ARRAY if steered else HOPELESS_SINGLE)
-        if hopeless and not self.all_events:
-            return None
-        if array is None or look is None:
-            heard = classify_event(self.classifier, masks, event)
-            return without_whales(heard) if hopeless else heard
-        return with_array_score(classify_event(self.classifier, masks, event, array, look.fix.u), score)
 
 
 def locate(
@@ -306,21 +243,6 @@ def locate(
     return found
 
 
-METHODS = ("steering", "network")
-
-
-def _regression(array: HydrophoneArray | None, method: str, weights: Path | str | None) -> Regression | None:
-    if method not in METHODS:
-        raise OptionError(f"method {method!r} is unknown; allowed are {', '.join(METHODS)}")
-    if method == "steering":
-        if weights is not None:
-            raise OptionError(f"regressor {weights}: steering takes none; add --method network")
-        return None
-    if array is None:
-        raise OptionError("method 'network' gives bearings and needs the array; add --array ARRAY.toml")
-    return load_regressor(array, weights)
-
-
 def _later(detection: Detection, seconds: float) -> Detection:
     start = detection.start_utc
     return replace(
@@ -338,13 +260,3 @@ def _likeliest(found: list[Detection]) -> list[Detection]:
         if all(call.end_s <= other.begin_s or other.end_s <= call.begin_s for other in kept):
             kept.append(call)
     return sorted(kept, key=lambda d: d.begin_s)
-
-
-def _snr_db(masks: Masks, event: Event) -> float:
-    """Power of the call over everything else, at one hydrophone, 0.5-12 kHz, over the event."""
-    span = slice(event.begin, event.end)
-    hz = spectrogram.frequencies_hz()
-    band = (hz >= 500) & (hz <= 12_000)
-    power = spectrogram.power(masks.spectra[..., span]).mean(0)[band]
-    call = float((power * masks.shares[CALL, band, span]).sum())
-    return 10 * math.log10(max(call, 1e-30) / max(float(power.sum()) - call, 1e-30))

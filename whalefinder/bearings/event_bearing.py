@@ -30,6 +30,9 @@ MARGIN_FRAMES = 2
 STEEP_DEG = 10.0  # a line that hangs within this of the vertical gives an elevation instead of azimuths
 CONTEXT_CELLS = 24  # 2 s on either side: what the planes and the noise covariance look at
 NOISE_CELLS = 6.0  # e-folding of the noise covariance of a fix, 0.5 s
+HOPELESS = -1.5  # an event this far below the threshold is not worth a second look
+FIRST_GATE, SECOND_GATE = 0.2, 0.3
+BROAD = slice(14, 163)  # bins of 1-8 kHz, where a boat is loud and an array sharp
 LOBE_MARGIN = 6.0
 """A second direction that is less than this (log likelihood) behind is named in `ambiguity`."""
 
@@ -49,6 +52,7 @@ def find_bearing(
     array: HydrophoneArray,
     network: SegmentationNetwork | None,
     regression: Regression | None = None,
+    hopeless: float = HOPELESS,
 ) -> Look | None:
     """Direction of one event, or None where its mask holds nothing.
 
@@ -56,6 +60,7 @@ def find_bearing(
         network: for the second look; None trusts the masks as they are (true masks, for comparison).
         regression: gives the direction in place of the second look, where its whole array is there; the first fix, which
             judges the event, stays.
+        hopeless: an event with a lower score gets no second look, and its fix is rough.
     """
     first = max(0, event.begin // CELL_FRAMES - CONTEXT_CELLS) * CELL_FRAMES
     last = min(masks.spectra.shape[-1], (-(-event.end // CELL_FRAMES) + CONTEXT_CELLS) * CELL_FRAMES)  # whole cells
@@ -74,7 +79,7 @@ def find_bearing(
         answer = regression.find_direction(spectra[inside], share[inside])
         return None if answer is None else Look(answer, _where_noise_came_from(around, array, fix))
     evidence = _where_noise_came_from(around, array, fix)
-    if event_score({**event.evidence, **evidence}) < HOPELESS:
+    if event_score({**event.evidence, **evidence}) < hopeless:
         return Look(fix, evidence)
     beam = mvdr_beam(spectra, noise, array, fix.u)
     in_beam = shares_of(network, beam[None], masks.valid, slice(begin, end))[CALL]
@@ -82,11 +87,6 @@ def find_bearing(
     cells = likelihood.gather_cells(spectra[inside], _gated(in_beam, SECOND_GATE), noise, begin, power=power)
     best = steering.find_direction(cells, array) or fix
     return Look(best, _where_noise_came_from(around, array, best))
-
-
-HOPELESS = -1.5  # an event this far below the threshold is not worth a second look
-FIRST_GATE, SECOND_GATE = 0.2, 0.3
-BROAD = slice(14, 163)  # bins of 1-8 kHz, where a boat is loud and an array sharp
 
 
 def _where_noise_came_from(noise: torch.Tensor, array: HydrophoneArray, fix: steering.Fix) -> dict[str, float]:

@@ -19,10 +19,11 @@ from torch import Tensor
 
 from whalefinder.array.geometry import Floats, HydrophoneArray, angles, direction
 from whalefinder.bearings.steering import Fix
-from whalefinder.errors import ArrayError, ModelError
+from whalefinder.errors import ArrayError, ModelError, OptionError
 from whalefinder.networks.regressor import CallBins, Regressor
 from whalefinder.networks.weights import read_card, shipped_weights
 
+METHODS = ("steering", "network")
 SHIPPED = "regressor"
 SAME_PLACE_M = 0.01  # positions of the trained array and of the user's may differ by this
 SAME_ELEVATION_DEG = 0.5
@@ -61,6 +62,24 @@ class Regression:
         level = 2 * math.pi * float(azimuth) + self.heading_rad
         up = float(np.clip(math.pi * (float(elevation) - 0.5), -math.pi / 2, self.array.max_elevation_rad()))
         return Fix(direction(level, up), np.diag(self.sd_rad**2), math.nan, math.inf)
+
+
+def regression_for(array: HydrophoneArray | None, method: str, weights: Path | str | None) -> Regression | None:
+    """The regression that a method needs: None for `steering`, the regressor in `weights` or the shipped one for `network`.
+
+    Raises:
+        ArrayError: the regressor was trained for another array.
+        OptionError: an unknown method, weights for `steering`, or `network` without an array.
+    """
+    if method not in METHODS:
+        raise OptionError(f"method {method!r} is unknown; allowed are {', '.join(METHODS)}")
+    if method == "steering":
+        if weights is not None:
+            raise OptionError(f"regressor {weights}: steering takes none; add --method network")
+        return None
+    if array is None:
+        raise OptionError("method 'network' gives bearings and needs the array; add --array ARRAY.toml")
+    return load_regressor(array, weights)
 
 
 def load_regressor(array: HydrophoneArray, path: Path | str | None = None) -> Regression:

@@ -23,7 +23,7 @@ from whalefinder.calls.events import Event
 from whalefinder.calls.masks import CALL, Masks
 from whalefinder.errors import ModelError
 from whalefinder.networks.classifier import Classifier
-from whalefinder.results.records import LABELS, WHALES
+from whalefinder.results.records import LABELS, SHOWN_DIGITS, WHALES
 from whalefinder.sound import covariance, spectrogram
 from whalefinder.sound.beam import mvdr_beam
 
@@ -94,27 +94,40 @@ def classify_spectra(network: Classifier, spectra: Tensor, valid: Tensor | None 
     Shape:
         → `[window, class]` in the order of `LABELS`.
     """
-    spectra = _long_enough(without_silent_ends(spectra))
+    return network.probabilities(windows_of(spectra, valid)[1]).double().numpy()  # type: ignore[no-any-return]
+
+
+def windows_of(spectra: Tensor, valid: Tensor | None = None) -> tuple[list[int], Tensor]:
+    """What the classifier is asked about spectra: windows of `WINDOW_S`, hop `HOP_FRAMES`.
+
+    Args:
+        spectra: complex `[channel, frequency, frame]`.
+        valid: `[frequency]` bool.
+
+    Shape:
+        → the frame at which each window begins, and the planes `[window, plane, frequency, frame // POOL_FRAMES]`.
+    """
+    sounding = sounding_frames(spectra)
+    spectra = _long_enough(spectra[..., sounding])
     last = max(0, spectra.shape[-1] - WINDOW_FRAMES)
     begins = sorted({*range(0, last, HOP_FRAMES), last})
     planes = torch.stack([planes_of(spectra[..., begin : begin + WINDOW_FRAMES], valid) for begin in begins])
-    return network.probabilities(planes).double().numpy()  # type: ignore[no-any-return]
+    return [sounding.start + begin for begin in begins], planes
 
 
-def without_silent_ends(spectra: Tensor) -> Tensor:
-    """Digital silence before and after the sound is padding and no sea: it is cut away, and one frame of its edge with it.
+def sounding_frames(spectra: Tensor) -> slice:
+    """Frames without the digital silence before and after, which is padding and no sea; one frame of its edge goes too.
 
-    Shape:
-        complex `[channel, frequency, frame]` → the same with fewer frames; all of it where there is nothing but silence.
+    All frames of spectra `[channel, frequency, frame]` where there is nothing but silence.
     """
     power = spectrogram.power(spectra).mean((-3, -2))
     sounding = torch.nonzero(power > SILENCE * power.mean() + spectrogram.FLOOR)[:, 0]
     if len(sounding) == 0:
-        return spectra
+        return slice(0, len(power))
     first, last = int(sounding[0]), int(sounding[-1])
     begin = first + 1 if first > 0 else 0
     end = last if last < len(power) - 1 else len(power)
-    return spectra[..., begin:end] if begin < end else spectra
+    return slice(begin, end) if begin < end else slice(0, len(power))
 
 
 SHORTEST_FRAMES = 94  # 1 s; what is shorter is mirrored
@@ -165,12 +178,24 @@ def classify_event(
         array: with `u`, the direction of the event: what is heard is the best beam towards it, which holds the same
             call with less boat; without them the hydrophones' mean power.
     """
+    return most_whale(classify_spectra(network, event_sound(masks, event, array, u)[1], masks.valid))
+
+
+@torch.inference_mode()
+def event_sound(
+    masks: Masks, event: Event, array: HydrophoneArray | None = None, u: Floats | None = None
+) -> tuple[int, Tensor]:
+    """The sound that an event is named by: of the beam towards `u`, or of the hydrophones. See `classify_event`.
+
+    Shape:
+        → the frame of `masks` at which it begins, and spectra, complex `[channel, frequency, frame]`.
+    """
     begin, end = event_frames(event, masks.spectra.shape[-1])
     spectra = masks.spectra[..., begin:end]
     if array is not None and u is not None:
         noise = covariance.noise_covariance(spectra, (1 - masks.shares[CALL, :, begin:end]).square(), NOISE_CELLS)
         spectra = mvdr_beam(spectra, noise, array, u)[None]
-    return most_whale(classify_spectra(network, spectra, masks.valid))
+    return begin, spectra
 
 
 NOISE_CELLS = 6.0  # e-folding of the noise covariance of a beam, 0.5 s
@@ -203,6 +228,19 @@ def with_array_score(probabilities: NDArray[np.float64], score: float) -> NDArra
     return probabilities * scale  # type: ignore[no-any-return]
 
 
+def with_event_score(heard: NDArray[np.float64], score: float, *, steered: bool) -> NDArray[np.float64]:
+    """What the classifier heard and what the event's score says, as one. `[class]` → `[class]`.
+
+    Args:
+        heard: the classifier's word alone.
+        score: `scores.event_score`.
+        steered: a beam was heard, and the score knows where noise came from.
+    """
+    if steered:
+        return with_array_score(heard, score)
+    return without_whales(heard) if score < HOPELESS_SINGLE else heard
+
+
 def without_whales(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     """Boat against ambient, of an event that is hopeless as a call. `[class]` → `[class]`."""
     rest = probabilities.copy()
@@ -229,15 +267,32 @@ class LabelSettings:
     orca: float
     other_cetacean: float
 
-    def name(self, probabilities: NDArray[np.float64]) -> str:
-        """The label of an event with these probabilities `[class]`."""
+    def name(self, probabilities: NDArray[np.float64], min_probability: float | None = None) -> str:
+        """The label of an event with these probabilities `[class]`.
+
+        Args:
+            min_probability: stands in place of all thresholds. The likelier whale's name is given where its probability, as
+                tables show it, reaches this; else the event is the likelier of `boat` and `ambient`.
+        """
+        if min_probability is not None:
+            likelier = max(WHALES, key=lambda whale: probabilities[whale])
+            shown = round(float(probabilities[likelier]), SHOWN_DIGITS)
+            return LABELS[likelier] if shown >= min_probability and shown > 0 else _no_whale(probabilities)
         if probabilities[0] >= self.orca and probabilities[0] >= probabilities[1]:
             return LABELS[0]
         if probabilities[1] >= self.other_cetacean:
             return LABELS[1]
         if call_share(probabilities) >= max(self.orca, self.other_cetacean):
             return LABELS[int(probabilities[1] > probabilities[0])]
-        return LABELS[2 + int(probabilities[3] > probabilities[2])]
+        return _no_whale(probabilities)
+
+    def least(self, min_probability: float | None = None) -> float:
+        """The lowest probability that can give an event a whale's name."""
+        return min(self.orca, self.other_cetacean) if min_probability is None else min_probability
+
+
+def _no_whale(probabilities: NDArray[np.float64]) -> str:
+    return LABELS[2 + int(probabilities[3] > probabilities[2])]
 
 
 def load_labels(path: Path | str | None = None) -> LabelSettings:

@@ -27,7 +27,8 @@ class EventSettings:
         keep: bins per frame that hold it.
         gap_s: shorter silences do not end an event.
         min_s: shorter events are dropped.
-        min_probability: events below it are not reported as calls.
+        min_probability: calls are reported from this probability on, as the table shows it; None for the thresholds
+            of `classification.LabelSettings`.
     """
 
     share: float = 0.3
@@ -35,7 +36,7 @@ class EventSettings:
     keep: float = 0.25
     gap_s: float = 0.4
     min_s: float = 0.06
-    min_probability: float = 0.5
+    min_probability: float | None = None
 
 
 @dataclass(frozen=True)

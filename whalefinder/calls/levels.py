@@ -1,4 +1,4 @@
-"""Received levels in dB re 1 µPa, where the array file tells sensitivity and full scale.
+"""Levels: a call over all else, and in dB re 1 µPa where the array file tells sensitivity and full scale.
 
 A sample x (full scale is ±1) is the pressure p = x · full_scale_v / 10^(sensitivity_db / 20) in µPa: volts at the
 hydrophone's output over volts per µPa. `docs/conventions.md` says where the two numbers stand in data sheets.
@@ -14,6 +14,16 @@ from whalefinder.calls.masks import CALL, Masks
 from whalefinder.sound import spectrogram
 
 ONE_SIDED_DB = 10 * math.log10(2)  # spectra hold the positive frequencies alone: half of the power
+
+
+def snr_db(masks: Masks, event: Event) -> float:
+    """Power of the call over everything else, at one hydrophone, 0.5-12 kHz, over the event."""
+    span = slice(event.begin, event.end)
+    hz = spectrogram.frequencies_hz()
+    band = (hz >= 500) & (hz <= 12_000)
+    power = spectrogram.power(masks.spectra[..., span]).mean(0)[band]
+    call = float((power * masks.shares[CALL, band, span]).sum())
+    return 10 * math.log10(max(call, 1e-30) / max(float(power.sum()) - call, 1e-30))
 
 
 def received_level_db(masks: Masks, event: Event, array: HydrophoneArray | None) -> float | None:

@@ -74,7 +74,7 @@ MinProbability = Annotated[
         metavar="P",  # short: this column's width is missing in the column of the help
         min=0,
         max=1,
-        help="Report only calls with at least this probability.",
+        help="Report calls from this value of the column probability on; default: thresholds per label.",
         show_default="a threshold per label",
     ),
 ]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from whalefinder.explain.excerpt import Excerpt
     from whalefinder.explain.leave_one_out import Without
     from whalefinder.explain.occlusion import HeatMap, Occluder, Report
+    from whalefinder.networks.classifier import Classifier as ClassifierNetwork
     from whalefinder.networks.segmentation import SegmentationNetwork
 
 SLIGHT = 0.01
@@ -80,8 +81,8 @@ def explain(
     from whalefinder.array.array_file import load_array
     from whalefinder.explain.excerpt import listen
     from whalefinder.explain.occlusion import Occluder
-    from whalefinder.networks.quantised import for_inference
-    from whalefinder.networks.weights import load_network
+    from whalefinder.networks.weights import load_classifier, load_network
+    from whalefinder.pipeline import Locator
     from whalefinder.sound.recording import open_recording
 
     with one_line_errors():
@@ -89,18 +90,18 @@ def explain(
         loaded = load_array(array) if array else None
         parts = _parts(what, with_array=loaded is not None)
         opened = open_recording(recording, loaded)
-        network = for_inference(load_network(segmenter))
-        excerpt = listen(opened, at, network, loaded)
+        judge = Locator(loaded, load_network(segmenter), classifier=load_classifier(classifier), all_events=True).judge
+        excerpt = listen(opened, at, judge)
         for line in opened.problems:
             errors.print(escaped(line), soft_wrap=True)
         console.print(escaped(_heading(opened.name, at, excerpt)), soft_wrap=True)
         why = _Why(out, f"{recording.stem}-{at:g}s", excerpt, occluder, quiet)
         if "classifier" in parts:
-            why.classifier(classifier, name, log_odds)
+            why.classifier(judge.classifier, name, log_odds)
         if "segmenter" in parts:
-            why.segmenter(network)
+            why.segmenter(judge.network)
         if "bearing" in parts:
-            why.bearing(network)
+            why.bearing(judge.network)
 
 
 def _parts(what: str, *, with_array: bool) -> tuple[str, ...]:
@@ -119,9 +120,14 @@ def _heading(recording: str, at_s: float, excerpt: Excerpt) -> str:
         begin, end = excerpt.seconds(excerpt.begin), excerpt.seconds(excerpt.end)
         return f"{recording}, {heard}: no event at {at_s:g} s, so the window {begin:.2f}-{end:.2f} s is explained"
     begin, end = excerpt.seconds(event.begin), excerpt.seconds(event.end)
-    return (
+    words = (
         f"{recording}, {heard}: event {begin:.2f}-{end:.2f} s, {event.low_hz / 1e3:.2f}-{event.high_hz / 1e3:.2f} kHz"
     )
+    judgement = excerpt.judgement
+    if judgement is None:
+        return words
+    named = f"locate names it {judgement.label}, probability {judgement.probability:.4f}"
+    return f"{words}; {named}{'' if judgement.is_call else ' (no call, so only with --all)'}"
 
 
 @dataclass(frozen=True)
@@ -134,12 +140,10 @@ class _Why:
     occluder: Occluder
     quiet: bool
 
-    def classifier(self, weights: Path | None, name: str | None, log_odds: bool) -> None:
-        from whalefinder.explain.occlusion import explain_classifier
-        from whalefinder.networks.weights import load_classifier
+    def classifier(self, network: ClassifierNetwork, name: str | None, log_odds: bool) -> None:
+        from whalefinder.explain.decisions import explain_classifier
         from whalefinder.results.records import LABELS
 
-        network = load_classifier(weights)
         with self._progress("classifier") as report:
             found = explain_classifier(self.excerpt, network, name, self.occluder, report, in_log_odds=log_odds)
         probability = found.probabilities[LABELS.index(found.name)]
@@ -149,7 +153,7 @@ class _Why:
         console.print(f"  all classes: {others}", soft_wrap=True)
 
     def segmenter(self, network: SegmentationNetwork) -> None:
-        from whalefinder.explain.occlusion import explain_segmenter
+        from whalefinder.explain.decisions import explain_segmenter
 
         with self._progress("segmenter") as report:
             heat = explain_segmenter(self.excerpt, network, self.occluder, report)
@@ -175,6 +179,7 @@ class _Why:
         console.print(f"bearing: {summary(found[1])} → {escaped(str(target))}", soft_wrap=True)
 
     def _write(self, heat: HeatMap, kind: str, confidence: str, unit: str) -> None:
+        from whalefinder.explain.decisions import FULL_COLOUR
         from whalefinder.explain.occlusion import write_map
         from whalefinder.pages.plots import draw_occlusion
 
@@ -182,7 +187,14 @@ class _Why:
         write_map(heat, table)
         level = self.excerpt.level_db(heat.first_frame, heat.loss.shape[1])
         draw_occlusion(
-            level, heat.loss, heat.first_frame, picture, f"{self.stem}, {kind}: {confidence}", self.excerpt.box(), unit
+            level,
+            heat.loss,
+            heat.first_frame,
+            picture,
+            f"{self.stem}, {kind}: {confidence}",
+            self.excerpt.box(),
+            unit,
+            FULL_COLOUR[unit],
         )
         console.print(f"{kind}: {confidence}; {_words(heat, unit)} → {escaped(str(picture))}", soft_wrap=True)
 

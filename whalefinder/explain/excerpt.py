@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from whalefinder.array.geometry import HydrophoneArray, spread
+from whalefinder.array.geometry import HydrophoneArray
+from whalefinder.bearings.judge import Heard, Judge, Judgement
 from whalefinder.calls import events
 from whalefinder.calls.events import Event, EventSettings
-from whalefinder.calls.hydrophones import MAX_HYDROPHONES, hearing
-from whalefinder.calls.masks import CALL, Masks, masks_of
+from whalefinder.calls.hydrophones import hearing
+from whalefinder.calls.masks import CALL, Masks
 from whalefinder.errors import OptionError, RecordingError
-from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.sound import spectrogram
 from whalefinder.sound.recording import Recording, Samples, resampled
 from whalefinder.sound.spectrogram import CELL_FRAMES, FRAME_S, HOP, RATE_HZ
@@ -33,7 +32,7 @@ BARE_S = 1.5  # shown before and after a time at which there is no event
 LONGEST_S = 8.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Excerpt:
     """What was heard around a time.
 
@@ -42,6 +41,7 @@ class Excerpt:
         array: these hydrophones; None where places are unknown, or a single one hears.
         channels: these hydrophones as people count them, from 1.
         event: the candidate call at that time (frames from the begin of `masks`), or None.
+        judgement: what `locate` makes of it; None without an event.
         begin, end: frames to explain, from the begin of `masks`.
     """
 
@@ -49,6 +49,7 @@ class Excerpt:
     array: HydrophoneArray | None
     channels: tuple[int, ...]
     event: Event | None
+    judgement: Judgement | None
     begin: int
     end: int
 
@@ -70,43 +71,44 @@ class Excerpt:
         return 10 * (power.double() + spectrogram.FLOOR).log10().numpy()  # type: ignore[no-any-return]
 
 
-def listen(
-    recording: Recording,
-    at_s: float,
-    network: SegmentationNetwork,
-    array: HydrophoneArray | None = None,
-    settings: EventSettings | None = None,
-) -> Excerpt:
-    """Masks and the event around a time, as `locate` sees them: the array as one, or the hydrophone that hears most call.
+def listen(recording: Recording, at_s: float, judge: Judge, settings: EventSettings | None = None) -> Excerpt:
+    """Masks and the event around a time, heard and judged as `locate` does it.
+
+    Where places are unknown each hydrophone is judged alone, and of the events at that time the likeliest call counts.
+
+    Args:
+        judge: of a `Locator` with `all_events`, or events that can be no call have no judgement.
 
     Raises:
         OptionError: `at_s` lies outside the recording.
         RecordingError: it cannot be read there, or all hydrophones are silent there.
     """
     samples, first_frame = read_excerpt(recording, at_s, REACH_S)
-    valid = spectrogram.frequencies_hz() <= recording.bandwidth_hz
-    sound = torch.from_numpy(samples)
-    heard = hearing(samples)
-    if not len(heard):
+    if not len(hearing(samples)):
         raise RecordingError(f"{recording.name}: silent around {at_s:g} s; there is nothing to explain")
-    group = [int(m) for m in heard]
     middle = round(at_s / FRAME_S) - first_frame
-    if array is not None and len(group) > 1:
-        array = array.of(group)
-        chosen = spread(array.positions_m, MAX_HYDROPHONES)
-        array, group = array.of(chosen), [group[m] for m in chosen]
-        masks = masks_of(
-            network, sound[group] * torch.from_numpy(array.relative_gain())[:, None], valid, None, first_frame
-        )
+    groups = judge.heard(judge.masks(samples, first_frame, recording), recording)
+    found = [(group, _event_at(group.masks, middle, settings or EventSettings())) for group in groups]
+    judged = [(group, event, judge(event, group)) for group, event in found if event is not None]
+    if judged:
+        heard, event, judgement = max(judged, key=lambda each: _rank(each[2]))
     else:
-        array = None
-        alone = [masks_of(network, sound[[m]], valid, None, first_frame) for m in group]
-        near = slice(max(0, middle - round(BARE_S / FRAME_S)), middle + round(BARE_S / FRAME_S))
-        loudest = max(range(len(group)), key=lambda k: float(alone[k].shares[CALL, :, near].square().sum()))
-        masks, group = alone[loudest], [group[loudest]]
-    event = _event_at(masks, middle, settings or EventSettings())
-    begin, end = _window(event, middle, masks.spectra.shape[-1])
-    return Excerpt(masks, array, tuple(recording.labels[m] for m in group), event, begin, end)
+        heard, event, judgement = max(groups, key=lambda group: _call_near(group, middle)), None, None
+    begin, end = _window(event, middle, heard.masks.spectra.shape[-1])
+    channels = tuple(recording.labels[m] for m in heard.hydrophones)
+    return Excerpt(
+        masks=heard.masks, array=heard.array, channels=channels, event=event, judgement=judgement, begin=begin, end=end
+    )
+
+
+def _rank(judgement: Judgement | None) -> tuple[bool, float]:
+    """Calls first, the likeliest of them before the others: as `locate` chooses between hydrophones."""
+    return (False, 0.0) if judgement is None else (judgement.is_call, judgement.probability)
+
+
+def _call_near(heard: Heard, middle: int) -> float:
+    near = slice(max(0, middle - round(BARE_S / FRAME_S)), middle + round(BARE_S / FRAME_S))
+    return float(heard.masks.shares[CALL, :, near].square().sum())
 
 
 def _event_at(masks: Masks, frame: int, settings: EventSettings) -> Event | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.stats import chi2
 
-from whalefinder.array.geometry import Floats, HydrophoneArray, great_circle_rad, tangents
+from whalefinder.array.geometry import Floats, HydrophoneArray, tangent_offset, tangents
 from whalefinder.bearings.event_bearing import CONTEXT_CELLS, NOISE_CELLS, find_bearing
 from whalefinder.bearings.steering import Fix
 from whalefinder.calls.events import Event
@@ -20,9 +22,11 @@ from whalefinder.sound import covariance
 from whalefinder.sound.beam import mvdr_beam
 from whalefinder.sound.spectrogram import CELL_FRAMES
 
-SUSPICIOUS = 3.0
-"""A fix that moves by more than this many of its standard deviations does not agree with the hydrophone left out."""
-
+FALSE_ALARMS = 0.01
+"""How often an array whose hydrophones are all in order may be said to disagree with itself, by noise alone."""
+LEAST_SCATTER = 0.1
+CLEAR = 3.0
+"""The evidence must be this far beyond the scatter that is left without the hydrophone, before it is accused."""
 
 ALIKE = 0.9
 """Hydrophones whose absence costs this share of the dearest one's σ are named with it."""
@@ -35,23 +39,29 @@ class Without:
     Args:
         channel: the hydrophone left out, as people count them, from 1.
         shift_deg: how far the fix moves; along the line alone where only a line is left.
+        shift_sd_deg: how far noise alone would move it that way, one standard deviation.
         sd_deg: its standard deviation then (r.m.s. of both axes; of the angle from the line, where only a line is left).
         sd_growth: over the standard deviation with all of them, the same angle.
         log_likelihood_loss: how much less the others say for their best direction, against noise alone.
+        doubt: that move over the largest that noise would let happen (`FALSE_ALARMS`).
+        stands_out: it is this one. Without it the others agree with one another, and without any other they do not.
         note: what the others cannot tell; empty for nothing.
     """
 
     channel: int
     shift_deg: float | None = None
+    shift_sd_deg: float | None = None
     sd_deg: float | None = None
     sd_growth: float | None = None
     log_likelihood_loss: float | None = None
+    doubt: float = 0.0
+    stands_out: bool = False
     note: str = ""
 
     @property
     def disagrees(self) -> bool:
-        """The fix with it is too far from the fix without: a wrong place or clock, or a fix that is no good at all."""
-        return bool(self.shift_deg is not None and self.sd_deg and self.shift_deg > SUSPICIOUS * self.sd_deg)
+        """Noise does not explain the move: some hydrophone has a wrong place or clock, or two sounds overlap."""
+        return self.doubt > 1.0
 
 
 def leave_one_out(
@@ -69,7 +79,10 @@ def leave_one_out(
     look = find_bearing(masks, event, array, None)
     if look is None:
         return None
-    return look.fix, [_without(m, masks, event, array, look.fix) for m in range(array.num_channels)]
+    heard = _Heard(masks, event, array, tuple(range(array.num_channels)))
+    rows = [_without(heard, m, look.fix) for m in heard.hydrophones]
+    odd = _odd_one(heard) if any(row.disagrees for row in rows) else None
+    return look.fix, [replace(row, stands_out=m == odd) for m, row in enumerate(rows)]
 
 
 @torch.inference_mode()
@@ -89,24 +102,99 @@ def _second_look(masks: Masks, event: Event, array: HydrophoneArray, network: Se
     return replace(masks, shares=shares)
 
 
-def _without(m: int, masks: Masks, event: Event, array: HydrophoneArray, fix: Fix) -> Without:
-    channel = array.channels[m] + 1
-    others = np.delete(np.arange(array.num_channels), m)
-    if len(others) < 2:
+@dataclass(frozen=True)
+class _Heard:
+    """An event as some of the hydrophones heard it."""
+
+    masks: Masks
+    event: Event
+    whole: HydrophoneArray
+    hydrophones: tuple[int, ...]
+
+    @property
+    def array(self) -> HydrophoneArray:
+        return self.whole.of(self.hydrophones)
+
+    def without(self, m: int) -> _Heard:
+        return replace(self, hydrophones=tuple(n for n in self.hydrophones if n != m))
+
+    def fix(self) -> Fix | None:
+        spectra = self.masks.spectra[list(self.hydrophones)]
+        look = find_bearing(replace(self.masks, spectra=spectra, heard=None), self.event, self.array, None)
+        return None if look is None else look.fix
+
+
+def _without(heard: _Heard, m: int, fix: Fix) -> Without:
+    channel = heard.whole.channels[m] + 1
+    others = heard.without(m)
+    if len(others.hydrophones) < 2:
         return Without(channel, note="1 hydrophone left: no direction")
-    rest = array.of(others)
-    look = find_bearing(replace(masks, spectra=masks.spectra[others], heard=None), event, rest, None)
-    if look is None:
+    left = others.fix()
+    if left is None:
         return Without(channel, note="the others hear nothing")
-    sd = _sd_rad(look.fix.covariance, look.fix.u, rest)
+    rest = others.array
+    sd = _sd_rad(left.covariance, left.u, rest)
+    shift, scatter, angles = _move(fix, left, rest)
+    most = math.sqrt(chi2.isf(FALSE_ALARMS / len(heard.hydrophones), angles))
     return Without(
         channel,
-        float(np.degrees(_shift_rad(fix.u, look.fix.u, rest))),
+        float(np.degrees(shift)),
+        float(np.degrees(scatter)),
         float(np.degrees(sd)),
         sd / max(_sd_rad(fix.covariance, fix.u, rest), 1e-9),
-        fix.log_likelihood - look.fix.log_likelihood,
-        _note(rest),
+        fix.log_likelihood - left.log_likelihood,
+        shift / scatter / most,
+        note=_note(rest),
     )
+
+
+def _odd_one(heard: _Heard) -> int | None:
+    """The one hydrophone without which the others agree with one another far better than without any other; or None.
+
+    None always where too few are left to contradict one another: of four, any three give a direction whatever they say.
+    """
+    if len(heard.hydrophones) < 3:
+        return None
+    doubt = {m: _doubt(heard.without(m)) for m in heard.hydrophones}
+    odd = min(doubt, key=lambda m: doubt[m])
+    others = min(value for m, value in doubt.items() if m != odd)
+    return odd if others > CLEAR * max(1.0, doubt[odd]) else None
+
+
+def _doubt(heard: _Heard) -> float:
+    """How far some hydrophones disagree with one another: their largest `Without.doubt`."""
+    fix = heard.fix()
+    return math.inf if fix is None else max(_without(heard, m, fix).doubt for m in heard.hydrophones)
+
+
+def _move(fix: Fix, left: Fix, rest: HydrophoneArray) -> tuple[float, float, int]:
+    """How far a fix moves when a hydrophone is left out, what noise would do.
+
+    Of two estimates of which one uses all that the other does and more, the difference has the difference of their
+    covariances (Hausman 1978, doi:10.2307/1913827). Only what `rest` can tell is compared: the angle from its line, or the
+    nearer of two mirror images.
+
+    Returns:
+        the shift and its standard deviation that way, radians, and how many angles were compared.
+    """
+    axes = rest.principal_axes()[1]
+    if rest.shape == "line":
+        angles = np.arccos(np.clip([fix.u @ axes[0], left.u @ axes[0]], -1, 1))
+        shift = np.array([angles[1] - angles[0]])
+        few, all_ = (np.array([[_sd_rad(each.covariance, each.u, rest) ** 2]]) for each in (left, fix))
+    else:
+        mirror = np.eye(3) - 2 * np.outer(axes[2], axes[2]) if rest.shape == "plane" else np.eye(3)
+        mirror = max(np.eye(3), mirror, key=lambda m: float(fix.u @ m @ left.u))
+        here, there = np.array(tangents(fix.u)), np.array(tangents(left.u))
+        turn = here @ mirror @ there.T  # of the axes at one direction to those at the other
+        shift = tangent_offset(here, fix.u, mirror @ left.u)
+        few, all_ = turn @ left.covariance @ turn.T, fix.covariance
+    values, vectors = np.linalg.eigh(few - all_)
+    # Both are estimates, and their difference may come out too small, or below zero.
+    values = np.maximum(values, LEAST_SCATTER * np.diag(vectors.T @ few @ vectors))
+    length, deviations = float(np.linalg.norm(shift)), math.sqrt(np.sum((vectors.T @ shift) ** 2 / values))
+    along = length / deviations if deviations > 0 else math.sqrt(values.mean())
+    return length, max(along, 1e-9), len(shift)
 
 
 def _note(rest: HydrophoneArray) -> str:
@@ -116,15 +204,6 @@ def _note(rest: HydrophoneArray) -> str:
         "line": "a line is left: the angle from it alone",
         "plane": "a plane is left: its two sides look alike",
     }.get(rest.shape, "")
-
-
-def _shift_rad(u: Floats, other: Floats, rest: HydrophoneArray) -> float:
-    """Angle between two fixes as far as `rest` can tell it: from its line, or to the nearer of two mirror images."""
-    axes = rest.principal_axes()[1]
-    if rest.shape == "line":
-        return float(abs(np.arccos(np.clip(u @ axes[0], -1, 1)) - np.arccos(np.clip(other @ axes[0], -1, 1))))
-    mirrored = other - 2 * (other @ axes[2]) * axes[2] if rest.shape == "plane" else other
-    return float(min(great_circle_rad(u, other), great_circle_rad(u, mirrored)))
 
 
 def _sd_rad(covariance: Floats, u: Floats, rest: HydrophoneArray) -> float:
@@ -154,15 +233,18 @@ def summary(rows: list[Without]) -> str:
         )
     if len(rows) == 3:
         words += " (2 are left each time: only the angle from their line is compared)"
-    odd = [row for row in rows if row.disagrees]
-    if odd:
-        # All fixes that it takes part in are bent, so the one that is missed least is the one that is wrong.
-        worst = min(odd, key=lambda row: row.log_likelihood_loss or 0.0)
-        words += (
-            f"; without hydrophone {worst.channel} the fix moves {worst.shift_deg:.1f}°, more than {SUSPICIOUS:g} of its "
-            "standard deviations, and least likelihood is lost: check its place and clock"
+    if not any(row.disagrees for row in rows):
+        return f"{words}; no hydrophone stands out: leaving one out moves the bearing no more than noise would"
+    odd = next((row for row in rows if row.stands_out), None)
+    if odd is None:
+        return (
+            f"{words}; the hydrophones do not agree on one direction, but no single hydrophone stands out: "
+            "check the places and clocks of all, or whether two sounds overlap"
         )
-    return words
+    return (
+        f"{words}; hydrophone {odd.channel} stands out: without it the bearing moves {odd.shift_deg:.1f}°, where noise would "
+        f"move it {odd.shift_sd_deg:.1f}°, and the others agree: check its place and clock"
+    )
 
 
 def write_rows(rows: list[Without], path: Path) -> None:

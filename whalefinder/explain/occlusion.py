@@ -2,9 +2,8 @@
 
 *Occlusion* slides a window over time and frequency, puts something that says nothing in its place, and asks again. The
 loss of confidence, drawn where the window lay, shows what the answer rests on: the call, or something that has nothing
-to do with whales (a confound). `occlude` takes any function of the planes; `class_probability` and `call_share` make one
-of a classifier and of the segmenter. What carries a *bearing* are hydrophones, so there a hydrophone is covered at a
-time (`leave_one_out`).
+to do with whales (a confound). `occlude` takes any function of the planes; `decisions` makes one of a classifier and of
+the segmenter. What carries a *bearing* are hydrophones, so there a hydrophone is covered at a time (`leave_one_out`).
 
 What a map cannot say: a network may use two signs of which either suffices; covering one alone then costs nothing.
 """
@@ -19,18 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from whalefinder.calls.classification import HOP_FRAMES, POOL_FRAMES, WINDOW_FRAMES, planes_of
-from whalefinder.calls.events import EventSettings
-from whalefinder.calls.masks import CALL
 from whalefinder.errors import OptionError
-from whalefinder.explain.excerpt import Excerpt
 from whalefinder.files import writing
-from whalefinder.networks.classifier import Classifier
-from whalefinder.networks.segmentation import UPSAMPLING, SegmentationNetwork
 from whalefinder.optional import needs
-from whalefinder.results.records import LABELS, WHALES
 from whalefinder.sound import features
 from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S
 
@@ -139,6 +131,10 @@ class HeatMap:
         """The map of planes whose every frame stands for `frames` of the spectrum; `first_frame` stays."""
         return replace(self, loss=self.loss.repeat(frames, axis=1), step=(self.step[0], self.step[1] * frames))
 
+    def until(self, frames: int) -> HeatMap:
+        """The first `frames` of it."""
+        return replace(self, loss=self.loss[:, :frames])
+
     def rows(self) -> Iterator[dict[str, float]]:
         """The map as a table, one row a cell: times s, band Hz, loss."""
         bins, frames = self.loss.shape
@@ -212,117 +208,6 @@ def _captum_occlusion() -> type:
     from captum.attr import Occlusion
 
     return Occlusion  # type: ignore[no-any-return]
-
-
-def class_probability(network: Classifier, name: str) -> Score:
-    """Confidence of a classifier in one class: its calibrated probability."""
-    index = LABELS.index(name)
-
-    def score(planes: Tensor) -> Tensor:
-        return network.probabilities(planes)[:, index]
-
-    return score
-
-
-def log_odds(score: Score) -> Score:
-    """The same confidence as ln p / (1 - p): where an answer is all but certain, a probability hardly moves and this does."""
-
-    def scored(planes: Tensor) -> Tensor:
-        return score(planes).clamp(1e-6, 1 - 1e-6).logit()
-
-    return scored
-
-
-def call_share(network: nn.Module, bins: Tensor) -> Score:
-    """Confidence of the segmenter in an event: mean call share of its bins.
-
-    Args:
-        bins: `[frequency, frame]` bool, those of the event.
-    """
-    weight = bins.float() / max(1.0, float(bins.sum()))
-
-    def score(planes: Tensor) -> Tensor:
-        shares = network(planes.contiguous(memory_format=torch.channels_last)).softmax(1)[:, CALL]
-        return (shares * weight).sum((1, 2))  # type: ignore[no-any-return]
-
-    return score
-
-
-def explain_segmenter(
-    excerpt: Excerpt, network: SegmentationNetwork, occluder: Occluder | None = None, report: Report = silent
-) -> HeatMap:
-    """What the call share of an event rests on; where there is none, the call share of the whole window."""
-    begin, end = excerpt.begin // UPSAMPLING * UPSAMPLING, excerpt.end  # the network's grid stays where it is
-    planes = features.segmenter_planes(excerpt.masks.spectra, excerpt.masks.valid)[..., begin:end]
-    bins = excerpt.masks.valid[:, None].expand(planes.shape[-2:]).clone()
-    if excerpt.event is not None:
-        bins &= excerpt.masks.shares[CALL, :, begin:end] >= EventSettings().share
-        frames = torch.arange(begin, end)
-        bins &= (frames >= excerpt.event.begin) & (frames < excerpt.event.end)
-    return occlude(
-        call_share(network, bins), planes, occluder, first_frame=excerpt.masks.first_frame + begin, report=report
-    )
-
-
-@dataclass(frozen=True)
-class Named:
-    """A class, its heat map, and the probabilities of all of `classifier.LABELS` in the window that was explained."""
-
-    name: str
-    heat: HeatMap
-    probabilities: NDArray[np.float64]
-
-
-def explain_classifier(
-    excerpt: Excerpt,
-    network: Classifier,
-    name: str | None = None,
-    occluder: Occluder | None = None,
-    report: Report = silent,
-    *,
-    in_log_odds: bool = False,
-) -> Named:
-    """What the name of an event rests on, in the window of `classification.WINDOW_S` that is likeliest a whale.
-
-    Args:
-        name: one of `classifier.LABELS`; None for the likeliest.
-        occluder: in frames of the spectrum, as for the segmenter.
-        in_log_odds: map these, since a probability of all but 1 hardly moves.
-
-    Raises:
-        OptionError: an unknown class.
-    """
-    if name is not None and name not in LABELS:
-        raise OptionError(f"class {name!r} is unknown; choose from {', '.join(LABELS)}")
-    windows = _windows(excerpt)
-    planes = [planes_of(excerpt.masks.spectra[..., slice(*w)], excerpt.masks.valid) for w in windows]
-    with torch.inference_mode():
-        answers = torch.stack([network.probabilities(each[None])[0] for each in planes]).double().numpy()
-    best = int(answers[:, WHALES].sum(1).argmax())
-    name = name or LABELS[int(answers[best].argmax())]
-    pooled = _pooled(occluder or Occluder())
-    first_frame = excerpt.masks.first_frame + windows[best][0]
-    score = class_probability(network, name)
-    score = log_odds(score) if in_log_odds else score
-    heat = occlude(score, planes[best], pooled, first_frame=first_frame, report=report)
-    return Named(name, heat.stretched(POOL_FRAMES), answers[best])
-
-
-def _windows(excerpt: Excerpt) -> list[tuple[int, int]]:
-    """Windows of `WINDOW_FRAMES` over the event, or one around the time: [begin, end) frames of the masks."""
-    begin, end = excerpt.begin, excerpt.end
-    if excerpt.event is not None:
-        begin, end = max(begin, excerpt.event.begin), min(end, excerpt.event.end)
-    frames = excerpt.masks.spectra.shape[-1]
-    short = max(0, WINDOW_FRAMES - (end - begin))
-    first = max(0, min(begin - short // 2, frames - WINDOW_FRAMES))
-    last = max(first, end - WINDOW_FRAMES)
-    return [(b, min(frames, b + WINDOW_FRAMES)) for b in sorted({*range(first, last, HOP_FRAMES), last})]
-
-
-def _pooled(occluder: Occluder) -> Occluder:
-    frames, step = (max(1, n // POOL_FRAMES) for n in (occluder.frames, occluder.stride_frames))
-    return replace(occluder, frames=frames, stride_frames=step)
 
 
 def write_map(heat: HeatMap, path: Path) -> None:

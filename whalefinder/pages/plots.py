@@ -290,6 +290,7 @@ def draw_occlusion(
     title: str,
     event: Box | None = None,
     unit: str = "confidence",
+    full_colour: float = 0.1,
 ) -> None:
     """The heat map over the spectrogram; what costs nothing is left clear, so that the sound shows through.
 
@@ -298,6 +299,7 @@ def draw_occlusion(
         loss: the map, `[frequency, frame]`, from frame `first_frame` of the recording on.
         event: (begin s, end s, low Hz, high Hz) to outline.
         unit: of the map, for its colour bar.
+        full_colour: the scale reaches to the largest loss, and to this at least, so that a loss of nothing does not glow.
     """
     begin = (first_frame - 0.5) * FRAME_S
     low_khz = (FIRST_BIN - 0.5) * BIN_HZ / 1e3
@@ -307,7 +309,7 @@ def draw_occlusion(
     bottom, top = np.percentile(level_db, [5, 99.7])
     shown: Any = {"origin": "lower", "aspect": "auto", "extent": extent}
     grey = axis.imshow(level_db, cmap="gray_r", vmin=bottom, vmax=max(top, bottom + 1), **shown)
-    reach = max(float(np.abs(loss).max()), 1e-6)
+    reach = max(float(np.abs(loss).max()), full_colour)
     opacity = np.clip(np.abs(loss) / reach * 1.2, 0, 0.75)
     warm = axis.imshow(loss, cmap="RdBu_r", vmin=-reach, vmax=reach, alpha=opacity, **shown)
     figure.colorbar(warm, ax=axis, pad=0.01, label=f"loss of {unit} when covered")

@@ -13,6 +13,8 @@ LABELS = ("orca", "other_cetacean", "boat", "ambient")
 """What an event can be called, in the order of the classifier's outputs; `boat` and `ambient`: no whale is heard."""
 WHALES = (LABELS.index("orca"), LABELS.index("other_cetacean"))
 WHALE_LABELS = tuple(LABELS[index] for index in WHALES)
+SHOWN_DIGITS = 4
+"""Decimals of a probability in tables."""
 
 
 @dataclass(frozen=True)

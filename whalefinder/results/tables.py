@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from whalefinder.errors import OptionError
 from whalefinder.files import writing
 from whalefinder.results.formats import write_formats
-from whalefinder.results.records import Detection, Track
+from whalefinder.results.records import SHOWN_DIGITS, Detection, Track
 from whalefinder.results.schema import DETECTIONS, RECORDINGS, TRACKS, names
 
 COLUMNS = names(DETECTIONS)[:14]
@@ -80,7 +80,7 @@ def row_of(detection: Detection) -> dict[str, Any]:
         "low_hz": round(detection.low_hz, 1),
         "high_hz": round(detection.high_hz, 1),
         "label": detection.label,
-        "probability": round(detection.probability, 4),
+        "probability": round(detection.probability, SHOWN_DIGITS),
         "snr_db": round(detection.snr_db, 2),
         "azimuth_deg": None if detection.azimuth_deg is None else _azimuth(detection.azimuth_deg),
         "elevation_deg": _rounded(detection.elevation_deg),

@@ -1,0 +1,213 @@
+"""What is asked of the networks: how likely is the name of an event, how much of it is call; and what that rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from whalefinder.calls.classification import POOL_FRAMES, WINDOW_FRAMES, event_sound, windows_of, with_event_score
+from whalefinder.calls.events import Event, EventSettings
+from whalefinder.calls.masks import CALL, REACH_FRAMES
+from whalefinder.errors import OptionError
+from whalefinder.explain.excerpt import Excerpt
+from whalefinder.explain.occlusion import HeatMap, Occluder, Report, Score, occlude, silent
+from whalefinder.networks.classifier import Classifier
+from whalefinder.networks.segmentation import UPSAMPLING, SegmentationNetwork
+from whalefinder.results.records import LABELS, WHALES
+from whalefinder.sound import features
+
+Place = tuple[slice, slice]
+FULL_COLOUR = {"probability": 0.1, "call share": 0.1, "log-odds": 0.4}
+"""What a map must lose somewhere to be drawn in full colour. The second decimal is the last that people read, so 0.01 is to
+be a breath and 0.1 a colour; log-odds of 0.4 are at most 0.1 of a probability, since dp = p(1 - p) d ln(p/(1 - p))."""
+REACH = REACH_FRAMES  # in bins as in frames: all kernels and strides of the network are square
+
+
+def class_probability(network: Classifier, name: str) -> Score:
+    """Confidence of a classifier in one class: its calibrated probability."""
+    index = LABELS.index(name)
+
+    def score(planes: Tensor) -> Tensor:
+        return network.probabilities(planes)[:, index]
+
+    return score
+
+
+def log_odds(score: Score) -> Score:
+    """The same confidence as ln p / (1 - p): where an answer is all but certain, a probability hardly moves and this does."""
+
+    def scored(planes: Tensor) -> Tensor:
+        return score(planes).clamp(1e-6, 1 - 1e-6).logit()
+
+    return scored
+
+
+def call_share(network: nn.Module, bins: Tensor, planes: Tensor) -> Score:
+    """Confidence of the segmenter in an event: mean call share of its bins.
+
+    The network looks at ± `REACH` bins and frames. So of planes that differ from `planes` in one place, only the surroundings
+    of that place are asked again; the answer is the same (a test compares the two).
+
+    Args:
+        bins: `[frequency, frame]` bool, those of the event.
+        planes: with nothing covered, `[plane, frequency, frame]`.
+    """
+    bottom, right = (-size % UPSAMPLING for size in bins.shape)  # the network's grid
+    whole = nn.functional.pad(planes, (0, right, 0, bottom), mode="replicate")
+    weight = nn.functional.pad(bins.float() / max(1.0, float(bins.sum())), (0, right, 0, bottom))
+
+    def shares(planes: Tensor) -> Tensor:
+        return network(planes.contiguous(memory_format=torch.channels_last)).softmax(1)[:, CALL]  # type: ignore[no-any-return]
+
+    with torch.inference_mode():
+        usual = shares(whole[None])[0]
+
+    def score(batch: Tensor) -> Tensor:
+        batch = nn.functional.pad(batch, (0, right, 0, bottom), mode="replicate")
+        answers = (usual * weight).sum().repeat(len(batch))
+        inside = [_moved(changed, weight) for changed in (batch != whole).any(1)]
+        asked = [index for index, place in enumerate(inside) if place is not None]
+        if not asked:
+            return answers
+        around = _cut_around([place for place in inside if place is not None], weight.shape)
+        cut = shares(torch.stack([batch[index][(..., *place)] for index, place in zip(asked, around, strict=True)]))
+        for index, place, change in zip(
+            asked, around, cut - torch.stack([usual[place] for place in around]), strict=True
+        ):
+            core = inside[index]
+            assert core is not None
+            here = tuple(slice(c.start - p.start, c.stop - p.start) for c, p in zip(core, place, strict=True))
+            answers[index] += (change[here] * weight[core]).sum()
+        return answers
+
+    return score
+
+
+def _moved(changed: Tensor, weight: Tensor) -> Place | None:
+    """Where the answer may be another and counts: within `REACH` of what has `changed`, among the bins that have a weight."""
+    place = []
+    for axis in (1, 0):
+        covered, counted = (torch.nonzero(each.any(axis))[:, 0] for each in (changed, weight > 0))
+        if len(covered) == 0 or len(counted) == 0:
+            return None
+        begin = max(int(covered[0]) - REACH, int(counted[0]))
+        end = min(int(covered[-1]) + 1 + REACH, int(counted[-1]) + 1)
+        if begin >= end:
+            return None
+        place.append(slice(begin, end))
+    return place[0], place[1]
+
+
+def _cut_around(inside: list[Place], shape: tuple[int, ...]) -> list[Place]:
+    """Cuts of one size, on the network's grid, that hold each place and all that its answer looks at."""
+    cuts = []
+    for axis, length in enumerate(shape):
+        begins = [max(0, place[axis].start - REACH) // UPSAMPLING * UPSAMPLING for place in inside]
+        ends = [min(length, place[axis].stop + REACH) for place in inside]
+        size = max(end - begin for begin, end in zip(begins, ends, strict=True))
+        size += -size % UPSAMPLING
+        begins = [min(begin, length - size) for begin in begins]
+        cuts.append([slice(begin, begin + size) for begin in begins])
+    return list(zip(*cuts, strict=True))
+
+
+def explain_segmenter(
+    excerpt: Excerpt, network: SegmentationNetwork, occluder: Occluder | None = None, report: Report = silent
+) -> HeatMap:
+    """What the call share of an event rests on; where there is none, the call share of the whole window."""
+    begin, end = excerpt.begin // UPSAMPLING * UPSAMPLING, excerpt.end  # the network's grid stays where it is
+    planes = features.segmenter_planes(excerpt.masks.spectra, excerpt.masks.valid)[..., begin:end]
+    bins = excerpt.masks.valid[:, None].expand(planes.shape[-2:]).clone()
+    if excerpt.event is not None:
+        bins &= excerpt.masks.shares[CALL, :, begin:end] >= EventSettings().share
+        frames = torch.arange(begin, end)
+        bins &= (frames >= excerpt.event.begin) & (frames < excerpt.event.end)
+    return occlude(
+        call_share(network, bins, planes),
+        planes,
+        occluder,
+        first_frame=excerpt.masks.first_frame + begin,
+        report=report,
+    )
+
+
+@dataclass(frozen=True)
+class Named:
+    """A label, its heat map, and the probabilities of all of `LABELS` in the window that was explained."""
+
+    name: str
+    heat: HeatMap
+    probabilities: NDArray[np.float64]
+
+
+def explain_classifier(
+    excerpt: Excerpt,
+    network: Classifier,
+    name: str | None = None,
+    occluder: Occluder | None = None,
+    report: Report = silent,
+    *,
+    in_log_odds: bool = False,
+) -> Named:
+    """What the name of an event rests on: the sound that `locate` names it by, in the window that is likeliest a whale.
+
+    With an array that is the beam towards the event, and the probability is the one that the event's score has joined.
+    Without an event it is the hydrophones' mean power, and the classifier's word alone.
+
+    Args:
+        name: one of `LABELS`; None for the label that `locate` gives, without an event for the likeliest.
+        occluder: in frames of the spectrum, as for the segmenter.
+        in_log_odds: map those of the classifier's own word, since a probability of all but 1 hardly moves.
+
+    Raises:
+        OptionError: an unknown class.
+    """
+    if name is not None and name not in LABELS:
+        raise OptionError(f"class {name!r} is unknown; choose from {', '.join(LABELS)}")
+    first, spectra = _sound(excerpt)
+    begins, planes = windows_of(spectra, excerpt.masks.valid)
+    with torch.inference_mode():
+        said = network.probabilities(planes).double().numpy()
+    best = int(said[:, WHALES].sum(1).argmax())
+    answer = _joined(excerpt, said[best])
+    if name is None:
+        name = LABELS[int(answer.argmax())] if excerpt.judgement is None else excerpt.judgement.label
+    index = LABELS.index(name)
+
+    def score(planes: Tensor) -> Tensor:
+        said = network.probabilities(planes).double().numpy()
+        return torch.from_numpy(np.array([_joined(excerpt, each)[index] for each in said]))
+
+    heat = occlude(
+        log_odds(class_probability(network, name)) if in_log_odds else score,
+        planes[best],
+        _pooled(occluder or Occluder()),
+        first_frame=excerpt.masks.first_frame + first + begins[best],
+        report=report,
+    )
+    heard = min(WINDOW_FRAMES, spectra.shape[-1] - begins[best])  # a short sound is mirrored; the mirror is not shown
+    return Named(name, heat.stretched(POOL_FRAMES).until(heard), answer)
+
+
+def _sound(excerpt: Excerpt) -> tuple[int, Tensor]:
+    """The first frame and the spectra that the classifier hears."""
+    event, judgement = excerpt.event, excerpt.judgement
+    if event is None:
+        event = Event(excerpt.begin, excerpt.end, 0.0, 0.0, {})
+    look = None if judgement is None else judgement.look
+    return event_sound(excerpt.masks, event, excerpt.array, None if look is None else look.fix.u)
+
+
+def _joined(excerpt: Excerpt, said: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The classifier's word and the event's score as one, as `locate` has it. `[class]` → `[class]`."""
+    judgement = excerpt.judgement
+    return said if judgement is None else with_event_score(said, judgement.score, steered=judgement.look is not None)
+
+
+def _pooled(occluder: Occluder) -> Occluder:
+    frames, step = (max(1, n // POOL_FRAMES) for n in (occluder.frames, occluder.stride_frames))
+    return replace(occluder, frames=frames, stride_frames=step)
