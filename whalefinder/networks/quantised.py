@@ -1,4 +1,4 @@
-"""Convolutions in 8-bit integers, four times as quick where the processor multiplies them in its vectors (VNNI).
+"""Convolutions of 8-bit integers, four times as quick where the processor multiplies them in its vectors (VNNI).
 
     w ≈ s_w · w₈,  x ≈ s_x · x₈   ⇒   Σ w x ≈ s_w s_x Σ w₈ x₈
 
@@ -22,24 +22,37 @@ STEPS = 255
 
 
 class EightBitConvolution(nn.Module):
-    """A convolution of inputs in [0, largest] (what comes out of a ReLU); larger ones count as `largest`."""
+    """A convolution of inputs in [0, largest] (what comes out of a ReLU); larger ones count as `largest`.
 
-    def __init__(self, convolution: nn.Conv2d, largest: float) -> None:
+    Args:
+        convolution: what it stands for.
+        largest: see above.
+        integers: multiply in integers, which needs VNNI; else the same whole numbers are multiplied in float32.
+    """
+
+    def __init__(self, convolution: nn.Conv2d, largest: float, integers: bool) -> None:
         super().__init__()
         weight = convolution.weight.detach()
-        self.step = largest / STEPS
+        self.step, self.integers = largest / STEPS, integers
         self.scale = (weight.abs().amax((1, 2, 3)) / 127).clamp(min=1e-12)
         self.zero = torch.zeros(len(weight), dtype=torch.int32)
         self.bias = None if convolution.bias is None else convolution.bias.detach()
-        rounded = (weight / self.scale[:, None, None, None]).round().to(torch.int8)
+        self.weight = (weight / self.scale[:, None, None, None]).round()
         self.shape = [list(convolution.stride), [int(p) for p in convolution.padding], list(convolution.dilation)]
-        self.packed = torch.ops.onednn.qconv_prepack(rounded, self.scale, self.step, 0, *self.shape, 1)
+        if integers:
+            eight = self.weight.to(torch.int8)
+            self.packed = torch.ops.onednn.qconv_prepack(eight, self.scale, self.step, 0, *self.shape, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """`[batch, channel, H, W]` float32 to float32."""
-        rounded = (x * (1 / self.step)).add_(0.5).clamp_(max=STEPS).to(torch.uint8)
+        rounded = (x * (1 / self.step)).add_(0.5).clamp_(max=STEPS)
+        if not self.integers:
+            stride, padding, dilation = self.shape
+            sums = nn.functional.conv2d(rounded.floor_(), self.weight, None, stride, padding, dilation)
+            scaled = sums.mul_((self.scale * self.step)[:, None, None])
+            return scaled if self.bias is None else scaled.add_(self.bias[:, None, None])
         answer: Tensor = torch.ops.onednn.qconv2d_pointwise(
-            rounded, self.step, 0, self.packed, self.scale, self.zero, self.bias, *self.shape, 1,
+            rounded.to(torch.uint8), self.step, 0, self.packed, self.scale, self.zero, self.bias, *self.shape, 1,
             1.0, 0, torch.float32, "none", [], "",
         )  # fmt: skip
         return answer
@@ -47,7 +60,7 @@ class EightBitConvolution(nn.Module):
 
 @cache
 def supported() -> bool:
-    """Whether this processor and this PyTorch have what it takes; else everything stays in float32."""
+    """Whether this processor and this PyTorch multiply 8-bit integers, and add them exactly."""
     vnni = getattr(torch.cpu, "_is_vnni_supported", bool)()
     return bool(vnni) and hasattr(torch.ops.onednn, "qconv2d_pointwise") and _sums_are_exact()
 
@@ -57,17 +70,21 @@ def _sums_are_exact() -> bool:
     """Without VNNI oneDNN adds products in 16 bits, where they overflow. `ONEDNN_MAX_CPU_ISA` can ask for that."""
     convolution = nn.Conv2d(32, 32, 3, bias=False)
     nn.init.ones_(convolution.weight)
-    answer = EightBitConvolution(convolution, 1.0)(torch.ones(1, 32, 8, 8).to(memory_format=torch.channels_last))
-    return torch.allclose(answer, torch.tensor(32.0 * 9), rtol=1e-4)
+    ones = torch.ones(1, 32, 8, 8).to(memory_format=torch.channels_last)
+    return torch.allclose(EightBitConvolution(convolution, 1.0, integers=True)(ones), torch.tensor(32.0 * 9), rtol=1e-4)
 
 
 def for_inference(network: SegmentationNetwork) -> SegmentationNetwork:
-    """The same function, quicker: normalisation folded, channels last, C and D in 8 bits where that is `supported`."""
+    """The same function, quicker: normalisation folded, channels last, C and D in 8 bits.
+
+    Where the processor has no 8-bit products, the same rounded numbers are multiplied in float32: not quicker, but the
+    answer is the same on every processor.
+    """
     quick: SegmentationNetwork = network.folded().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if supported() and next(quick.parameters()).device.type == "cpu":
-        for layer in LAYERS:
-            if layer in network.largest:
-                setattr(quick, layer, EightBitConvolution(getattr(quick, layer), network.largest[layer]))
+    integers = supported() and next(quick.parameters()).device.type == "cpu"
+    for layer in LAYERS:
+        if layer in network.largest:
+            setattr(quick, layer, EightBitConvolution(getattr(quick, layer), network.largest[layer], integers))
     return quick
 
 
