@@ -244,5 +244,5 @@ def test_a_state_that_would_be_broadcast_is_refused():
     for run in (lambda: LSTMCell(INPUT, HIDDEN).sequence(x, small), lambda: Elman(INPUT, HIDDEN)(x, small)):
         with pytest.raises(OptionError, match=r"state of shape \(1, 5\); need \(2, 5\)"):
             run()
-    with pytest.raises(OptionError, match="both must be at least 1"):
+    with pytest.raises(OptionError, match="must be a whole number above 0"):
         LSTMCell(4, 0)

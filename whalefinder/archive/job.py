@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -53,7 +52,7 @@ class Job:
             raise ModelError(
                 f"{self.options.segmenter or shipped_weights()}: the weights differ from those of the machine that started the run"
             )
-        return _locator(self.key, _Uncompared(self))
+        return _locator(self)
 
 
 def make_job(array_path: Path | None, options: LocateOptions) -> Job:
@@ -87,19 +86,14 @@ def _sha256(path: Path) -> str:
         raise ModelError(f"{path}: cannot be read ({reason.strerror}); every worker needs it at this path") from reason
 
 
-@dataclass(frozen=True, eq=False)
-class _Uncompared:
-    """A job that a cache does not look at: its key is compared instead, since arrays hold NumPy."""
-
-    job: Job
-
-    def __hash__(self) -> int:
-        return 0
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Uncompared)
+_kept: dict[str, Locator] = {}
+"""The pipeline of the last job, by the job's key: weights are read once a process."""
 
 
-@lru_cache(maxsize=1)
-def _locator(key: str, held: _Uncompared) -> Locator:
-    return Locator.of(held.job.array, held.job.options)
+def _locator(job: Job) -> Locator:
+    kept = _kept.get(job.key)
+    if kept is None:
+        kept = Locator.of(job.array, job.options)
+        _kept.clear()
+        _kept[job.key] = kept
+    return kept

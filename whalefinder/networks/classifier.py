@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from whalefinder.errors import OptionError
+from whalefinder.networks.sizes import check_sizes
 from whalefinder.results.records import LABELS
 
 
@@ -66,6 +68,13 @@ class Classifier(nn.Module):
         dropout: float = 0.3,
     ) -> None:
         super().__init__()
+        if not widths:
+            raise OptionError("widths (): a classifier needs one stage at least")
+        check_sizes(
+            input_channels=input_channels, num_classes=num_classes, **{f"widths[{k}]": w for k, w in enumerate(widths)}
+        )
+        if not 0.0 <= dropout < 1.0:
+            raise OptionError(f"dropout {dropout:g}: must be at least 0 and below 1")
         self.config = {
             "input_channels": input_channels,
             "widths": list(widths),

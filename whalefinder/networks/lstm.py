@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from whalefinder.errors import OptionError
+from whalefinder.networks.sizes import check_sizes
 
 State = tuple[Tensor, Tensor]
 Weights = tuple[Tensor, ...]
@@ -84,6 +85,7 @@ class LSTMCell(nn.Module):
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
+        check_sizes(input_size=input_size, hidden_size=hidden_size)
         self.input_size, self.hidden_size = input_size, hidden_size
         self.W1, self.W2, self.W3, self.W4 = (_uniform_weight(input_size, hidden_size) for _ in range(4))
 
@@ -176,6 +178,7 @@ class ElmanCell(nn.Module):
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
+        check_sizes(input_size=input_size, hidden_size=hidden_size)
         self.input_size, self.hidden_size = input_size, hidden_size
         self.W = _uniform_weight(input_size, hidden_size)
 
@@ -203,6 +206,7 @@ class LSTM(nn.Module):
 
     def __init__(self, input_size: int, hidden_size: int, *, constant: bool = True) -> None:
         super().__init__()
+        check_sizes(input_size=input_size, hidden_size=hidden_size)
         self.input_size, self.constant = input_size, constant
         self.cell = LSTMCell(input_size + constant, hidden_size)
         if constant:
@@ -239,6 +243,7 @@ class Elman(nn.Module):
 
     def __init__(self, input_size: int, hidden_size: int, *, constant: bool = True) -> None:
         super().__init__()
+        check_sizes(input_size=input_size, hidden_size=hidden_size)
         self.input_size, self.constant = input_size, constant
         self.cell = ElmanCell(input_size + constant, hidden_size)
 

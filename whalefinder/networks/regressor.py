@@ -18,7 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from whalefinder.errors import OptionError
 from whalefinder.networks.lstm import LSTM
+from whalefinder.networks.sizes import check_sizes
 from whalefinder.sound import spectrogram
 from whalefinder.sound.spectrogram import CELL_FRAMES, FLOOR
 
@@ -109,6 +111,12 @@ class Regressor(nn.Module):
 
     def __init__(self, num_channels: int, reach_m: float, num_paths: int = 64, hidden: int = 128) -> None:
         super().__init__()
+        check_sizes(num_channels=num_channels, num_paths=num_paths, hidden=hidden)
+        if num_channels < 2 or num_paths < 4 or not reach_m > 0:
+            raise OptionError(
+                f"num_channels {num_channels}, num_paths {num_paths}, reach_m {reach_m:g}: a regressor needs 2 hydrophones, "
+                "4 paths and a reach above 0 at least"
+            )
         self.config: dict[str, Any] = {
             "num_channels": num_channels,
             "reach_m": reach_m,

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from whalefinder.networks.sizes import check_sizes
+
 CLASSES = ("call", "boat", "ambient")
 UPSAMPLING = 4
 
@@ -29,22 +31,35 @@ class SegmentationNetwork(nn.Module):
         normalise: batch normalisation after A to E. Without it this is the specified network to the
             letter; with it training is several times faster, and at inference it is a constant scale
             that folds into the convolutions (`folded`).
+        final_relu: a ReLU after F too, as the paper writes it. Then no logit is below 0; ours need both signs.
+
+    Raises:
+        OptionError: a size below 1.
 
     Shape:
         `[batch, input_channels, H, W]` → logits `[batch, num_classes, H, W]`, any H and W ≥ 1.
     """
 
     def __init__(
-        self, input_channels: int, hidden_channels: int = 16, num_classes: int = 3, *, normalise: bool = True
+        self,
+        input_channels: int,
+        hidden_channels: int = 16,
+        num_classes: int = 3,
+        *,
+        normalise: bool = True,
+        final_relu: bool = False,
     ) -> None:
         super().__init__()
-        wide, middle = 4 * hidden_channels, 8 * round(hidden_channels / 3)
+        check_sizes(input_channels=input_channels, hidden_channels=hidden_channels, num_classes=num_classes)
+        wide, middle = 4 * hidden_channels, 8 * max(1, round(hidden_channels / 3))
         self.config = {
             "input_channels": input_channels,
             "hidden_channels": hidden_channels,
             "num_classes": num_classes,
             "normalise": normalise,
+            **({"final_relu": True} if final_relu else {}),  # cards written before it was an option stay valid
         }
+        self.final_relu = final_relu
         self.largest: dict[str, float] = {}  # inputs of layers, where known: for `quantised`
         self.convA = nn.Conv2d(input_channels, hidden_channels, 3, stride=2, padding=1)
         self.convB = nn.Conv2d(hidden_channels, middle, 3, stride=2, padding=1)
@@ -68,7 +83,13 @@ class SegmentationNetwork(nn.Module):
         convolutions = (self.convA, self.convB, self.convC, self.convD, self.convE)
         for convolution, norm in zip(convolutions, self.norms, strict=True):
             x = torch.relu_(norm(convolution(x)))
-        return self.upsample(self.convF(x))[..., :height, :width]
+        x = self.convF(x)
+        return self.upsample(torch.relu_(x) if self.final_relu else x)[..., :height, :width]
+
+    @classmethod
+    def of_the_paper(cls) -> SegmentationNetwork:
+        """The paper's literal network: `(3, 96, 256)`, widths 96, 256, 384, 384, 256 and 256 · 4² = 4096 out of F, a ReLU after each."""
+        return cls(3, 96, 256, normalise=False, final_relu=True)
 
     def folded(self) -> SegmentationNetwork:
         """The same function without batch normalisation: its scales go into the convolutions. For inference."""

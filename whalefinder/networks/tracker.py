@@ -9,7 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from whalefinder.errors import OptionError
 from whalefinder.networks.lstm import LSTM, Elman
+from whalefinder.networks.sizes import check_sizes
 
 CELLS = {"lstm": LSTM, "elman": Elman}
 MAX_OFFSET = 8.0  # the nodes are offsets in standard deviations of the reference
@@ -34,6 +36,9 @@ class Tracker(nn.Module):
 
     def __init__(self, input_size: int, hidden_size: int = 64, *, smoother: bool = False, cell: str = "lstm") -> None:
         super().__init__()
+        check_sizes(input_size=input_size, hidden_size=hidden_size)
+        if cell not in CELLS:
+            raise OptionError(f"cell {cell!r} is unknown; choose from {', '.join(CELLS)}")
         self.config = {"input_size": input_size, "hidden_size": hidden_size, "smoother": smoother, "cell": cell}
         layer = CELLS[cell]
         ways = 2 if smoother else 1

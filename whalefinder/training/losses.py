@@ -116,28 +116,28 @@ class AzimuthLoss(nn.Module):
         """
         return _as_given(_encode(_floats(tensor, "azimuth")), tensor)
 
-    def forward(self, prediction: Values, label: Values, weight: Values | None = None) -> Values:
+    def forward(self, prediction_tensor: Values, label_tensor: Values, weight: Values | None = None) -> Values:
         """The loss, a scalar.
 
         Args:
-            prediction: raw azimuth node, modulo 1.
-            label: true azimuth / 360°, in [0, 1].
+            prediction_tensor: raw azimuth node, modulo 1.
+            label_tensor: true azimuth / 360°, in [0, 1].
             weight: what each row counts, ≥ 0, usually `azimuth_weight` of its true elevation; all 1 if None.
                 The sum is divided by the batch, not by the weights: a steep direction is to count less.
 
         Shape:
-            prediction, label, weight `(batch, 1)`
+            prediction_tensor, label_tensor, weight `(batch, 1)`
 
         Raises:
             LossError: another shape or type, NaN or infinity, a label outside [0, 1], a negative weight.
         """
-        p, l = _pair(prediction, label, "azimuth", TO_AZIMUTH_LABEL)
+        p, l = _pair(prediction_tensor, label_tensor, "azimuth", TO_AZIMUTH_LABEL)
         # Half of (sin p - sin l)² + (cos p - cos l)² is 1 - (sin p sin l + cos p cos l) = 1 - cos(p - l);
         # the mean over the two columns brings the half.
         square = (_encode(p) - _encode(l)).square()
         if weight is not None:
             square = square * _weights(weight, p)
-        return _as_given(square.mean(), prediction, label)
+        return _as_given(square.mean(), prediction_tensor, label_tensor)
 
 
 class ElevationLoss(nn.Module):
@@ -164,22 +164,22 @@ class ElevationLoss(nn.Module):
         """The loss with the limit of an array: asin(min(1, depth / min_range)), none where the depth is unknown."""
         return cls(elevation_label(math.degrees(array.max_elevation_rad())))
 
-    def forward(self, prediction: Values, label: Values) -> Values:
+    def forward(self, prediction_tensor: Values, label_tensor: Values) -> Values:
         """The loss, a scalar.
 
         Args:
-            prediction: raw elevation node.
-            label: (true elevation + 90°) / 180°, in [0, 1].
+            prediction_tensor: raw elevation node.
+            label_tensor: (true elevation + 90°) / 180°, in [0, 1].
 
         Shape:
-            prediction, label `(batch, 1)`
+            prediction_tensor, label_tensor `(batch, 1)`
 
         Raises:
             LossError: another shape or type, NaN or infinity, or a label outside [0, 1].
         """
-        p, l = _pair(prediction, label, "elevation", TO_ELEVATION_LABEL)
+        p, l = _pair(prediction_tensor, label_tensor, "elevation", TO_ELEVATION_LABEL)
         above = torch.relu(p - self.highest)
-        return _as_given(((p - l).square() + above.square()).mean(), prediction, label)
+        return _as_given(((p - l).square() + above.square()).mean(), prediction_tensor, label_tensor)
 
 
 class GreatCircleLoss(nn.Module):
