@@ -204,7 +204,7 @@ def test_shards_are_parts_of_the_whole_and_merge_to_it(three, tmp_path):
     ((_, reason),) = merge(out).problems
     assert "no result yet" in reason and "no result yet" in (out / "problems.csv").read_text()
     for wrong in ("0/2", "3/2", "1", "a/b", "1/0"):
-        with pytest.raises(OptionError, match="--shard"):
+        with pytest.raises(OptionError, match="`shard`"):
             Crew(shard=wrong).part  # noqa: B018
 
 

@@ -137,7 +137,7 @@ def test_the_time_format_is_used_and_what_it_does_not_fit_is_listed(tmp_path):
     record(tmp_path, ["s_01.07.2026-12h30.wav", "other.wav"])
     plan = plan_of(tmp_path, time_format="%d.%m.%Y-%Hh%M")
     assert plan.entries[0].start_utc == datetime(2026, 7, 1, 12, 30, tzinfo=UTC)
-    assert plan.unreadable[0][0] == "other.wav" and "--time-format" in plan.unreadable[0][1]
+    assert plan.unreadable[0][0] == "other.wav" and "`time_format`" in plan.unreadable[0][1]
 
 
 def test_one_mono_file_per_channel_is_one_recording(tmp_path):

@@ -182,7 +182,7 @@ def test_species_are_counted_by_name():
 
 
 def test_sets_keep_call_types_apart_and_need_data(monkeypatch, tmp_path):
-    with pytest.raises(OptionError, match="--split 'train' is unknown"):
+    with pytest.raises(OptionError, match="`split` 'train' is unknown"):
         sets.read_sets("train", 20)
     needs_data("manifest.csv")
     found = sets.read_sets("test", 40)

@@ -189,7 +189,7 @@ def test_pamguard_package_gives_our_answer(folder, classifier, package, toleranc
 
 
 def test_what_cannot_be_exported_is_said_in_one_line(tmp_path, monkeypatch):
-    with pytest.raises(OptionError, match="export --what classifier"):
+    with pytest.raises(OptionError, match="export `what` classifier"):
         list(export_models(tmp_path, "segmenter", "pamguard"))
     with pytest.raises(OptionError, match="1 to 8 can be exported"):
         write_segmenter(load_network(), tmp_path / "a.onnx", 0, {})

@@ -134,7 +134,7 @@ def test_a_turned_array_is_the_same_array():
 def test_another_array_is_refused():
     square = HydrophoneArray("square", [[1, 1, 0], [1, -1, 0], [-1, -1, 0], [-1, 1, 0]], 1490.0, depth_m=1.5)
     with pytest.raises(
-        ArrayError, match=r"a hydrophone lies .* more than 0.01 m; use --method steering.*train regressor"
+        ArrayError, match=r"a hydrophone lies .* more than 0.01 m; use `method` steering.*train a regressor"
     ):
         load_regressor(square)
     with pytest.raises(ArrayError, match="3 hydrophones, the regressor was trained for the 4"):

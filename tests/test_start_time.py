@@ -31,7 +31,7 @@ def test_noon_is_noon():
 
 
 def test_two_digit_years_warn_and_a_name_without_a_time_has_none():
-    assert "--time-format" in start_time("5102.260701123456.wav").warning
+    assert "`time_format`" in start_time("5102.260701123456.wav").warning
     assert start_time("night.wav").utc is None and start_time("night.wav").warning is None
     assert start_time("20260701_120000.WAV").warning is None
 

@@ -21,7 +21,7 @@ def writing(path: Path) -> Iterator[None]:
     except (OSError, soundfile.SoundFileError) as reason:
         what = getattr(reason, "strerror", None) or reason
         raise OutputError(
-            f"{path}: cannot write ({what}); free space or choose another place (--out), "
+            f"{path}: cannot write ({what}); free space or choose another place (`out`), "
             "files that are already written are kept"
         ) from reason
 

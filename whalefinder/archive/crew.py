@@ -88,7 +88,7 @@ def _failure(unit: Unit, reason: BaseException) -> Failure:
         raise reason
     name = unit.recording
     if type(reason).__name__ == "KilledWorker":
-        return Failure(name, "its workers died again and again (too little memory?); run again with fewer --workers")
+        return Failure(name, "its workers died again and again (too little memory?); run again with fewer `workers`")
     return Failure(name, f"{type(reason).__name__}: {reason}")
 
 
@@ -123,7 +123,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
             client = Client(address, timeout=CONNECT_S, set_as_default=False)
         except (OSError, ValueError) as reason:
             raise OptionError(
-                f"--scheduler {scheduler}: no scheduler answers there; start it, check the address"
+                f"`scheduler` {scheduler}: no scheduler answers there; start it, check the address"
             ) from reason
         yield stack.enter_context(client)
 
@@ -144,7 +144,7 @@ def _cluster(workers: int) -> Any:
                 silence_logs=logging.CRITICAL,
             )
     except (OSError, RuntimeError) as reason:
-        raise OptionError(f"--workers {workers}: they cannot be started ({reason}); try fewer") from reason
+        raise OptionError(f"`workers` {workers}: they cannot be started ({reason}); try fewer") from reason
 
 
 @contextmanager

@@ -34,7 +34,7 @@ def describe(plan: Plan, done: set[str]) -> list[tuple[str, str]]:
         lines.append(("overlaps", _seams_in_words([seam for seam in found if seam.seconds < 0])))
     if len(dated) < len(entries):
         undated = [entry.name for entry in entries if entry.start_utc is None]
-        lines.append(("without a time", f"{len(undated)}, for example {undated[0]}; see --time-format"))
+        lines.append(("without a time", f"{len(undated)}, for example {undated[0]}; see `time_format`"))
     lines.append(("sample rates", _counted(f"{entry.rate_hz} Hz" for entry in entries)))
     lines.append(("channels", _counted(str(len(entry.columns)) for entry in entries)))
     copies = Counter((entry.name.rpartition("/")[2], entry.files[0].size, entry.frames) for entry in entries)

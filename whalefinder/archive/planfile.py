@@ -52,9 +52,7 @@ def load_plan(out: Path) -> Plan:
         options = OPTIONS.validate_python(content["options"])
         return Plan(entries, units, unreadable, content["with_array"], options)
     except (OSError, ValueError, KeyError, TypeError) as reason:
-        raise OutputError(
-            f"{out / PLAN}: no readable plan; run whalefinder archive FOLDER --out {out} first"
-        ) from reason
+        raise OutputError(f"{out / PLAN}: no readable plan; plan the archive into this folder first") from reason
 
 
 def _piece_to_json(piece: Piece, places: dict[str, int]) -> list[Any]:

@@ -35,7 +35,7 @@ class Crew:
         """(number from 0, of how many)."""
         number, _, count = (self.shard or "1/1").partition("/")
         if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
-            raise OptionError(f"--shard {self.shard}: write i/n with 1 <= i <= n, for example 2/8")
+            raise OptionError(f"`shard` {self.shard}: write i/n with 1 <= i <= n, for example 2/8")
         return int(number) - 1, int(count)
 
 

@@ -93,7 +93,7 @@ class Store:
         try:
             return Failure(**json.loads(self._failed(unit).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
-            return Failure(unit.recording, "no result yet; run again, with --shard the shard that it belongs to")
+            return Failure(unit.recording, "no result yet; run again, with `shard` the shard that it belongs to")
 
     def _failed(self, unit: Unit) -> Path:
         return self.units / f"{unit.id}.failed"
@@ -168,7 +168,7 @@ def locked(out: Path, shard: str | None = None) -> Iterator[None]:
                 _lock(stack, out / f"lock.{shard.replace('/', '-')}", shared=False)
         except BlockingIOError as reason:
             raise OutputError(
-                f"{out}: another run works here ({_holder(out)}); wait for it, or choose another --out"
+                f"{out}: another run works here ({_holder(out)}); wait for it, or choose another `out`"
             ) from reason
         yield
 

@@ -68,7 +68,7 @@ class HydrophoneArray:
         if len(positions) < 2:
             raise ArrayError(
                 f"array {self.name!r}: {len(positions)} hydrophone; a bearing needs at least 2, "
-                "leave --array away for detection alone"
+                "give no `array` for detection alone"
             )
         if not np.isfinite(positions).all():
             raise ArrayError(f"array {self.name!r}: a position is not a finite number; give x_m, y_m, z_m in metres")

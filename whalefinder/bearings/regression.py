@@ -27,7 +27,7 @@ METHODS = ("steering", "network")
 SHIPPED = "regressor"
 SAME_PLACE_M = 0.01  # positions of the trained array and of the user's may differ by this
 SAME_ELEVATION_DEG = 0.5
-REMEDY = "use --method steering, which takes any array, or `whalefinder train regressor --array ARRAY.toml`"
+REMEDY = "use `method` steering, which takes any array, or train a regressor for this array"
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ def regression_for(array: HydrophoneArray | None, method: str, weights: Path | s
         raise OptionError(f"method {method!r} is unknown; allowed are {', '.join(METHODS)}")
     if method == "steering":
         if weights is not None:
-            raise OptionError(f"regressor {weights}: steering takes none; add --method network")
+            raise OptionError(f"regressor {weights}: steering takes none; add `method` network")
         return None
     if array is None:
-        raise OptionError("method 'network' gives bearings and needs the array; add --array ARRAY.toml")
+        raise OptionError("method 'network' gives bearings and needs the array; give `array`")
     return load_regressor(array, weights)
 
 

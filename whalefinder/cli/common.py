@@ -26,6 +26,11 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 LINE_EVERY_S = 30.0
+try:  # newer Typer brings a Click of its own
+    from typer._click.globals import get_current_context
+except ImportError:
+    from click.globals import get_current_context  # type: ignore[no-redef]
+
 console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
 
 
@@ -74,7 +79,7 @@ MinProbability = Annotated[
         metavar="P",  # short: this column's width is missing in the column of the help
         min=0,
         max=1,
-        help="Report calls from this value of the column probability on; default: thresholds per label.",
+        help="Report calls from this value of the column probability on.",
         show_default="a threshold per label",
     ),
 ]
@@ -114,8 +119,19 @@ def seconds_of(text: str, flag: str) -> float:
 
 
 def escaped(text: str) -> str:
-    """Text whose brackets are no markup."""
-    return text.replace("[", r"\[")
+    """Text of the library for the terminal: arguments become flags, and brackets are no markup."""
+    return in_flags(text).replace("[", r"\[")
+
+
+def in_flags(text: str) -> str:
+    """The library names an argument `time_format` in backticks; people at this command know it as --time-format.
+
+    The only place that translates. Names that are no option of the command stay as they are.
+    """
+    context = get_current_context(silent=True)
+    options = () if context is None else context.command.params
+    flags = {option.name: max(option.opts, key=len) for option in options if option.param_type_name == "option"}
+    return re.sub(r"`(\w+)`", lambda named: flags.get(named[1], named[0]), text)
 
 
 def working(what: str) -> Status:

@@ -42,7 +42,7 @@ def read_sets(split: str, count: int, report: Report = lambda done, total, note:
         OptionError: unknown split, or the recordings are absent.
     """
     if split not in SPLITS:
-        raise OptionError(f"--split {split!r} is unknown; choose from {', '.join(SPLITS)}")
+        raise OptionError(f"`split` {split!r} is unknown; choose from {', '.join(SPLITS)}")
     readers: dict[str, Callable[[], Any]] = {
         "dev": lambda: evaluation_mixtures("dev", count, seed=DEV_SEED),
         "mixtures": lambda: evaluation_mixtures(split, count),

@@ -38,7 +38,7 @@ def export_models(
         OutputError: a file cannot be written.
     """
     if format == "pamguard" and what == "segmenter":
-        raise OptionError("PAMGuard takes one answer for a segment of sound, not a mask; export --what classifier")
+        raise OptionError("PAMGuard takes one answer for a segment of sound, not a mask; export `what` classifier")
     if what != "classifier" and format == "onnx":
         network, about = load_network(segmenter), read_card(segmenter or shipped_weights())
         for number in sorted(set(channels)):

@@ -324,7 +324,7 @@ def _cards(results: Results, places: Sequence[Path], best: int) -> tuple[list[di
         try:
             path = files.get(row["recording"])
             if path is None:
-                raise RecordingError(f"{row['recording']}: not found; say where it is with --recordings")
+                raise RecordingError(f"{row['recording']}: not found; say where it is with `recordings`")
             cut = cut_out(path, row["begin_s"], row["end_s"], row["channel"] or 1)
             card["picture"] = charts.spectrogram_of(cut, row["begin_s"], row["end_s"], row["low_hz"], row["high_hz"])
             card["sound"] = cut.sound

@@ -120,7 +120,7 @@ def _views(folder: Path, sql: str) -> Iterator[tuple[str, Any]]:
                 row |= {"deployment": deployment, "day": day_of(row[WHEN[name]])}
             yield name, arrow_table(rows, _whole(TABLES[name]))
     else:
-        raise OptionError(f"{folder}: holds neither a data set nor detections.csv; give the --out folder of a run")
+        raise OptionError(f"{folder}: holds neither a data set nor detections.csv; give the folder that a run wrote")
 
 
 def _whole(columns: tuple[Column, ...]) -> tuple[Column, ...]:

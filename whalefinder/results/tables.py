@@ -64,7 +64,7 @@ def parse_formats(text: str) -> tuple[str, ...]:
     wanted = [part.strip().lower() for part in text.split(",") if part.strip()]
     unknown = [name for name in wanted if name not in FORMATS]
     if unknown:
-        raise OptionError(f"--format {unknown[0]!r} is unknown; choose from {', '.join(FORMATS)}")
+        raise OptionError(f"`formats` {unknown[0]!r} is unknown; choose from {', '.join(FORMATS)}")
     return tuple(dict.fromkeys(["csv", *wanted]))
 
 

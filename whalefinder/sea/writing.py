@@ -77,10 +77,10 @@ def _sounds(plan: Plan, rng: np.random.Generator) -> list[tuple[str, np.ndarray]
     if plan.calls_from is None:
         return [random_call(rng) for _ in range(plan.calls)]
     if not plan.calls_from.is_dir():
-        raise OptionError(f"--calls-from {plan.calls_from}: no such folder; give a folder of WAV or FLAC clips")
+        raise OptionError(f"`calls_from` {plan.calls_from}: no such folder; give a folder of WAV or FLAC clips")
     files = sorted(p for p in plan.calls_from.iterdir() if p.suffix.lower() in SOUND_FILES)
     if not files:
-        raise OptionError(f"--calls-from {plan.calls_from}: holds no WAV or FLAC clips")
+        raise OptionError(f"`calls_from` {plan.calls_from}: holds no WAV or FLAC clips")
     return [(file.stem, read_clip(file)) for file in (files[int(i)] for i in rng.integers(len(files), size=plan.calls))]
 
 

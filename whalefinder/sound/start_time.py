@@ -64,7 +64,7 @@ def start_time(name: str, time_format: str | None = None) -> StartTime:
             warning = None
             if layout in AMBIGUOUS:
                 warning = (
-                    f"{name}: start read as {found:%Y-%m-%d %H:%M:%S} UTC from {match}; if wrong give --time-format"
+                    f"{name}: start read as {found:%Y-%m-%d %H:%M:%S} UTC from {match}; if wrong give `time_format`"
                 )
             offset = OFFSET.match(name.partition(match)[2]) if "T" in layout else None
             if offset:  # only behind ISO 8601's T: elsewhere such digits count files
@@ -89,7 +89,7 @@ def _by_format(name: str, time_format: str) -> StartTime:
                 continue
             found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
             return StartTime(found, text=name[begin:end])
-    raise RecordingError(f"--time-format {time_format!r} fits no part of {name!r}; example: %Y%m%d_%H%M%S")
+    raise RecordingError(f"`time_format` {time_format!r} fits no part of {name!r}; example: %Y%m%d_%H%M%S")
 
 
 def _width(time_format: str) -> int | None:

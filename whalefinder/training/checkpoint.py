@@ -55,12 +55,12 @@ def restore_checkpoint(
         ModelError: there is none, it is damaged, or it was made with other settings.
     """
     if not path.exists():
-        raise ModelError(f"{path}: no checkpoint to resume from; start without --resume")
+        raise ModelError(f"{path}: no checkpoint to resume from; start without `resume`")
     try:
         parts = torch.load(path, weights_only=True)  # own checkpoint; weights_only refuses anything but tensors
         then = json.loads(parts["settings"])
     except (RuntimeError, KeyError, OSError, EOFError, pickle.UnpicklingError) as reason:
-        raise ModelError(f"{path}: damaged checkpoint ({reason}); start without --resume") from reason
+        raise ModelError(f"{path}: damaged checkpoint ({reason}); start without `resume`") from reason
     now = json.loads(json.dumps(asdict(settings)))  # tuples are lists there
     changed = [f"{k} was {then.get(k)}, now {v}" for k, v in now.items() if then.get(k) != v]
     if changed:

@@ -60,7 +60,7 @@ def with_array(settings: Settings, array: HydrophoneArray) -> Settings:
     if array.shape != "volume" and not level_plane:
         raise ArrayError(
             f"array {array.name!r} is a {array.shape} that leaves two directions open, and one answer would lie between "
-            "them; a regressor needs a volume or a level plane: use --method steering, which names both"
+            "them; a regressor needs a volume or a level plane: use `method` steering, which names both"
         )
     centred = array.positions_m - array.positions_m.mean(axis=0)
     card = {

@@ -43,7 +43,7 @@ def study(out: Path, minutes: float = 60.0, report: Report = lambda done, total,
         OutputError: nothing can be written.
     """
     if not minutes > 0:
-        raise OptionError(f"--minutes {minutes:g}: must be above 0")
+        raise OptionError(f"`minutes` {minutes:g}: must be above 0")
     began, threads = time.monotonic(), torch.get_num_threads()
     ledger, curves = Ledger(out / "runs.csv"), Ledger(out / "curves.csv", CURVE_COLUMNS)
     place = [0, 0]
