@@ -88,7 +88,7 @@ def test_shapes_and_aliasing():
     assert array([[0, 0, 0], [0, 1, 0], [0, 2, 0], [0, 3.5, 0]]).shape == "line"
     assert array([[0, 0, 0], [0, 1, 0], [1, 0, 0]]).shape == "plane"
     assert array(g.tetrahedron(0.5)).shape == "volume"
-    # bearing.md: alias-free only below c / 2d = 1.48 kHz for 0.5 m.
+    # docs/how-it-works.md: alias-free only below c / 2d = 1.48 kHz for 0.5 m.
     assert array(g.tetrahedron(0.5)).aliasing_hz == pytest.approx(1480.0)
 
 

@@ -82,7 +82,7 @@ def test_delays_against_pyroomacoustics():
 
 def test_surface_image_makes_lloyd_nulls():
     # Array 5 m deep, source 15 m deep, 300 m off: nulls c R / (2 z_r z_s) = 3.0 kHz apart for coefficient -1
-    # (bearing.md §2).
+    # (docs/how-it-works.md, "The surface").
     below = array(5.0)
     click = np.zeros(4800)
     click[2400] = 1.0

@@ -122,7 +122,7 @@ def test_errors_stay_near_the_bound_and_the_stated_uncertainty_covers_them():
 
 
 def test_the_bound_in_closed_form():
-    # bearing.md §3.1: d = 0.5 m, 4-8 kHz, T = 0.5 s, 0 dB → σ = c √2 / (d √κ) = 0.0988° for c = 1480 m/s or near.
+    # docs/how-it-works.md: d = 0.5 m, 4-8 kHz, T = 0.5 s, 0 dB → σ = c √2 / (d √κ) = 0.0988° for c = 1480 m/s or near.
     hydrophones = g.HydrophoneArray("t", g.tetrahedron(0.5), 1490.0)
     call = limit.TypicalCall(4000, 8000, 0.5, 0.0)
     covariance = limit.expected_covariance(hydrophones, g.direction(0.3, -0.4), call)
@@ -132,7 +132,7 @@ def test_the_bound_in_closed_form():
 
 
 def test_position_errors_floor_the_uncertainty():
-    # bearing.md §3.1: great-circle r.m.s. 2 σ_r / d = 1.15° for 5 mm; timing 2 c σ_t / d = 3.4° for 10 µs.
+    # docs/how-it-works.md: great-circle r.m.s. 2 σ_r / d = 1.15° for 5 mm; timing 2 c σ_t / d = 3.4° for 10 µs.
     def rms(**errors):
         hydrophones = g.HydrophoneArray("t", g.tetrahedron(0.5), 1490.0, **errors)
         return np.degrees(np.sqrt(abs(np.trace(limit.geometry_covariance(hydrophones, g.direction(0.3, -0.4))))))

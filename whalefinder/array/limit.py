@@ -1,6 +1,6 @@
 """The limit: how exact a bearing can be at all (Cramér-Rao), for a given array, call and noise.
 
-Formulas: bearing.md §3.1, the Slepian-Bangs bound with the call's waveform unknown.
+docs/how-it-works.md derives it ("The limit"): the Slepian-Bangs bound with the call's waveform unknown.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def geometry_covariance(array: HydrophoneArray, u: Floats) -> Floats:
 
     Least squares on the delays: dθ = D⁺ dτ with D = ∂τ/∂θ (mean over hydrophones removed); dτ has
     σ² = (σ_r / c)² + σ_t² per hydrophone, and (σ_c / c) τ common to all.
-    For a regular tetrahedron this is the floor 2 σ_r / d of bearing.md §3.1.
+    For a regular tetrahedron this is the floor 2 σ_r / d of docs/how-it-works.md, "Errors of the array".
     """
     level, up = tangents(u)
     centred = array.positions_m - array.positions_m.mean(axis=0)

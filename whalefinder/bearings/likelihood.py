@@ -3,7 +3,7 @@
 The model of one bin is x = s a(u) + n: a call of unknown complex amplitude s, power σ², in noise (boats,
 wind) of covariance Q, both Gaussian. With β = σ² aᴴQ⁻¹a the log likelihood ratio against "noise alone" is
 
-    log L(u) = β / (1 + β) · |aᴴQ⁻¹x|² / (aᴴQ⁻¹a) - log(1 + β)            (bearing.md §3, design.md)
+    log L(u) = β / (1 + β) · |aᴴQ⁻¹x|² / (aᴴQ⁻¹a) - log(1 + β)            (docs/how-it-works.md)
 
 summed over bins weighted by their call share r. Q comes from the bins that are not call and is followed
 over time (`covariance.noise_covariance`). Bins that share Q and frequency enter through one matrix, the scatter

@@ -2,7 +2,7 @@
 
 A source under water is heard twice, directly and from its image above the surface. A plane-wave fix of a mirrored
 call has the right azimuth and an elevation between the two rays; with the array's depth known both rays are modelled
-and the elevation comes back, with the range that the path difference tells (bearing.md §2, Lloyd's mirror).
+and the elevation comes back, with the range that the path difference tells (docs/how-it-works.md, Lloyd's mirror).
 """
 
 from __future__ import annotations

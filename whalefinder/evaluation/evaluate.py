@@ -1,4 +1,4 @@
-"""The classifier judged on real recordings, beside its rivals and the paper's figures (specification §2).
+"""The classifier judged on real recordings, beside its rivals and the paper's figures (docs/paper.md, 4).
 
 read_sets → every judge hears every clip → figures → evaluation.html, figures.json, clips.csv, listen/
 """

@@ -22,7 +22,7 @@ from whalefinder.evaluation.sets import ratio_of, recorder_of
 from whalefinder.training.labelled import LabelledClip
 
 PAPER = Counts.complete(total=1000, accuracy=0.84, true_positive=450, false_negative=50)
-"""The paper's final classifier (specification §2)."""
+"""The paper's final classifier (docs/paper.md, 4.6)."""
 PAPER_ACCURACY = {"start": 0.72, "with L2": 0.81, "final": 0.84}
 REPEATS = 1000  # of the bootstrap
 HEADER = ("method", "accuracy", "recall", "specificity", "precision", "F1", "average precision", "ROC area")

@@ -1,4 +1,4 @@
-"""What an event is: a small residual network on its spectrogram (specification §2, §5).
+"""What an event is: a small residual network on its spectrogram (docs/paper.md, 4).
 
     planes → stem (convolution, max pooling) → residual stages → largest and mean answer anywhere → dropout → classes
 

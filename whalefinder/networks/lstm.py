@@ -1,4 +1,4 @@
-"""The LSTM cell of the specification (§3) with every derivative written out, and the Elman cell beside it.
+"""The LSTM cell of the examination paper (docs/paper.md, 5.3) with every derivative written out, and the Elman cell beside it.
 
 `LSTMCell` is for reading, checking and short sequences: one step, its named intermediates, its explicit derivatives, and
 back-propagation through time made of them. `LSTM` and `Elman` run the same equations with the same weights through

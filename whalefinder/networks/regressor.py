@@ -1,4 +1,4 @@
-"""William as the specification draws him (§1): a network that is told the sound and answers with a direction.
+"""William as the examination paper draws him (docs/paper.md, 3): a network that is told the sound and answers with a direction.
 
     bins of a call → correlation of every pair over path differences → convolutions → LSTM over cells → azimuth, elevation
 

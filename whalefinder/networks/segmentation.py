@@ -1,4 +1,4 @@
-"""The six-convolution segmentation network of the specification (§4).
+"""The six-convolution segmentation network of the examination paper (docs/paper.md, 6.1).
 
 | layer | kernel | padding | stride | width (96 hidden) |
 | A | 3 | 1 | 2 | 96 |   B | 3 | 1 | 2 | 256 |   C | 5 | 2 | 1 | 384 |
@@ -24,7 +24,7 @@ class SegmentationNetwork(nn.Module):
 
     Args:
         input_channels: planes of the input, 4 for `features.FEATURES`.
-        hidden_channels: width of layer A; the other layers follow the specification's ratios
+        hidden_channels: width of layer A; the other layers follow the paper's ratios
             1 : 8/3 : 4 : 4 : 8/3 (8/3 to the nearest multiple of 8). 96 gives the paper's 96, 256, 384,
             384, 256.
         num_classes: planes of the output.

@@ -3,7 +3,7 @@
 Networks see labels in [0, 1]: azimuth / 360° and (elevation + 90°) / 180°. A prediction comes from a linear node and may
 be any finite number; azimuth is read modulo 1. Every loss takes columns `(batch, 1)`, PyTorch tensors or NumPy arrays
 (two NumPy arrays give a NumPy number back), and refuses what would otherwise train in silence: a shape that would be
-broadcast, NaN, degrees in place of labels. `docs/losses.md` compares them; the formulas are §1 of the specification.
+broadcast, NaN, degrees in place of labels. `docs/losses.md` compares them; docs/paper.md, 3, derives them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The paper's study on our data: what regularisation, data, balance and selection bring (specification §2).
+"""The paper's study on our data: what regularisation, data, balance and selection bring (docs/paper.md, 4).
 
 Networks here are small and thrown away, so they may learn from real ships; no shipped weights come of it.
 """
