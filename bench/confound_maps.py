@@ -7,12 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
@@ -133,7 +130,7 @@ def _normalised(heat: explain.HeatMap) -> NDArray[np.float64]:
 
 def draw(maps: list[Looked], effects: list[tuple[str, dict[str, Effect | None]]], path: Path) -> None:
     """Mean maps by answer above, flipped decisions by manipulation below."""
-    figure = plt.figure(figsize=(12, 9), layout="constrained")
+    figure = Figure(figsize=(12, 9), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=[1, 1.6])  # type: ignore[misc]
     kinds = [kind for kind in KINDS if any(m.kind == kind for m in maps)]
     axes = np.atleast_1d(top.subplots(1, len(kinds), sharey=True))
@@ -150,7 +147,6 @@ def draw(maps: list[Looked], effects: list[tuple[str, dict[str, Effect | None]]]
     axes[0].set_ylabel("frequency (kHz)")
     _draw_effects(bottom.subplots(), effects)
     figure.savefig(path, dpi=110)
-    plt.close(figure)
 
 
 def _draw_effects(axis: Any, effects: list[tuple[str, dict[str, Effect | None]]]) -> None:

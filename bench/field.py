@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 from whalefinder.pages.plots import Picture
 from whalefinder.pipeline import Locator
@@ -22,7 +22,8 @@ def draw(path: Path = PAGE) -> None:
     if not clips:
         return  # no data folder
     rows = -(-len(clips) // COLUMNS)
-    figure, axes = plt.subplots(rows, COLUMNS, figsize=(18, 2.9 * rows), squeeze=False, layout="constrained")
+    figure = Figure(figsize=(18, 2.9 * rows), layout="constrained")
+    axes = figure.subplots(rows, COLUMNS, squeeze=False)
     locator = Locator()
     for axis, clip in zip(axes.flat, clips, strict=False):
         recording = open_recording(clip.path)
@@ -35,7 +36,6 @@ def draw(path: Path = PAGE) -> None:
     for axis in axes.flat[len(clips) :]:
         axis.set_axis_off()
     figure.savefig(path, dpi=60, pil_kwargs={"quality": 75})
-    plt.close(figure)
 
 
 if __name__ == "__main__":

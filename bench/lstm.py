@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from whalefinder.networks.lstm import LSTM, Elman
@@ -268,7 +265,8 @@ def _write_csv(curves: Curves, path: Path) -> None:
 
 def _draw(curves: dict[tuple[int, str], list[Curve]], path: Path) -> None:
     """Accuracy over training, mean of all gaps; a line for the mean of the seeds, a band from worst to best."""
-    figure, axes = plt.subplots(1, len(BITS), figsize=(10, 3.8), sharey=True, layout="constrained")
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    axes = figure.subplots(1, len(BITS), sharey=True)
     for (bits, cell), runs in curves.items():
         axis, seeds = axes[BITS.index(bits)], np.stack([run.accuracy.mean(axis=1) for run in runs])
         axis.plot(runs[0].steps, seeds.mean(axis=0), color=COLOURS[cell], label=cell)
@@ -280,7 +278,6 @@ def _draw(curves: dict[tuple[int, str], list[Curve]], path: Path) -> None:
     axes[0].set(ylabel="right bits", ylim=(0.0, 1.03))
     axes[0].legend(frameon=False)
     figure.savefig(path, dpi=110)
-    plt.close(figure)
 
 
 if __name__ == "__main__":

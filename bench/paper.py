@@ -6,13 +6,10 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from whalefinder.training.losses import AzimuthLoss, azimuth_label
@@ -50,7 +47,8 @@ def gradient(loss: Loss, p: Floats, l: float, step: float = 1e-6) -> Floats:
 
 def draw_azimuth_losses(path: Path) -> None:
     """Losses round the circle, which way they send the node, and the handwritten answer."""
-    figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    axes = figure.subplots(1, 3)
     degrees = np.linspace(0.0, 360.0, 721)
     p, l = degrees / 360.0, azimuth_label(TRUTH_DEG)
     for loss, colour, label in ((plain, PLAIN, "squared error"), (cyclic, CYCLIC, "AzimuthLoss")):
@@ -67,7 +65,6 @@ def draw_azimuth_losses(path: Path) -> None:
     for axis in axes[1:]:
         axis.legend(frameon=False, fontsize="small")
     figure.savefig(path, dpi=110)
-    plt.close(figure)
 
 
 def _draw_handwritten(axis: Axes, degrees: Floats, p: Floats) -> None:

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Polygon
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
@@ -57,7 +54,7 @@ def path(azimuth_deg: ArrayLike, elevation_deg: ArrayLike, radius: float = 1.0) 
 
 def draw_angles(out: Path) -> None:
     """Azimuth and elevation in space, from above, and from the side."""
-    figure = plt.figure(figsize=(12, 5.8), layout="constrained")
+    figure = Figure(figsize=(12, 5.8), layout="constrained")
     space, above, side = (figure.add_subplot(figure.add_gridspec(2, 5)[part]) for part in (
         np.s_[:, :3], np.s_[0, 3:], np.s_[1, 3:],
     ))  # fmt: skip
@@ -187,7 +184,8 @@ def draw_cell(out: Path) -> None:
     cell, step, given = worked_step()
     value = {name: float(tensor) for name, tensor in vars(step).items() if tensor.numel() == 1}
     value |= {name: float(tensor) for name, tensor in given.items()}
-    figure, axis = plt.subplots(figsize=(12, 6.8), layout="constrained")
+    figure = Figure(figsize=(12, 6.8), layout="constrained")
+    axis = figure.subplots()
     axis.add_patch(
         FancyBboxPatch((1.5, 0.7), 9.2, 5.65, boxstyle="round,pad=0.1,rounding_size=0.3", fc="#f6f9fb", ec=GREY)
     )
@@ -301,7 +299,8 @@ def draw_network(out: Path) -> None:
     torch.manual_seed(0)
     image = torch.randn(1, 3, 64, 64)
     seen_layers = layers_seen(SegmentationNetwork(3, 96, 5), image)
-    figure, axis = plt.subplots(figsize=(13, 3.9), layout="constrained")
+    figure = Figure(figsize=(13, 3.9), layout="constrained")
+    axis = figure.subplots()
     x = _draw_block(axis, 0.0, tuple(image.shape[1:]), GREY, "input")
     for name, module, shape, relu in seen_layers:
         x = _draw_layer(axis, x, name, module, relu)
@@ -345,10 +344,9 @@ def _draw_layer(axis: Axes, x: float, name: str, module: nn.Module, relu: bool) 
     return end
 
 
-def _save(figure: plt.Figure, out: Path) -> None:
+def _save(figure: Figure, out: Path) -> None:
     # No dates or versions, so that the same objects give the same file.
     figure.savefig(out, dpi=DOTS_PER_INCH, metadata={"Software": None})
-    plt.close(figure)
 
 
 def main() -> None:

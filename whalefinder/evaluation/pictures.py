@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from whalefinder.evaluation.metrics import Curve, Reliability
@@ -21,7 +18,8 @@ def draw_confusion(table: NDArray[np.int64], classes: tuple[str, ...], title: st
     """Counts `[truth, predicted]`, shaded by their share of the row."""
     rows = table.sum(1, keepdims=True)
     share = table / np.maximum(rows, 1)
-    figure, axis = plt.subplots(figsize=(4.8, 4.2), layout="constrained")
+    figure = Figure(figsize=(4.8, 4.2), layout="constrained")
+    axis = figure.subplots()
     axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(table):
         shade = "white" if share[row, column] > 0.5 else "#1b2a3a"
@@ -36,7 +34,8 @@ def draw_confusion(table: NDArray[np.int64], classes: tuple[str, ...], title: st
 
 def draw_curves(curves: dict[str, tuple[Curve, Curve]]) -> bytes:
     """By judge: (precision over recall, recall over false alarms), side by side with their areas."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.4), layout="constrained")
+    figure = Figure(figsize=(10.5, 4.4), layout="constrained")
+    (left, right) = figure.subplots(1, 2)
     for (name, (precision, roc)), colour in zip(curves.items(), COLOURS, strict=False):
         left.step(precision.x, precision.y, where="post", color=colour, label=f"{name} ({precision.area:.3f})")
         right.plot(roc.x, roc.y, color=colour, label=f"{name} ({roc.area:.3f})")
@@ -52,9 +51,8 @@ def draw_curves(curves: dict[str, tuple[Curve, Curve]]) -> bytes:
 
 def draw_reliability(bins: Reliability) -> bytes:
     """How often a stated probability came true, and how many clips stand behind each point."""
-    figure, (top, bottom) = plt.subplots(
-        2, 1, figsize=(4.8, 5.2), height_ratios=[3, 1], sharex=True, layout="constrained"
-    )
+    figure = Figure(figsize=(4.8, 5.2), layout="constrained")
+    (top, bottom) = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True)
     top.plot([0, 1], [0, 1], color="#c5ccd3", linestyle=":")
     seen = bins.count > 0
     top.plot(bins.stated[seen], bins.observed[seen], "o-", color=COLOURS[0])
@@ -72,7 +70,8 @@ def draw_clip(samples: NDArray[np.float32], title: str) -> bytes:
     power = spectrogram.power(spectrogram.stft(torch.from_numpy(samples)[None])[0])
     level = 10 * (power + 1e-20).log10()
     contrast = (level - level.median(1, keepdim=True).values).numpy()
-    figure, axis = plt.subplots(figsize=(7.5, 2.6), layout="constrained")
+    figure = Figure(figsize=(7.5, 2.6), layout="constrained")
+    axis = figure.subplots()
     top_khz = (spectrogram.FIRST_BIN + spectrogram.NUM_BINS) * spectrogram.BIN_HZ / 1e3
     extent = (0.0, len(samples) / spectrogram.RATE_HZ, spectrogram.FIRST_BIN * spectrogram.BIN_HZ / 1e3, top_khz)
     axis.imshow(contrast, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=-5, vmax=25)
@@ -83,7 +82,8 @@ def draw_clip(samples: NDArray[np.float32], title: str) -> bytes:
 
 def draw_by_ratio(rates: dict[str, list[tuple[float, float, float, float]]], xlabel: str, ylabel: str) -> bytes:
     """By judge: points (ratio in dB, value, low, high)."""
-    figure, axis = plt.subplots(figsize=(6, 3.8), layout="constrained")
+    figure = Figure(figsize=(6, 3.8), layout="constrained")
+    axis = figure.subplots()
     for (name, points), colour in zip(rates.items(), COLOURS, strict=False):
         x, y, low, high = (np.array(column) for column in zip(*points, strict=True))
         axis.plot(x, y, "o-", color=colour, label=name)

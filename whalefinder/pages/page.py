@@ -56,11 +56,8 @@ class Section:
 
 def png_of(figure: Figure) -> bytes:
     """A figure as PNG without dates or versions, so that the same data give the same bytes."""
-    import matplotlib.pyplot as plt
-
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=DOTS_PER_INCH, format="png", metadata={"Software": None})
-    plt.close(figure)
     return buffer.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""Recipe of the regressor of one array: simulated calls from known directions, both losses of the specification (§1).
+"""Recipe of the regressor of one array: simulated calls from known directions, both losses of the examination paper.
 
     whalefinder train regressor --array array.toml --out runs/regressor --minutes 40
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from whalefinder.evaluation.study.ledger import Row
 from whalefinder.pages.page import png_of
@@ -25,7 +22,8 @@ def values(rows: Sequence[Row], name: str) -> np.ndarray:
 
 def draw_ladder(names: Sequence[str], rows: dict[str, list[Row]], paper: dict[str, float]) -> bytes:
     """Accuracy of every seed, their mean, and the figure of the examination paper where there is one."""
-    figure, axis = plt.subplots(figsize=(8.5, 4), layout="constrained")
+    figure = Figure(figsize=(8.5, 4), layout="constrained")
+    axis = figure.subplots()
     for place, name in enumerate(names):
         accuracy = values(rows[name], "accuracy")
         axis.bar(place, accuracy.mean() if len(accuracy) else 0, color=BLUE, alpha=0.35, width=0.6)
@@ -48,7 +46,8 @@ def draw_ladder(names: Sequence[str], rows: dict[str, list[Row]], paper: dict[st
 
 def draw_samples(rows: Sequence[Row]) -> bytes:
     """Loss against the number of independent training samples; the gap is shaded between sets of one kind."""
-    figure, axis = plt.subplots(figsize=(7, 4.4), layout="constrained")
+    figure = Figure(figsize=(7, 4.4), layout="constrained")
+    axis = figure.subplots()
     means = []
     sizes = sorted({int(row["train_images"]) for row in rows})
     for test, column, words, colour, line in (
@@ -86,7 +85,8 @@ def stopping_point(curve: Sequence[Row]) -> Row:
 
 def draw_epochs(curves: Sequence[Row], capacity: Sequence[Row]) -> bytes:
     """Loss against training time, and against the size of the network, on one small training set."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
+    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    (left, right) = figure.subplots(1, 2)
     _draw_time(left, by_seed(curves))
     names = list(dict.fromkeys(str(row["run"]) for row in capacity))
     for column, words, colour in (("training_loss", "training", GREY), ("test_loss", "test", BLUE)):
@@ -120,7 +120,8 @@ def _draw_time(axis: Axes, curves: dict[int, list[Row]]) -> None:
 
 def draw_imbalance(rows: Sequence[Row], ratios: Sequence[int], methods: Sequence[str]) -> bytes:
     """F1 on the balanced test set by ratio and method: at 0.5, and with the threshold chosen on validation."""
-    figure, axes = plt.subplots(1, len(ratios), figsize=(10.5, 3.8), sharey=True, layout="constrained")
+    figure = Figure(figsize=(10.5, 3.8), layout="constrained")
+    axes = figure.subplots(1, len(ratios), sharey=True)
     for axis, ratio in zip(axes, ratios, strict=True):
         for place, method in enumerate(methods):
             for shift, test, colour in ((-0.17, "test", GREY), (0.17, "test, chosen threshold", BLUE)):
