@@ -105,7 +105,7 @@ def test_names_hold_no_markup_and_missing_recordings_are_said(tmp_path):
     moved = tmp_path / "moved"
     shutil.move(tmp_path / "sounds", moved)
     page, missing = page_of(folder, best=3)
-    assert len(missing) > 0 and all("not found; say where it is with --recordings" in line for line in missing)
+    assert len(missing) > 0 and all("not found; say where it is with `recordings`" in line for line in missing)
     assert not page.all("audio") and not page.all("i") and not page.all("b")
     assert any("No received levels" in text for text in page.text["p"])
     assert any("give no dates" in text for text in page.text["p"])
