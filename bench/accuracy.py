@@ -73,8 +73,8 @@ def run_trial(cell: Cell, split: str, number: int, with_peers: bool, weights: Pa
     spectra, share, noise = _truth_of(sea)
     begin = max(0, int(truth.begin_s / spectrogram.FRAME_S))
     end = min(spectra.shape[-1], int(truth.end_s / spectrogram.FRAME_S) + 2)
-    event = Event(begin, end, 0.0, 0.0, {})
-    look = find_bearing(Masks(spectra, share[None].repeat(3, 1, 1), valid), event, array, None)
+    event = Event(begin=begin, end=end, low_hz=0.0, high_hz=0.0, evidence={})
+    look = find_bearing(Masks(spectra=spectra, shares=share[None].repeat(3, 1, 1), valid=valid), event, array, None)
     errors["true masks"] = error(None if look is None else look.fix.u)
     if with_peers:
         errors |= {name: error(u) for name, u in _peers(spectra, sea, masks, begin, end, array).items()}

@@ -24,7 +24,9 @@ from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S, NUM_BINS
 if TYPE_CHECKING:
     from bench.confounds import Clip, Effect
 
-OCCLUDER = explain.Occluder(16, 8, 8, 4)  # 0.75 kHz by 0.17 s, in the classifier's frames of 21 ms
+OCCLUDER = explain.Occluder(
+    bins=16, frames=8, stride_bins=8, stride_frames=4
+)  # 0.75 kHz by 0.17 s, in the classifier's frames of 21 ms
 BANDS_KHZ = (0.35, 1, 2, 4, 8, 12.4)
 KINDS = ("orca, right", "orca, missed", "ship taken for orca", "ship, right")
 

@@ -62,7 +62,7 @@ def make_array(name: str, depth_m: float) -> HydrophoneArray:
         positions = np.array([[1, 1, 0], [1, -1, 0], [-1, -1, 0], [-1, 1, 0]]) * 0.5
     else:
         raise ValueError(name)
-    return HydrophoneArray(name, positions, SOUND_SPEED_M_S, depth_m=depth_m)
+    return HydrophoneArray(name=name, positions_m=positions, sound_speed_m_s=SOUND_SPEED_M_S, depth_m=depth_m)
 
 
 @lru_cache(maxsize=64)
@@ -84,18 +84,18 @@ def draw_scene(cell: Cell, split: str, trial: int) -> tuple[Scene, str, int]:
     clip = calls[trial % len(calls)]
     sound = _read(clip)
     begin = rng.uniform(1.0, SECONDS - 1.0 - len(sound) / 48_000)
-    call = Call(sound, _whale(rng, cell.depth_m), begin, cell.snr_db)
+    call = Call(sound=sound, path=_whale(rng, cell.depth_m), begin_s=begin, snr_db=cell.snr_db)
     boats = []
     for index in rng.choice(len(ships), cell.boats, replace=False):
         path = _boat(rng, cell.depth_m, cell.moving, begin)
         boats.append(Boat(_read(ships[int(index)]), path, rng.uniform(-3, 3)))
     scene = Scene(
-        array,
-        SECONDS,
-        (call,),
-        tuple(boats),
-        cell.sir_db if boats else None,
-        cell.surface_coefficient,
+        array=array,
+        seconds=SECONDS,
+        calls=(call,),
+        boats=tuple(boats),
+        sir_db=cell.sir_db if boats else None,
+        surface_coefficient=cell.surface_coefficient,
         faults=cell.faults,
     )
     return scene, clip.path.stem, seed

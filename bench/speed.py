@@ -83,9 +83,12 @@ def _milliseconds(work: Callable[..., object], *arguments: object) -> float:
 
 
 def _write(folder: Path, hours: float) -> tuple[Path, Path]:
-    array = HydrophoneArray("tetrahedron", tetrahedron(0.5), 1490.0, depth_m=1.5)
+    array = HydrophoneArray(name="tetrahedron", positions_m=tetrahedron(0.5), sound_speed_m_s=1490.0, depth_m=1.5)
     save_array(array, folder / "array.toml")
-    sea = simulate(draw_scene(Plan(MINUTE_S, 4, 2, 8.0, -5.0), array, 1_000_000_000), 1_000_000_000)
+    sea = simulate(
+        draw_scene(Plan(seconds=MINUTE_S, calls=4, boats=2, snr_db=8.0, sir_db=-5.0), array, 1_000_000_000),
+        1_000_000_000,
+    )
     block = (sea.samples.T / np.abs(sea.samples).max() * 0.5).astype(np.float32)
     path = folder / f"sea_{hours:.2f}h.wav"
     with soundfile.SoundFile(path, "w", spectrogram.RATE_HZ, 4, "PCM_16", format="RF64") as file:

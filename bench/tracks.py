@@ -290,7 +290,14 @@ def _theirs(azimuth_deg: Floats, elevation_deg: Floats) -> Floats:
 def _plain_fixes(time_s: Floats, u: Floats) -> Fixes:
     """Fixes of beaked-whale clicks: the stated error of rounding, an SNR and a band that say nothing."""
     same = np.ones(len(time_s))
-    return Fixes(time_s, u, np.full((len(u), 2), WHALEDO_SD_RAD), 10 * same, 20_000 * same, 60_000 * same)
+    return Fixes(
+        time_s=time_s,
+        u=u,
+        sd_rad=np.full((len(u), 2), WHALEDO_SD_RAD),
+        snr_db=10 * same,
+        low_hz=20_000 * same,
+        high_hz=60_000 * same,
+    )
 
 
 def whaledo_cases(fixes: Fixes) -> dict[str, tuple[Fixes, NDArray[np.intp]]]:

@@ -34,8 +34,8 @@ def swim() -> np.ndarray:
     for k, azimuth in enumerate((45.0, 50.0)):
         u = direction(math.radians(azimuth), math.radians(-5.0))
         sound = random_call(np.random.default_rng(k), "pulsed")[1]
-        calls.append(Call(sound, propagation.Path(tuple(150 * u)), 1.5 + 4 * k, 15.0))
-    sea = simulate(Scene(array(), 9.0, tuple(calls)), 3)
+        calls.append(Call(sound=sound, path=propagation.Path(tuple(150 * u)), begin_s=1.5 + 4 * k, snr_db=15.0))
+    sea = simulate(Scene(array=array(), seconds=9.0, calls=tuple(calls)), 3)
     return sea.samples.T / np.abs(sea.samples).max() / 2
 
 

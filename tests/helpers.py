@@ -23,7 +23,7 @@ def needs_data(*parts: str) -> Path:
 
 
 def array(depth_m: float | None = 1.5) -> HydrophoneArray:
-    return HydrophoneArray("tetrahedron", tetrahedron(0.5), 1490.0, depth_m=depth_m)
+    return HydrophoneArray(name="tetrahedron", positions_m=tetrahedron(0.5), sound_speed_m_s=1490.0, depth_m=depth_m)
 
 
 def noise(channels: int = 4, seconds: float = 3.0, rate: int = RATE, seed: int = 0) -> np.ndarray:

@@ -84,12 +84,32 @@ def test_a_call_that_both_sides_of_a_border_find_is_kept_once():
     from whalefinder.archive.store import Result
     from whalefinder.archive.units import Entry, Piece, Unit
 
-    entry = Entry("a.wav", (), 100, 2000, (0,), (1,), None, "a", "a")
+    entry = Entry(
+        name="a.wav",
+        files=(),
+        rate_hz=100,
+        frames=2000,
+        columns=(0,),
+        labels=(1,),
+        start_utc=None,
+        recorder="a",
+        kin="a",
+    )
     sides = (
         Piece((entry,), (0, 1000), (0, 1500), (False, True)),
         Piece((entry,), (1000, 2000), (500, 2000), (True, False)),
     )
-    call = whalefinder.Detection("a.wav", 9.95, 10.6, None, 0.0, 1.0, "orca", 1.0, 0.0)
+    call = whalefinder.Detection(
+        recording="a.wav",
+        begin_s=9.95,
+        end_s=10.6,
+        start_utc=None,
+        low_hz=0.0,
+        high_hz=1.0,
+        label="orca",
+        probability=1.0,
+        snr_db=0.0,
+    )
     before = [call]
     after = [
         replace(call, begin_s=10.05),

@@ -142,7 +142,12 @@ def test_the_time_format_is_used_and_what_it_does_not_fit_is_listed(tmp_path):
 
 def test_one_mono_file_per_channel_is_one_recording(tmp_path):
     record(tmp_path, [f"AMAR9.{c}.20260701T12{m:02d}00Z.wav" for c in (1, 2, 3) for m in (0, 1)])
-    three = HydrophoneArray("a", [[0, 0, 0], [1, 0, 0], [0, 1, 0]], 1480.0, file_pattern="AMAR*.{channel}.*.wav")
+    three = HydrophoneArray(
+        name="a",
+        positions_m=[[0, 0, 0], [1, 0, 0], [0, 1, 0]],
+        sound_speed_m_s=1480.0,
+        file_pattern="AMAR*.{channel}.*.wav",
+    )
     save_array(three, tmp_path / "array.toml")
     plan = make_plan([str(tmp_path)], make_job(tmp_path / "array.toml", LocateOptions()))
     assert [len(entry.files) for entry in plan.entries] == [3, 3]

@@ -41,16 +41,16 @@ def test_channels_and_heading_are_honoured(tmp_path):
 
 def test_round_trip(tmp_path):
     array = HydrophoneArray(
-        'a "quoted" name',
-        tetrahedron(0.7),
-        1493.5,
-        (3, 2, 0, 1),
-        4.5,
-        30.0,
-        0.002,
-        1e-6,
-        5.0,
-        (-170.0, -171.0, -169.5, -170.2),
+        name='a "quoted" name',
+        positions_m=tetrahedron(0.7),
+        sound_speed_m_s=1493.5,
+        channels=(3, 2, 0, 1),
+        depth_m=4.5,
+        min_range_m=30.0,
+        position_error_m=0.002,
+        timing_error_s=1e-6,
+        sound_speed_error_m_s=5.0,
+        sensitivity_db=(-170.0, -171.0, -169.5, -170.2),
     )
     save_array(array, tmp_path / "a.toml")
     again = load_array(tmp_path / "a.toml")

@@ -63,7 +63,12 @@ def test_one_mono_file_per_channel(tmp_path):
     samples = noise(3, 2.0)
     for channel in range(3):
         write(tmp_path / f"AMAR9.{channel + 1}.20190920T163858Z.wav", samples[:, channel], subtype="FLOAT")
-    three = HydrophoneArray("a", [[0, 0, 0], [1, 0, 0], [0, 1, 0]], 1480.0, file_pattern="AMAR*.{channel}.*.wav")
+    three = HydrophoneArray(
+        name="a",
+        positions_m=[[0, 0, 0], [1, 0, 0], [0, 1, 0]],
+        sound_speed_m_s=1480.0,
+        file_pattern="AMAR*.{channel}.*.wav",
+    )
     files = sorted(tmp_path.glob("*.wav"))
     assert audio.group_recordings(files, three) == files[:1]
     recording = audio.open_recording(files[1], three)
@@ -76,7 +81,9 @@ def test_one_mono_file_per_channel(tmp_path):
 
 def test_channel_map_is_honoured(tmp_path):
     samples = noise(3, 1.0)
-    swapped = HydrophoneArray("a", [[0, 0, 0], [1, 0, 0]], 1480.0, channels=(2, 0), unused_channels=(1,))
+    swapped = HydrophoneArray(
+        name="a", positions_m=[[0, 0, 0], [1, 0, 0]], sound_speed_m_s=1480.0, channels=(2, 0), unused_channels=(1,)
+    )
     recording = audio.open_recording(write(tmp_path / "a.wav", samples, subtype="FLOAT"), swapped)
     assert np.allclose(whole(recording), samples.T[[2, 0]], atol=1e-7)
 

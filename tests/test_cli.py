@@ -232,7 +232,9 @@ def test_bad_options_and_array_files(tmp_path, toml):
 
 
 def test_a_channel_map_that_skips_a_phone(tmp_path):
-    skipping = HydrophoneArray("skip", [[0, 0, 0], [1, 0, 0], [0, 1, 0]], 1480.0, channels=(0, 1, 3))
+    skipping = HydrophoneArray(
+        name="skip", positions_m=[[0, 0, 0], [1, 0, 0], [0, 1, 0]], sound_speed_m_s=1480.0, channels=(0, 1, 3)
+    )
     save_array(skipping, tmp_path / "skip.toml")
     code, text = run("check", tmp_path / "skip.toml")
     assert code == 1 and "no hydrophone for channel 3" in text and "unused_channels = [3]" in text

@@ -48,7 +48,16 @@ def clips(count, seed, kind="mixture"):
         source = f"<b>call {k % 3}</b>" if call else f"ship {k % 4}"
         ratio = -9.0 + 18.0 * k / count if call else math.nan
         label = "orca" if call else "boat"
-        found.append(LabelledClip(sound(seed + k, call), label, source, f"Tanker_{k % 4}", ratio, kind=kind))
+        found.append(
+            LabelledClip(
+                samples=sound(seed + k, call),
+                label=label,
+                source=source,
+                group=f"Tanker_{k % 4}",
+                snr_db=ratio,
+                kind=kind,
+            )
+        )
     return found
 
 
@@ -58,9 +67,19 @@ def judged(tmp_path_factory):
     tmp_path = tmp_path_factory.mktemp("judged")
     path = tmp_path / "alone.wav"
     soundfile.write(path, np.concatenate([sound(90, False), sound(91, True), sound(92, False)]), RATE_HZ)
-    other = [LabelledClip(sound(80 + k, True), "other_cetacean", "beluga", "folder", kind="real") for k in range(2)]
-    alone = [(Clip(path, "boats", "ship", "Tanker", "dev", "evaluate", RATE_HZ), "boat")]
-    small = sets.Sets(clips(8, 0), clips(10, 100), clips(4, 200, "real"), other, alone)
+    other = [
+        LabelledClip(samples=sound(80 + k, True), label="other_cetacean", source="beluga", group="folder", kind="real")
+        for k in range(2)
+    ]
+    alone = [
+        (
+            Clip(
+                path=path, kind="boats", label="ship", sublabel="Tanker", split="dev", use="evaluate", rate_hz=RATE_HZ
+            ),
+            "boat",
+        )
+    ]
+    small = sets.Sets(dev=clips(8, 0), mixtures=clips(10, 100), live=clips(4, 200, "real"), species=other, alone=alone)
     torch.manual_seed(0)
     save_network(Classifier(widths=(4, 8)), tmp_path / "classifier.safetensors", {})
     heard = []
@@ -120,13 +139,21 @@ def test_thresholds_come_from_dev_alone():
             return float(samples[0])
 
     def marked(values):
-        return [LabelledClip(np.array([v], np.float32), "orca" if call else "boat", "s", "g") for v, call in values]
+        return [
+            LabelledClip(samples=np.array([v], np.float32), label="orca" if call else "boat", source="s", group="g")
+            for v, call in values
+        ]
 
     dev = marked([(0.1, False), (0.2, False), (0.7, True), (0.9, True)])
     rest = marked([(0.3, True), (0.4, True), (0.5, False)])
-    found = hear(Fixed(), sets.Sets(dev, rest, rest, [], []), None, lambda *_: None)
+    found = hear(Fixed(), sets.Sets(dev=dev, mixtures=rest, live=rest, species=[], alone=[]), None, lambda *_: None)
     assert found.threshold == pytest.approx(0.7) and "dev" not in found.scores
-    assert hear(Fixed(), sets.Sets(dev, rest, rest, [], []), 0.25, lambda *_: None).threshold == 0.25
+    assert (
+        hear(
+            Fixed(), sets.Sets(dev=dev, mixtures=rest, live=rest, species=[], alone=[]), 0.25, lambda *_: None
+        ).threshold
+        == 0.25
+    )
 
 
 def test_neighbouring_alarms_are_one():
@@ -164,10 +191,10 @@ def test_the_segmenters_share_alone():
 
 def test_recall_by_ratio_and_parts():
     items = [
-        LabelledClip(np.zeros(1, np.float32), "orca", f"c{k}", "Tanker_3", ratio)
+        LabelledClip(samples=np.zeros(1, np.float32), label="orca", source=f"c{k}", group="Tanker_3", snr_db=ratio)
         for k, ratio in enumerate((-9.0, -8.0, 0.5, 9.0))
-    ] + [LabelledClip(np.zeros(1, np.float32), "boat", "s", "Passengership_12")]
-    verdict = Verdict("x", 0.5, {"mixtures": np.array([0.1, 0.9, 0.9, 0.9, 0.9])})
+    ] + [LabelledClip(samples=np.zeros(1, np.float32), label="boat", source="s", group="Passengership_12")]
+    verdict = Verdict(judge="x", threshold=0.5, scores={"mixtures": np.array([0.1, 0.9, 0.9, 0.9, 0.9])})
     points = summary.recall_by_ratio(verdict, items)
     assert [(ratio, share.value) for ratio, share in points] == [(-8.5, 0.5), (0.5, 1.0), (9.0, 1.0)]
     parts = {row[0]: row[1:] for row in summary.by_recorder(verdict, items, "mixtures")}
@@ -176,7 +203,10 @@ def test_recall_by_ratio_and_parts():
 
 
 def test_species_are_counted_by_name():
-    items = [LabelledClip(np.zeros(1, np.float32), "other_cetacean", s, "g") for s in ("beluga", "beluga", "humpback")]
+    items = [
+        LabelledClip(samples=np.zeros(1, np.float32), label="other_cetacean", source=s, group="g")
+        for s in ("beluga", "beluga", "humpback")
+    ]
     rows = summary.species_rows(["orca", "boat", "boat"], items, ("orca", "boat"))
     assert rows == [("beluga", "1", "1"), ("humpback", "0", "1")]
 
@@ -205,7 +235,7 @@ def test_sets_keep_call_types_apart_and_need_data(monkeypatch, tmp_path):
 
 
 def test_windows_cover_a_recording():
-    clip = Clip(None, "boats", "ship", "Tanker", "dev", "evaluate", 32_000)
+    clip = Clip(path=None, kind="boats", label="ship", sublabel="Tanker", split="dev", use="evaluate", rate_hz=32_000)
     object.__setattr__(clip, "path", type("P", (), {"stem": "Tanker_1"})())
     whole = np.arange(round(10.2 * RATE_HZ), dtype=np.float32)
     object.__setattr__(clip, "read", lambda: whole)

@@ -32,7 +32,7 @@ from whalefinder.sound.recording import open_recording
 from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S, HOP, NUM_BINS, RATE_HZ
 
 ORCA, AMBIENT = LABELS.index("orca"), LABELS.index("ambient")
-SILENCE = Occluder(8, 8, 4, 4, "silence")
+SILENCE = Occluder(bins=8, frames=8, stride_bins=4, stride_frames=4, baseline="silence")
 
 
 def test_only_what_the_function_looks_at_costs_anything():
@@ -41,7 +41,7 @@ def test_only_what_the_function_looks_at_costs_anything():
     def score(batch):  # one patch of the middle plane
         return batch[:, 1, 10:18, 20:28].mean((1, 2))
 
-    heat = occlude(score, planes, Occluder(4, 4, 4, 4, "silence"))
+    heat = occlude(score, planes, Occluder(bins=4, frames=4, stride_bins=4, stride_frames=4, baseline="silence"))
     seen = np.zeros((40, 60), bool)
     seen[8:20, 20:28] = True  # windows lie at multiples of 4
     assert heat.confidence == 1.0
@@ -59,21 +59,30 @@ def test_several_values_need_a_target_and_other_functions_than_networks_will_do(
 def test_the_local_mean_keeps_the_background_and_takes_the_call_away():
     planes = torch.full((1, 64, 64), 2.0)
     planes[0, 30:34, 30:34] += 3.0
-    covers = Occluder(8, 8, 4, 4, "mean").covers(planes)
+    covers = Occluder(bins=8, frames=8, stride_bins=4, stride_frames=4, baseline="mean").covers(planes)
     assert float(covers[0, 0, 0]) == 2.0
     assert 2.0 < float(covers[0, 32, 32]) < 2.5
 
 
 def test_a_window_larger_than_the_sound_covers_all_of_it():
     planes = torch.ones(1, 8, 5)
-    heat = occlude(lambda b: b.mean((1, 2, 3)), planes, Occluder(50, 50, 25, 25, "silence"))
+    heat = occlude(
+        lambda b: b.mean((1, 2, 3)),
+        planes,
+        Occluder(bins=50, frames=50, stride_bins=25, stride_frames=25, baseline="silence"),
+    )
     assert heat.loss == pytest.approx(np.ones((8, 5)))
 
 
 def test_map_as_table_and_peak_name_the_same_cell():
     planes = torch.zeros(1, NUM_BINS, 40)
     planes[0, 100:104, 24:28] = 1.0
-    heat = occlude(lambda b: b.mean((1, 2, 3)), planes, Occluder(4, 4, 4, 4, "silence"), first_frame=1000)
+    heat = occlude(
+        lambda b: b.mean((1, 2, 3)),
+        planes,
+        Occluder(bins=4, frames=4, stride_bins=4, stride_frames=4, baseline="silence"),
+        first_frame=1000,
+    )
     dearest = max(heat.rows(), key=lambda row: row["loss"])
     time_s, hz = heat.peak()
     assert dearest["begin_s"] < time_s < dearest["end_s"] and dearest["low_hz"] < hz < dearest["high_hz"]
@@ -127,7 +136,7 @@ def peaks(network: Classifier) -> tuple[float, list[float]]:
     planes = planes_of(spectra)
     right = float((network(planes).argmax(1) == labels).float().mean())
     score = decisions.log_odds(decisions.class_probability(network, "orca"))
-    occluder = Occluder(8, 8, 4, 4, "mean")
+    occluder = Occluder(bins=8, frames=8, stride_bins=4, stride_frames=4, baseline="mean")
     return right, [occlude(score, planes[k], occluder).peak()[1] / BIN_HZ - FIRST_BIN for k in (0, 2, 4)]
 
 
@@ -156,15 +165,19 @@ def plane_wave(geometry: HydrophoneArray, azimuth_deg: float, elevation_deg: flo
     spectra[..., inside] += (loudness * turn)[..., None] * drawn(1, NUM_BINS, 100)
     shares = torch.zeros(3, NUM_BINS, frames)
     shares[CALL, :, inside] = 0.9
-    return Masks(torch.from_numpy(spectra.astype(np.complex64)), shares, torch.ones(NUM_BINS, dtype=torch.bool))
+    return Masks(
+        spectra=torch.from_numpy(spectra.astype(np.complex64)),
+        shares=shares,
+        valid=torch.ones(NUM_BINS, dtype=torch.bool),
+    )
 
 
-EVENT = Event(150, 250, 375.0, 12_000.0, {})
+EVENT = Event(begin=150, end=250, low_hz=375.0, high_hz=12_000.0, evidence={})
 
 
 def test_the_only_hydrophone_below_a_level_square_carries_the_elevation():
     positions = [[0.2, 0.2, 0], [-0.2, 0.2, 0], [-0.2, -0.2, 0], [0.2, -0.2, 0], [0, 0, -0.3]]
-    geometry = HydrophoneArray("square and one below", positions, 1490.0)
+    geometry = HydrophoneArray(name="square and one below", positions_m=positions, sound_speed_m_s=1490.0)
     fix, rows = leave_one_out(plane_wave(geometry, 140.0, -6.0), EVENT, geometry, None)
     assert "no hydrophone stands out" in summary(rows)
     assert fix.u == pytest.approx(direction(np.radians(140.0), np.radians(-6.0)), abs=1e-2)
@@ -178,7 +191,7 @@ def test_the_only_hydrophone_below_a_level_square_carries_the_elevation():
 
 def test_a_hydrophone_with_a_wrong_clock_does_not_agree_with_the_others():
     positions = np.random.default_rng(1).uniform(-0.2, 0.2, (6, 3))
-    geometry = HydrophoneArray("late", positions, 1490.0)
+    geometry = HydrophoneArray(name="late", positions_m=positions, sound_speed_m_s=1490.0)
     masks = plane_wave(geometry, 60.0, -10.0, late_s=[0, 0, 40e-6, 0, 0, 0])
     _, rows = leave_one_out(masks, EVENT, geometry, None)
     assert [row.channel for row in rows if row.stands_out] == [3]
@@ -188,7 +201,7 @@ def test_a_hydrophone_with_a_wrong_clock_does_not_agree_with_the_others():
 def test_nobody_is_accused_where_noise_alone_moves_the_bearing():
     for seed in range(4):
         positions = np.random.default_rng(20 + seed).uniform(-0.2, 0.2, (5, 3))
-        geometry = HydrophoneArray("in order", positions, 1490.0)
+        geometry = HydrophoneArray(name="in order", positions_m=positions, sound_speed_m_s=1490.0)
         _, rows = leave_one_out(plane_wave(geometry, 200.0, -12.0, seed=seed), EVENT, geometry, None)
         assert not any(row.stands_out for row in rows), seed
         # The estimate of the scatter is of the size of the moves that are seen.
@@ -230,7 +243,13 @@ def sea(tmp_path_factory):
 
 def one_call(geometry: HydrophoneArray) -> Scene:
     rng = np.random.default_rng(8)
-    return Scene(geometry, 12.0, (Call(random_call(rng)[1], simulated_course(), 6.0, 15.0, "call"),), (), None)
+    return Scene(
+        array=geometry,
+        seconds=12.0,
+        calls=(Call(sound=random_call(rng)[1], path=simulated_course(), begin_s=6.0, snr_db=15.0, kind="call"),),
+        boats=(),
+        sir_db=None,
+    )
 
 
 def simulated_course():
@@ -241,7 +260,9 @@ def simulated_course():
 
 def many() -> HydrophoneArray:
     """More hydrophones than are taken together, further apart than a call is long in water."""
-    return HydrophoneArray("many", np.random.default_rng(2).uniform(-4, 4, (18, 3)), 1490.0, depth_m=6.0)
+    return HydrophoneArray(
+        name="many", positions_m=np.random.default_rng(2).uniform(-4, 4, (18, 3)), sound_speed_m_s=1490.0, depth_m=6.0
+    )
 
 
 @pytest.mark.parametrize(
@@ -268,7 +289,7 @@ def test_explain_says_what_locate_says(tmp_path, geometry, deaf):
         if detection.channel is not None:
             assert around.channels == (detection.channel + 1,)
         # The map starts from that probability, and from that beam.
-        window = Occluder(256, 400, 256, 400)
+        window = Occluder(bins=256, frames=400, stride_bins=256, stride_frames=400)
         named = decisions.explain_classifier(around, judge.classifier, occluder=window)
         assert (named.name, named.heat.confidence) == (detection.label, pytest.approx(detection.probability, abs=1e-4))
 
@@ -382,7 +403,12 @@ def test_classifier_window_lies_around_the_event(sea):
     around = excerpt.listen(open_recording(folder / "sea.wav", array()), at, judge)
     assert around.event is not None and around.channels == (1, 2, 3, 4)
     torch.manual_seed(0)
-    named = decisions.explain_classifier(around, Classifier(widths=(8, 16)).eval(), "boat", Occluder(64, 64, 64, 64))
+    named = decisions.explain_classifier(
+        around,
+        Classifier(widths=(8, 16)).eval(),
+        "boat",
+        Occluder(bins=64, frames=64, stride_bins=64, stride_frames=64),
+    )
     assert named.name == "boat" and named.probabilities.sum() == pytest.approx(1.0)
     begin_s = named.heat.first_frame * FRAME_S
     assert begin_s < truth.begin_s and begin_s + named.heat.loss.shape[1] * FRAME_S > truth.end_s

@@ -82,7 +82,7 @@ def test_grid_has_equal_areas_and_the_asked_spacing():
 
 def test_shapes_and_aliasing():
     def array(positions):
-        return g.HydrophoneArray("a", positions, 1480.0)
+        return g.HydrophoneArray(name="a", positions_m=positions, sound_speed_m_s=1480.0)
 
     assert array([[0, 0, 0], [0, 1, 0]]).shape == "line"
     assert array([[0, 0, 0], [0, 1, 0], [0, 2, 0], [0, 3.5, 0]]).shape == "line"
@@ -94,7 +94,9 @@ def test_shapes_and_aliasing():
 
 def test_elevation_limit_follows_depth_and_range():
     def limit(depth):
-        array = g.HydrophoneArray("a", g.tetrahedron(), 1480.0, depth_m=depth, min_range_m=20)
+        array = g.HydrophoneArray(
+            name="a", positions_m=g.tetrahedron(), sound_speed_m_s=1480.0, depth_m=depth, min_range_m=20
+        )
         return np.degrees(array.max_elevation_rad())
 
     assert limit(0.0) == 0.0
@@ -114,7 +116,7 @@ def test_elevation_limit_follows_depth_and_range():
 )
 def test_impossible_arrays_are_refused_by_name(positions, speed, message):
     with pytest.raises(ArrayError, match=message):
-        g.HydrophoneArray("a", positions, speed)
+        g.HydrophoneArray(name="a", positions_m=positions, sound_speed_m_s=speed)
 
 
 def test_direction_from_time_differences():
@@ -130,7 +132,7 @@ def test_a_large_array_is_thinned_to_its_most_spread_hydrophones():
     line = np.stack([np.zeros(9), np.arange(9.0), np.zeros(9)], axis=1)
     assert g.spread(line, 3).tolist() == [0, 4, 8]
     assert g.spread(line, 20).tolist() == list(range(9))
-    few = g.HydrophoneArray("a", line, 1480.0).of([0, 4, 8])
+    few = g.HydrophoneArray(name="a", positions_m=line, sound_speed_m_s=1480.0).of([0, 4, 8])
     assert few.channels == (0, 4, 8) and few.num_channels == 3
 
 

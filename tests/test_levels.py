@@ -37,12 +37,20 @@ def test_a_sine_has_its_closed_form_level(hz):
     spectra = spectrogram.stft(torch.from_numpy(np.tile(samples, (4, 1))).float())
     shares = torch.zeros(3, *spectra.shape[1:])
     shares[CALL] = 1.0
-    masks = Masks(spectra, shares, torch.ones(len(spectra[0]), dtype=torch.bool))
-    level = received_level_db(masks, Event(10, 80, hz - 400, hz + 400, {}), CALIBRATED)
+    masks = Masks(spectra=spectra, shares=shares, valid=torch.ones(len(spectra[0]), dtype=torch.bool))
+    level = received_level_db(
+        masks, Event(begin=10, end=80, low_hz=hz - 400, high_hz=hz + 400, evidence={}), CALIBRATED
+    )
     wanted = 20 * np.log10(0.02 / np.sqrt(2)) + 20 * np.log10(FULL_SCALE_V) - np.mean(SENSITIVITY_DB)
     assert level == pytest.approx(wanted, abs=0.02)
-    assert received_level_db(masks, Event(10, 80, hz + 800, hz + 900, {}), CALIBRATED) < wanted - 60
-    assert received_level_db(masks, Event(10, 80, hz - 400, hz + 400, {}), array()) is None
+    assert (
+        received_level_db(masks, Event(begin=10, end=80, low_hz=hz + 800, high_hz=hz + 900, evidence={}), CALIBRATED)
+        < wanted - 60
+    )
+    assert (
+        received_level_db(masks, Event(begin=10, end=80, low_hz=hz - 400, high_hz=hz + 400, evidence={}), array())
+        is None
+    )
 
 
 @pytest.fixture(scope="module")

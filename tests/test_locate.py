@@ -29,8 +29,15 @@ def swim(tmp_path_factory):
     calls = []
     for k, azimuth in enumerate((45.0, 50.0)):
         u = direction(math.radians(azimuth), math.radians(-5.0))
-        calls.append(Call(random_call(np.random.default_rng(k), "pulsed")[1], Path(tuple(150 * u)), 1.5 + 4 * k, 15.0))
-    sea = simulate(Scene(array(), 9.0, tuple(calls)), 3)
+        calls.append(
+            Call(
+                sound=random_call(np.random.default_rng(k), "pulsed")[1],
+                path=Path(tuple(150 * u)),
+                begin_s=1.5 + 4 * k,
+                snr_db=15.0,
+            )
+        )
+    sea = simulate(Scene(array=array(), seconds=9.0, calls=tuple(calls)), 3)
     path = tmp_path_factory.mktemp("swim") / "swim_20260701_120000.wav"
     soundfile.write(path, sea.samples.T / np.abs(sea.samples).max() / 2, RATE, subtype="FLOAT")
     return path, sea
@@ -92,20 +99,24 @@ def test_events_of_a_drawn_mask():
 
 
 def fix(u):
-    return Fix(np.asarray(u, float), np.eye(2) * 1e-6, 100.0, math.inf)
+    return Fix(u=np.asarray(u, float), covariance=np.eye(2) * 1e-6, log_likelihood=100.0, margin=math.inf)
 
 
 def test_a_line_reports_its_cone():
-    line = HydrophoneArray("line", [[0, -0.5, 0], [0, 0, 0], [0, 0.5, 0]], 1490.0)
+    line = HydrophoneArray(name="line", positions_m=[[0, -0.5, 0], [0, 0, 0], [0, 0.5, 0]], sound_speed_m_s=1490.0)
     bearing = to_bearing(fix(direction(math.radians(60.0), 0.0)), line)
     assert "cone: " in bearing.ambiguity and "azimuth 60.0 or 300.0 at elevation 0" in bearing.ambiguity
     assert bearing.elevation_deg is None and bearing.azimuth_deg == pytest.approx(60.0, abs=0.1)
 
 
 def test_planes_mirror_unless_the_surface_settles_it():
-    level = HydrophoneArray("level", [[0, 0, 0], [1, 0, 0], [0, 1, 0]], 1490.0, depth_m=0.0)
+    level = HydrophoneArray(
+        name="level", positions_m=[[0, 0, 0], [1, 0, 0], [0, 1, 0]], sound_speed_m_s=1490.0, depth_m=0.0
+    )
     assert to_bearing(fix(direction(1.0, -0.5)), level).ambiguity == ""
-    upright = HydrophoneArray("upright", [[0, 0, 0], [1, 0, 0], [0, 0, 1]], 1490.0, depth_m=0.0)
+    upright = HydrophoneArray(
+        name="upright", positions_m=[[0, 0, 0], [1, 0, 0], [0, 0, 1]], sound_speed_m_s=1490.0, depth_m=0.0
+    )
     bearing = to_bearing(fix(direction(math.radians(30.0), math.radians(-10.0))), upright)
     assert bearing.ambiguity == "plane: or azimuth 150.0 elevation -10.0"
 
@@ -165,17 +176,20 @@ def test_the_real_array_gives_bearings_that_its_delays_confirm():
 def test_a_large_array_of_many_channels(tmp_path):
     """24 hydrophones: the most spread 16 are used, the bearing is right."""
     positions = np.random.default_rng(0).uniform(-1, 1, (24, 3))
-    many = HydrophoneArray("many", positions, 1490.0, depth_m=3.0)
+    many = HydrophoneArray(name="many", positions_m=positions, sound_speed_m_s=1490.0, depth_m=3.0)
     u = direction(math.radians(200.0), math.radians(-10.0))
     sound = random_call(np.random.default_rng(1), "pulsed")[1]
-    sea = simulate(Scene(many, 4.0, (Call(sound, Path(tuple(200 * u)), 1.2, 10.0),)), 3)
+    sea = simulate(
+        Scene(array=many, seconds=4.0, calls=(Call(sound=sound, path=Path(tuple(200 * u)), begin_s=1.2, snr_db=10.0),)),
+        3,
+    )
     path = write(tmp_path / "many.wav", sea.samples.T / np.abs(sea.samples).max() / 2, subtype="FLOAT")
     (call,) = whalefinder.locate(path, many)
     assert call.azimuth_deg == pytest.approx(200.0, abs=0.3) and call.elevation_deg == pytest.approx(-10.0, abs=0.3)
 
 
 def test_a_hanging_string_gives_the_elevation():
-    string = HydrophoneArray("string", [[0, 0, -1.0], [0, 0, 0], [0, 0, 1.0]], 1490.0)
+    string = HydrophoneArray(name="string", positions_m=[[0, 0, -1.0], [0, 0, 0], [0, 0, 1.0]], sound_speed_m_s=1490.0)
     bearing = to_bearing(fix(direction(2.0, math.radians(-25.0))), string)
     assert bearing.azimuth_deg is None and bearing.elevation_deg == pytest.approx(-25.0, abs=1e-6)
     assert bearing.elevation_sd_deg == pytest.approx(math.degrees(1e-3), rel=1e-3)
@@ -184,7 +198,9 @@ def test_a_hanging_string_gives_the_elevation():
 def test_sensitivities_and_deaf_hydrophones():
     from whalefinder.calls.hydrophones import hearing
 
-    uneven = HydrophoneArray("a", [[0, 0, 0], [1, 0, 0]], 1480.0, sensitivity_db=(-170.0, -164.0))
+    uneven = HydrophoneArray(
+        name="a", positions_m=[[0, 0, 0], [1, 0, 0]], sound_speed_m_s=1480.0, sensitivity_db=(-170.0, -164.0)
+    )
     assert np.allclose(20 * np.log10(uneven.relative_gain()), [3.0, -3.0])
     samples = np.random.default_rng(0).standard_normal((4, 1000)).astype(np.float32)
     samples[1] *= 1e-3

@@ -44,7 +44,7 @@ def test_the_elevation_axis_does_not_zoom_in_on_rounding(elevations):
 
 def test_hydrophones_above_each_other_share_a_label():
     rod = np.array([[0, 0, 0], [0, 0, -1], [1, 0, 0], [1.01, 0, -1]], float)
-    plan, side = array_figure(HydrophoneArray("rods", rod, 1480.0)).axes[:2]
+    plan, side = array_figure(HydrophoneArray(name="rods", positions_m=rod, sound_speed_m_s=1480.0)).axes[:2]
     assert [text.get_text() for text in plan.texts] == ["1, 2", "3, 4"]
     assert [text.get_text() for text in side.texts] == ["1", "2", "3", "4"]
 

@@ -132,7 +132,9 @@ def test_a_turned_array_is_the_same_array():
 
 
 def test_another_array_is_refused():
-    square = HydrophoneArray("square", [[1, 1, 0], [1, -1, 0], [-1, -1, 0], [-1, 1, 0]], 1490.0, depth_m=1.5)
+    square = HydrophoneArray(
+        name="square", positions_m=[[1, 1, 0], [1, -1, 0], [-1, -1, 0], [-1, 1, 0]], sound_speed_m_s=1490.0, depth_m=1.5
+    )
     with pytest.raises(
         ArrayError, match=r"a hydrophone lies .* more than 0.01 m; use `method` steering.*train a regressor"
     ):
@@ -151,8 +153,10 @@ def test_another_array_is_refused():
 def swim(tmp_path_factory):
     """A call from 250° at SNR 15 dB; → (path of the WAV, its azimuth, its elevation)."""
     u = direction(math.radians(250.0), math.radians(-8.0))
-    call = Call(random_call(np.random.default_rng(0), "pulsed")[1], Path(tuple(150 * u)), 1.5, 15.0)
-    sea = simulate(Scene(array(), 5.0, (call,)), 3)
+    call = Call(
+        sound=random_call(np.random.default_rng(0), "pulsed")[1], path=Path(tuple(150 * u)), begin_s=1.5, snr_db=15.0
+    )
+    sea = simulate(Scene(array=array(), seconds=5.0, calls=(call,)), 3)
     path = tmp_path_factory.mktemp("swim") / "swim.wav"
     return write(path, sea.samples.T / np.abs(sea.samples).max() / 2, subtype="FLOAT"), 250.0, -8.0
 
@@ -209,8 +213,8 @@ def test_a_run_that_was_stopped_resumes_exactly_and_its_weights_can_be_used(tmp_
 
 
 def test_training_refuses_what_no_regression_can_choose(tmp_path):
-    line = HydrophoneArray("line", [[0, -0.5, 0], [0, 0, 0], [0, 0.5, 0]], 1490.0)
-    upright = HydrophoneArray("upright", [[0, 0, 0], [1, 0, 0], [0, 0, 1]], 1490.0)
+    line = HydrophoneArray(name="line", positions_m=[[0, -0.5, 0], [0, 0, 0], [0, 0.5, 0]], sound_speed_m_s=1490.0)
+    upright = HydrophoneArray(name="upright", positions_m=[[0, 0, 0], [1, 0, 0], [0, 0, 1]], sound_speed_m_s=1490.0)
     for one in (line, upright):
         with pytest.raises(ArrayError, match="leaves two directions open"):
             regressor.train(tmp_path, one, tiny())

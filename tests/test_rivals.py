@@ -1,5 +1,7 @@
 """The tracker's rivals on swims whose answer is known by hand."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -22,7 +24,14 @@ def fixes_at(time_s, azimuth_deg, sd_deg=0.2, elevation_deg=-10.0):
         np.radians(np.broadcast_to(azimuth_deg, time_s.shape)), np.full(time_s.shape, np.radians(elevation_deg))
     )
     same = np.ones(len(time_s))
-    return Fixes(time_s, u, np.full((len(u), 2), np.radians(sd_deg)), 10 * same, 1000 * same, 3000 * same)
+    return Fixes(
+        time_s=time_s,
+        u=u,
+        sd_rad=np.full((len(u), 2), np.radians(sd_deg)),
+        snr_db=10 * same,
+        low_hz=1000 * same,
+        high_hz=3000 * same,
+    )
 
 
 def great_circle_swim(rate_deg_s=0.3, length_s=200.0, every_s=4.0):
@@ -64,7 +73,8 @@ def test_a_lone_outlier_is_not_followed(name):
     u = fixes.u.copy()
     u[30] = direction(np.radians(250.0), np.radians(-5.0))
     steps = merge(
-        [Fixes(fixes.time_s, u, *(getattr(fixes, c) for c in ("sd_rad", "snr_db", "low_hz", "high_hz")))], [asked]
+        [dataclasses.replace(fixes, u=u)],
+        [asked],
     )
     held = np.degrees(great_circle_rad(rivals.raw(steps)[0, steps.asked[0]], truth))
     assert held.max() > 90
@@ -86,7 +96,8 @@ def test_an_outlier_at_the_beginning_is_mended_from_the_end():
     u = fixes.u.copy()
     u[0] = direction(np.radians(250.0), np.radians(-5.0))
     steps = merge(
-        [Fixes(fixes.time_s, u, *(getattr(fixes, c) for c in ("sd_rad", "snr_db", "low_hz", "high_hz")))], [asked]
+        [dataclasses.replace(fixes, u=u)],
+        [asked],
     )
     for name, (_, smoother) in GATED.items():
         assert np.degrees(great_circle_rad(smoother(steps)[0, steps.asked[0]], truth)).max() < 1.0, name

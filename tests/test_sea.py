@@ -86,7 +86,12 @@ def test_surface_image_makes_lloyd_nulls():
     below = array(5.0)
     click = np.zeros(4800)
     click[2400] = 1.0
-    scene = Scene(below, 1.0, (Call(click, Path((300.0, 0, 5.0 - 15.0)), 0.4, 40.0),), surface_coefficient=-1.0)
+    scene = Scene(
+        array=below,
+        seconds=1.0,
+        calls=(Call(sound=click, path=Path((300.0, 0, 5.0 - 15.0)), begin_s=0.4, snr_db=40.0),),
+        surface_coefficient=-1.0,
+    )
     heard = simulate(scene, 0).calls[0]
     spectrum = np.abs(np.fft.rfft(heard))
     hz = np.fft.rfftfreq(len(heard), 1 / RATE)
@@ -120,9 +125,9 @@ def test_diffuse_noise_is_coherent_as_sinc():
 
 def test_snr_and_sir_are_what_was_asked():
     rng = np.random.default_rng(2)
-    call = Call(random_call(rng)[1], Path((100.0, 50, -10)), 1.0, 7.0)
+    call = Call(sound=random_call(rng)[1], path=Path((100.0, 50, -10)), begin_s=1.0, snr_db=7.0)
     boats = tuple(Boat(random_boat(rng, 3.0), Path((50.0 * k, 60, 0.5), (5, 0, 0))) for k in (-1, 1))
-    sea = simulate(Scene(array(), 4.0, (call,), boats, sir_db=-13.0), 1)
+    sea = simulate(Scene(array=array(), seconds=4.0, calls=(call,), boats=boats, sir_db=-13.0), 1)
     span = slice(RATE, RATE + len(call.sound))
     snr = 10 * np.log10(band_power(sea.calls[:, span]) / band_power(sea.ambient))
     sir = 10 * np.log10(band_power(sea.calls[:, span]) / band_power(sea.boats[:, span]))
@@ -132,21 +137,21 @@ def test_snr_and_sir_are_what_was_asked():
 
 
 def test_truth_points_at_the_whale():
-    call = Call(tone(3000), Path((100.0, 0, -20.0)), 0.5, 10.0)
-    (truth,) = simulate(Scene(array(), 2.0, (call,)), 0).truth
+    call = Call(sound=tone(3000), path=Path((100.0, 0, -20.0)), begin_s=0.5, snr_db=10.0)
+    (truth,) = simulate(Scene(array=array(), seconds=2.0, calls=(call,)), 0).truth
     assert truth.azimuth_deg == pytest.approx(90.0)
     assert truth.elevation_deg == pytest.approx(-np.degrees(np.arctan(0.2)))
     assert truth.range_m == pytest.approx(np.hypot(100, 20))
 
 
 def test_faults_change_the_sound_and_not_the_truth():
-    call = Call(tone(3000), Path((100.0, 0, -20.0)), 0.5, 10.0)
-    plain = simulate(Scene(array(), 2.0, (call,)), 0)
-    gains = simulate(Scene(array(), 2.0, (call,), faults=Faults(gain_db=3.0)), 0)
+    call = Call(sound=tone(3000), path=Path((100.0, 0, -20.0)), begin_s=0.5, snr_db=10.0)
+    plain = simulate(Scene(array=array(), seconds=2.0, calls=(call,)), 0)
+    gains = simulate(Scene(array=array(), seconds=2.0, calls=(call,), faults=Faults(gain_db=3.0)), 0)
     ratio = np.std(gains.samples, axis=1) / np.std(plain.samples, axis=1)
     assert np.ptp(20 * np.log10(ratio)) > 0.5
     assert gains.truth[0].azimuth_deg == plain.truth[0].azimuth_deg
-    late = simulate(Scene(array(), 2.0, (call,), faults=Faults(timing_s=1e-4)), 0)
+    late = simulate(Scene(array=array(), seconds=2.0, calls=(call,), faults=Faults(timing_s=1e-4)), 0)
     assert not np.allclose(late.samples, plain.samples)
 
 
@@ -172,6 +177,10 @@ def test_boats_beat():
 
 
 def test_one_seed_one_sea():
-    scene = Scene(array(), 1.0, (Call(tone(3000, 0.2), Path((100.0, 0, -20)), 0.3, 3.0),))
+    scene = Scene(
+        array=array(),
+        seconds=1.0,
+        calls=(Call(sound=tone(3000, 0.2), path=Path((100.0, 0, -20)), begin_s=0.3, snr_db=3.0),),
+    )
     assert np.array_equal(simulate(scene, 5).samples, simulate(scene, 5).samples)
     assert not np.array_equal(simulate(scene, 5).samples, simulate(scene, 6).samples)

@@ -51,11 +51,11 @@ def test_moving_the_array_moves_nothing_and_turning_it_turns_the_bearing():
     u = g.direction(1.0, -0.3)
     clean, noise = plane_wave_spectra(g.tetrahedron(0.5), u, 1490.0)
     here, _ = fix_of(clean, noise, array())
-    moved = g.HydrophoneArray("moved", g.tetrahedron(0.5) + [3.0, -2.0, 1.0], 1490.0)
+    moved = g.HydrophoneArray(name="moved", positions_m=g.tetrahedron(0.5) + [3.0, -2.0, 1.0], sound_speed_m_s=1490.0)
     there, _ = fix_of(clean, noise, moved)
     assert g.great_circle_rad(here.u, there.u) < 1e-4
     turn = g.attitude(90.0, 0, 0)
-    turned = g.HydrophoneArray("turned", g.tetrahedron(0.5) @ turn.T, 1490.0)
+    turned = g.HydrophoneArray(name="turned", positions_m=g.tetrahedron(0.5) @ turn.T, sound_speed_m_s=1490.0)
     east, _ = fix_of(clean, noise, turned)
     assert g.great_circle_rad(turn @ here.u, east.u) < 1e-3
 
@@ -123,7 +123,7 @@ def test_errors_stay_near_the_bound_and_the_stated_uncertainty_covers_them():
 
 def test_the_bound_in_closed_form():
     # docs/how-it-works.md: d = 0.5 m, 4-8 kHz, T = 0.5 s, 0 dB → σ = c √2 / (d √κ) = 0.0988° for c = 1480 m/s or near.
-    hydrophones = g.HydrophoneArray("t", g.tetrahedron(0.5), 1490.0)
+    hydrophones = g.HydrophoneArray(name="t", positions_m=g.tetrahedron(0.5), sound_speed_m_s=1490.0)
     call = limit.TypicalCall(4000, 8000, 0.5, 0.0)
     covariance = limit.expected_covariance(hydrophones, g.direction(0.3, -0.4), call)
     closed = 1490.0 * np.sqrt(2) / (0.5 * np.sqrt(call.sharpness))
@@ -134,7 +134,7 @@ def test_the_bound_in_closed_form():
 def test_position_errors_floor_the_uncertainty():
     # docs/how-it-works.md: great-circle r.m.s. 2 σ_r / d = 1.15° for 5 mm; timing 2 c σ_t / d = 3.4° for 10 µs.
     def rms(**errors):
-        hydrophones = g.HydrophoneArray("t", g.tetrahedron(0.5), 1490.0, **errors)
+        hydrophones = g.HydrophoneArray(name="t", positions_m=g.tetrahedron(0.5), sound_speed_m_s=1490.0, **errors)
         return np.degrees(np.sqrt(abs(np.trace(limit.geometry_covariance(hydrophones, g.direction(0.3, -0.4))))))
 
     assert rms(position_error_m=0.005) == pytest.approx(1.146, abs=0.01)
@@ -173,7 +173,12 @@ def test_a_mirrored_call_keeps_its_elevation():
         distance, azimuth = rng.uniform(90, 300), rng.uniform(0, 6.28)
         place = (distance * np.sin(azimuth), distance * np.cos(azimuth), 4.0 - rng.uniform(8, 30))
         sea = simulate(
-            Scene(below, 3.0, (Call(random_call(rng, "pulsed")[1], Path(place), 0.7, 15.0),), surface_coefficient=-0.8),
+            Scene(
+                array=below,
+                seconds=3.0,
+                calls=(Call(sound=random_call(rng, "pulsed")[1], path=Path(place), begin_s=0.7, snr_db=15.0),),
+                surface_coefficient=-0.8,
+            ),
             seed,
         )
         u = np.array(place) / np.linalg.norm(place)
@@ -219,7 +224,9 @@ def test_speech_from_a_known_direction_in_air():
 
     folder = needs_data("arrays", "speechbrain_multimic_4ch")
     microphones = g.HydrophoneArray(
-        "square", [[-0.05, -0.05, 0], [-0.05, 0.05, 0], [0.05, -0.05, 0], [0.05, 0.05, 0]], 343.0
+        name="square",
+        positions_m=[[-0.05, -0.05, 0], [-0.05, 0.05, 0], [0.05, -0.05, 0], [0.05, 0.05, 0]],
+        sound_speed_m_s=343.0,
     )
     found = 0
     for path in sorted(folder.glob("speech_*.flac")) + sorted(folder.glob("noise_0*.flac")):

@@ -144,9 +144,9 @@ def small(sources, monkeypatch):
 
     recipe = Recipe(steps=3, widths=(4, 8))
     runs = [
-        Run("ladder", "baseline", lambda: recipe, lambda seed: train, lambda: {"test": test}),
+        Run(part="ladder", name="baseline", recipe=lambda: recipe, train=lambda seed: train, tests=lambda: {"test": test}),
         Run(
-            "imbalance", "1:5, none", lambda: recipe, lambda seed: train, lambda: {"test": test},
+            part="imbalance", name="1:5, none", recipe=lambda: recipe, train=lambda seed: train, tests=lambda: {"test": test},
             validation=lambda: train, every=2,
         ),
     ]  # fmt: skip

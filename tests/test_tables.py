@@ -25,11 +25,30 @@ from whalefinder.results.tables import (
     write_table,
 )
 
-BEARING = Bearing(359.99999, -4.25, 0.1, 0.2)
+BEARING = Bearing(azimuth_deg=359.99999, elevation_deg=-4.25, azimuth_sd_deg=0.1, elevation_sd_deg=0.2)
 CALL = Detection(
-    "a.wav", 1.0, 2.0, datetime(2026, 7, 1, 12, 0, 1, tzinfo=UTC), 500.0, 6000.0, "orca", 0.9, 3.0, BEARING
+    recording="a.wav",
+    begin_s=1.0,
+    end_s=2.0,
+    start_utc=datetime(2026, 7, 1, 12, 0, 1, tzinfo=UTC),
+    low_hz=500.0,
+    high_hz=6000.0,
+    label="orca",
+    probability=0.9,
+    snr_db=3.0,
+    bearing=BEARING,
 )
-PLAIN = Detection("b/../c.wav", 0.5, 0.8, None, 500.0, 700.0, "orca", 0.6, -3.0)
+PLAIN = Detection(
+    recording="b/../c.wav",
+    begin_s=0.5,
+    end_s=0.8,
+    start_utc=None,
+    low_hz=500.0,
+    high_hz=700.0,
+    label="orca",
+    probability=0.6,
+    snr_db=-3.0,
+)
 
 
 def test_the_first_columns_are_exactly_these(tmp_path):
@@ -170,7 +189,18 @@ def test_what_is_no_whale_has_its_labels():
 
 
 def test_dcase_turns_the_other_way(tmp_path):
-    east = Detection("a.wav", 0, 0.05, None, 1, 2, "orca", 1, 0, Bearing(90.0, 0.0, 1, 1))
+    east = Detection(
+        recording="a.wav",
+        begin_s=0,
+        end_s=0.05,
+        start_utc=None,
+        low_hz=1,
+        high_hz=2,
+        label="orca",
+        probability=1,
+        snr_db=0,
+        bearing=Bearing(azimuth_deg=90.0, elevation_deg=0.0, azimuth_sd_deg=1, elevation_sd_deg=1),
+    )
     write_others([east], tmp_path, ("dcase",))
     assert (tmp_path / "a.dcase.csv").read_text() == "0,0,0,-90,0\n"
 
@@ -185,7 +215,15 @@ def test_formats_and_names():
 def test_tracks_have_these_columns_and_a_row_a_second(tmp_path):
     same = np.array([1.0, 2.0])
     track = Track(
-        1, "a.wav", np.array([5.0, 6.0]), np.array([359.99999, 0.5]), -same, same, same, np.array([2, 0]), (0, 1)
+        number=1,
+        recording="a.wav",
+        time_s=np.array([5.0, 6.0]),
+        azimuth_deg=np.array([359.99999, 0.5]),
+        elevation_deg=-same,
+        azimuth_sd_deg=same,
+        elevation_sd_deg=same,
+        calls=np.array([2, 0]),
+        fixes=(0, 1),
     )
     table = CsvWriter(tmp_path / "tracks.csv", TRACK_COLUMNS)
     table.write(rows_of(track))

@@ -1,6 +1,7 @@
 """From fixes to tracks: filters against closed forms, association against drawn answers, the network against rotation."""
 
 import csv
+import dataclasses
 import itertools
 import math
 
@@ -32,7 +33,12 @@ def steady(count=40, every_s=4.0, rate_deg_s=0.2, azimuth_deg=350.0, sd_deg=0.5,
     elevation = np.radians(-10 + noise * rng.standard_normal(count))
     same = np.ones(count)
     return Fixes(
-        time, direction(azimuth, elevation), np.radians(np.full((count, 2), sd_deg)), 5 * same, 1e3 * same, 4e3 * same
+        time_s=time,
+        u=direction(azimuth, elevation),
+        sd_rad=np.radians(np.full((count, 2), sd_deg)),
+        snr_db=5 * same,
+        low_hz=1e3 * same,
+        high_hz=4e3 * same,
     )
 
 
@@ -57,7 +63,9 @@ def test_merge_pads_and_marks_the_padding():
 def test_kalman_of_a_still_source_is_the_mean():
     """Without acceleration and rate the filter is the weighted mean: its variance is R / n."""
     fixes = steady(25, rate_deg_s=0.0, noise=0.5)
-    filtered = kalman(merge([fixes], [np.zeros(0)]), FilterSettings(0.0, 0.0, np.inf, sd_scale=1.0))
+    filtered = kalman(
+        merge([fixes], [np.zeros(0)]), FilterSettings(acceleration=0.0, rate_sd=0.0, gate=np.inf, sd_scale=1.0)
+    )
     mean = fixes.u.mean(axis=0)
     assert great_circle_rad(filtered.u[0, -1], mean / np.linalg.norm(mean)) < np.radians(0.01)
     variance = np.trace(filtered.covariance[0, -1, :3, :3]) / 3
@@ -85,9 +93,7 @@ def test_hypotheses_take_a_wrong_beginning_back():
 def test_two_animals_far_apart_and_noise_are_told_apart():
     first, second = steady(30, noise=0.3), steady(20, every_s=6.0, azimuth_deg=90.0, noise=0.3, seed=1)
     order = np.argsort(np.concatenate([first.time_s, second.time_s]), kind="stable")
-    both = Fixes(
-        *(np.concatenate(columns)[order] for columns in zip(vars(first).values(), vars(second).values(), strict=True))
-    )
+    both = Fixes(**{name: np.concatenate([part, vars(second)[name]])[order] for name, part in vars(first).items()})
     label = animals(both)
     source = (np.arange(50) >= 30).astype(int)[order]
     assert (label == source).mean() > 0.98
@@ -149,7 +155,9 @@ def test_the_causal_tracker_does_not_know_the_future():
     network = load_tracker()
     whole = tracking.follow(steps, network).u[0]
     half = steps.dt_s.shape[1] // 2
-    first = tracking.follow(tracking.Steps(*(part[:, :half] for part in vars(steps).values())), network).u[0]
+    first = tracking.follow(tracking.Steps(**{name: part[:, :half] for name, part in vars(steps).items()}), network).u[
+        0
+    ]
     assert np.degrees(great_circle_rad(first, whole[:half])).max() < 0.01
 
 
@@ -212,7 +220,18 @@ def detections(fixes):
     azimuth, elevation = np.degrees(angles(fixes.u))
     sd = np.degrees(fixes.sd_rad)
     return [
-        Detection("a.wav", t - 0.5, t, None, 1e3, 4e3, "orca", 0.9, 5.0, Bearing(az, el, s[0], s[1]))
+        Detection(
+            recording="a.wav",
+            begin_s=t - 0.5,
+            end_s=t,
+            start_utc=None,
+            low_hz=1e3,
+            high_hz=4e3,
+            label="orca",
+            probability=0.9,
+            snr_db=5.0,
+            bearing=Bearing(azimuth_deg=az, elevation_deg=el, azimuth_sd_deg=s[0], elevation_sd_deg=s[1]),
+        )
         for t, az, el, s in zip(fixes.time_s, azimuth, elevation, sd, strict=True)
     ]
 
@@ -237,17 +256,39 @@ def test_tracks_of_detections():
 
 def test_what_has_no_direction_is_in_no_track():
     line = Detection(
-        "a.wav", 0.0, 1.0, None, 1e3, 4e3, "orca", 0.9, 5.0, Bearing(10.0, None, 1.0, None, "cone: 10 deg")
+        recording="a.wav",
+        begin_s=0.0,
+        end_s=1.0,
+        start_utc=None,
+        low_hz=1e3,
+        high_hz=4e3,
+        label="orca",
+        probability=0.9,
+        snr_db=5.0,
+        bearing=Bearing(
+            azimuth_deg=10.0, elevation_deg=None, azimuth_sd_deg=1.0, elevation_sd_deg=None, ambiguity="cone: 10 deg"
+        ),
     )
     mirror = Detection(
-        "a.wav", 0.0, 1.0, None, 1e3, 4e3, "orca", 0.9, 5.0, Bearing(1.0, -2.0, 1.0, 1.0, "plane: or azimuth")
+        recording="a.wav",
+        begin_s=0.0,
+        end_s=1.0,
+        start_utc=None,
+        low_hz=1e3,
+        high_hz=4e3,
+        label="orca",
+        probability=0.9,
+        snr_db=5.0,
+        bearing=Bearing(
+            azimuth_deg=1.0, elevation_deg=-2.0, azimuth_sd_deg=1.0, elevation_sd_deg=1.0, ambiguity="plane: or azimuth"
+        ),
     )
     assert find_tracks([]) == [] and find_tracks([line, mirror] * 5) == []
 
 
 def test_a_long_silence_begins_a_new_track():
     early, late = steady(10), steady(10)
-    late = Fixes(late.time_s + 400.0, *list(vars(late).values())[1:])
+    late = dataclasses.replace(late, time_s=late.time_s + 400.0)
     both = [*detections(early), *detections(late)]
     assert len(find_tracks(both)) == 2
     time = np.arange(0, 9000.0, 5.0)

@@ -27,15 +27,21 @@ FILE = "william_20261123_120000"
 def scene() -> Scene:
     """A minute at sea: ten calls from 150 m, two boats louder than the whale."""
     rng = np.random.default_rng(SEED)
-    array = HydrophoneArray("demo tetrahedron", tetrahedron(0.5), 1485.0, depth_m=1.5, position_error_m=0.0002)
+    array = HydrophoneArray(
+        name="demo tetrahedron",
+        positions_m=tetrahedron(0.5),
+        sound_speed_m_s=1485.0,
+        depth_m=1.5,
+        position_error_m=0.0002,
+    )
     swim = Course((-140.0, 60.0, -12.0), (4.0, 1.0, 0.0))
     boats = tuple(replace(crossing_boat(rng, SECONDS, 1.5), level_db=BOATS_DB) for _ in range(2))
     slot = SECONDS / CALLS
     calls = [
-        Call(sound, swim, (k + rng.uniform(0.2, 0.5)) * slot, WHALE_DB, kind)
+        Call(sound=sound, path=swim, begin_s=(k + rng.uniform(0.2, 0.5)) * slot, snr_db=WHALE_DB, kind=kind)
         for k, (kind, sound) in enumerate(random_call(rng, "pulsed" if n % 3 else "whistle") for n in range(CALLS))
     ]
-    return Scene(array, SECONDS, tuple(calls), boats)
+    return Scene(array=array, seconds=SECONDS, calls=tuple(calls), boats=boats)
 
 
 def run(out: Path) -> tuple[tuple[TrueCall, ...], list[Detection]]:

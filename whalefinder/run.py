@@ -32,7 +32,7 @@ from whalefinder.sound.recording import Recording, group_recordings, open_record
 from whalefinder.tracks.find import find_tracks
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Summary:
     """What a run did."""
 

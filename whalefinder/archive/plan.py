@@ -40,7 +40,7 @@ LEAD_S = (LEAD_CELLS + MARGIN_CELLS) * CELL_S  # 6.8 s: what is needed before a 
 TAIL_S = (TAIL_CELLS + MARGIN_CELLS) * CELL_S  # 17 s: what is needed from its begin on
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What an archive holds: `entries` in order of time, the units they make, (name, reason) of the unreadable, what is asked."""
 
@@ -76,7 +76,13 @@ def make_plan(folders: list[str], job: Job, out: Path | None = None) -> Plan:
         read = list(pool.map(lambda group: _read(group, job), groups))
     unreadable = tuple(item for item in read if isinstance(item, tuple))
     entries = sorted((item for item in read if isinstance(item, Entry)), key=lambda e: (_sort_key(e.start_utc), e.name))
-    return Plan(tuple(entries), units_of(entries, job), unreadable, job.array is not None, job.options)
+    return Plan(
+        entries=tuple(entries),
+        units=units_of(entries, job),
+        unreadable=unreadable,
+        with_array=job.array is not None,
+        options=job.options,
+    )
 
 
 def units_of(entries: list[Entry], job: Job) -> tuple[Unit, ...]:
@@ -139,18 +145,18 @@ def _read(group: list[File], job: Job) -> Entry | tuple[str, str]:
     by_name = {file.url.rsplit("/", 1)[-1] if is_remote(file.url) else Path(file.url).name: file for file in group}
     told = start_time(recording.name, job.options.time_format)
     return Entry(
-        group[0].name,
-        tuple(by_name[path.name] for path in recording.paths),
-        recording.rate_hz,
-        round(recording.duration_s * recording.rate_hz),
-        recording.columns,
-        recording.labels,
-        recording.start_utc,
-        _recorder(group[0].name, told.text, strict=True),
-        _recorder(group[0].name, told.text, strict=False),
-        marks,
-        tuple(recording.problems),
-        tuple(recording.warnings),
+        name=group[0].name,
+        files=tuple(by_name[path.name] for path in recording.paths),
+        rate_hz=recording.rate_hz,
+        frames=round(recording.duration_s * recording.rate_hz),
+        columns=recording.columns,
+        labels=recording.labels,
+        start_utc=recording.start_utc,
+        recorder=_recorder(group[0].name, told.text, strict=True),
+        kin=_recorder(group[0].name, told.text, strict=False),
+        marks=marks,
+        problems=tuple(recording.problems),
+        warnings=tuple(recording.warnings),
     )
 
 

@@ -50,7 +50,9 @@ def load_plan(out: Path) -> Plan:
         )
         unreadable = tuple((name, reason) for name, reason in content["unreadable"])
         options = OPTIONS.validate_python(content["options"])
-        return Plan(entries, units, unreadable, content["with_array"], options)
+        return Plan(
+            entries=entries, units=units, unreadable=unreadable, with_array=content["with_array"], options=options
+        )
     except (OSError, ValueError, KeyError, TypeError) as reason:
         raise OutputError(f"{out / PLAN}: no readable plan; plan the archive into this folder first") from reason
 

@@ -39,7 +39,7 @@ class Crew:
         return int(number) - 1, int(count)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ArchiveSummary:
     """What a run did and what is still missing; (name, reason) of all problems."""
 
@@ -152,7 +152,7 @@ def _gone(plan: Plan, out: Path) -> list[tuple[str, str]]:
 
 def _summary(plan: Plan, mine: list[Unit], store: Store) -> ArchiveSummary:
     """What is done of some units, and everything that is wrong."""
-    summary = ArchiveSummary(len(mine), problems=list(plan.unreadable))
+    summary = ArchiveSummary(units=len(mine), problems=list(plan.unreadable))
     for entry in plan.entries:
         base = entry.name.rpartition("/")[2]
         summary.problems += [(entry.name, line.removeprefix(f"{base}: ")) for line in entry.problems]

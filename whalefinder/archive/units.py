@@ -20,7 +20,7 @@ class File:
     stamp: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
     """One recording: a file, or a mono file per channel, with what its header and its name say.
 

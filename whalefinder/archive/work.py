@@ -89,12 +89,12 @@ def _chained(piece: Piece, problems: list[tuple[str, str]]) -> ChainedRecording:
         parts.append(Part(partial(_opened, entry, problems), first, last, own))
     first_entry = piece.entries[0]
     return ChainedRecording(
-        first_entry.name,
-        (),
-        first_entry.columns,
-        piece.rate_hz,
-        (piece.read[1] - piece.read[0]) / piece.rate_hz,
-        None,
+        name=first_entry.name,
+        paths=(),
+        columns=first_entry.columns,
+        rate_hz=piece.rate_hz,
+        duration_s=(piece.read[1] - piece.read[0]) / piece.rate_hz,
+        start_utc=None,
         labels=first_entry.labels,
         parts=tuple(parts),
     )
@@ -104,7 +104,13 @@ def _chained(piece: Piece, problems: list[tuple[str, str]]) -> ChainedRecording:
 def _opened(entry: Entry, problems: list[tuple[str, str]]) -> Iterator[Recording]:
     with cache.local(entry.files) as paths:
         recording = Recording(
-            entry.name, paths, entry.columns, entry.rate_hz, entry.duration_s, None, labels=entry.labels
+            name=entry.name,
+            paths=paths,
+            columns=entry.columns,
+            rate_hz=entry.rate_hz,
+            duration_s=entry.duration_s,
+            start_utc=None,
+            labels=entry.labels,
         )
         yield recording
     problems += [(entry.name, line.removeprefix(f"{entry.name}: ")) for line in recording.problems]

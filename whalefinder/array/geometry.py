@@ -25,7 +25,7 @@ FLATNESS = 0.02
 """A spread below this share of the largest one counts as no extent at all in that axis."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HydrophoneArray:
     """A rigid array of hydrophones, already turned into the frame of the earth.
 
@@ -42,7 +42,7 @@ class HydrophoneArray:
         unused_channels: channels of the recording, counted from 0, that belong to no hydrophone.
         full_scale_v: volts at a hydrophone's output (the recorder's gain taken off) that make a sample of 1, or None.
 
-    >>> pair = HydrophoneArray("pair", [[0, 0, 0], [0, 1, 0]], 1500.0)
+    >>> pair = HydrophoneArray(name="pair", positions_m=[[0, 0, 0], [0, 1, 0]], sound_speed_m_s=1500.0)
     >>> pair.shape, pair.aperture_m
     ('line', 1.0)
     """

@@ -119,7 +119,7 @@ def _from_plain(path: Path, rows: list[Row], c: float, depth_m: float | None) ->
         )
     positions = np.array([[float(row[axes[axis]]) for axis in "xyz"] for row in rows])
     channels = tuple(int(row.get("channel") or k) - 1 for k, row in enumerate(rows, start=1))
-    return HydrophoneArray(path.stem, positions, c, channels, depth_m)
+    return HydrophoneArray(name=path.stem, positions_m=positions, sound_speed_m_s=c, channels=channels, depth_m=depth_m)
 
 
 def _from_pamguard(path: Path, rows: list[Row], c: float, depth_m: float | None) -> HydrophoneArray:
@@ -133,7 +133,14 @@ def _from_pamguard(path: Path, rows: list[Row], c: float, depth_m: float | None)
     if depth_m is None and centre[2] < 0:
         depth_m = -float(centre[2])
     error = float(np.sqrt(np.mean(np.square(errors))))
-    return HydrophoneArray(path.stem, positions - centre, c, tuple(ids), depth_m, position_error_m=error)
+    return HydrophoneArray(
+        name=path.stem,
+        positions_m=positions - centre,
+        sound_speed_m_s=c,
+        channels=tuple(ids),
+        depth_m=depth_m,
+        position_error_m=error,
+    )
 
 
 def _from_xav(path: Path, rows: list[Row], c: float, depth_m: float | None) -> HydrophoneArray:
@@ -143,4 +150,4 @@ def _from_xav(path: Path, rows: list[Row], c: float, depth_m: float | None) -> H
     if len(set(numbers)) < len(numbers):  # one file per hydrophone: every row says channel 0 or 1 of its own file
         numbers = list(range(len(rows)))
     channels = tuple(numbers)
-    return HydrophoneArray(path.stem, positions, c, channels, depth_m)
+    return HydrophoneArray(name=path.stem, positions_m=positions, sound_speed_m_s=c, channels=channels, depth_m=depth_m)

@@ -117,7 +117,14 @@ def to_bearing(fix: steering.Fix, array: HydrophoneArray) -> Bearing:
             ambiguity = f"plane: or azimuth {other[0]:.1f} elevation {other[1]:.1f}"
     elif fix.margin < LOBE_MARGIN:
         ambiguity = f"lobe: another direction is nearly as likely (log likelihood {fix.margin:.1f} less)"
-    return Bearing(azimuth % 360.0, elevation, azimuth_sd, min(90.0, float(up_sd)), ambiguity, fix.range_m)
+    return Bearing(
+        azimuth_deg=azimuth % 360.0,
+        elevation_deg=elevation,
+        azimuth_sd_deg=azimuth_sd,
+        elevation_sd_deg=min(90.0, float(up_sd)),
+        ambiguity=ambiguity,
+        range_m=fix.range_m,
+    )
 
 
 def _cone(fix: steering.Fix, array: HydrophoneArray) -> Bearing:
@@ -134,13 +141,31 @@ def _cone(fix: steering.Fix, array: HydrophoneArray) -> Bearing:
     if abs(axis[2]) > math.cos(math.radians(STEEP_DEG)):
         # A string that hangs: the cone's angle is the elevation, and there is no azimuth.
         elevation = math.degrees(math.copysign(1.0, axis[2]) * (math.pi / 2 - angle))
-        return Bearing(None, elevation, None, min(90.0, sd), words)
+        return Bearing(
+            azimuth_deg=None,
+            elevation_deg=elevation,
+            azimuth_sd_deg=None,
+            elevation_sd_deg=min(90.0, sd),
+            ambiguity=words,
+        )
     # At elevation 0: cos(angle) = cos(el_axis) cos(az - az_axis).
     ratio = math.cos(angle) / math.cos(math.radians(axis_elevation))
     if abs(ratio) > 1:
-        return Bearing(None, None, None, None, words + "; none at elevation 0")
+        return Bearing(
+            azimuth_deg=None,
+            elevation_deg=None,
+            azimuth_sd_deg=None,
+            elevation_sd_deg=None,
+            ambiguity=words + "; none at elevation 0",
+        )
     offset = math.acos(ratio)
     slope = math.sin(angle) / max(math.cos(math.radians(axis_elevation)) * math.sin(offset), 1e-6)
     first, second = sorted((axis_azimuth + sign * math.degrees(offset)) % 360 for sign in (1, -1))
     words += f"; azimuth {first:.1f} or {second:.1f} at elevation 0"
-    return Bearing(first, None, min(180.0, sd * slope), None, words)
+    return Bearing(
+        azimuth_deg=first,
+        elevation_deg=None,
+        azimuth_sd_deg=min(180.0, sd * slope),
+        elevation_sd_deg=None,
+        ambiguity=words,
+    )

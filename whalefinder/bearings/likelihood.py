@@ -29,7 +29,7 @@ FINE_CELLS = 1500
 CHUNK = 2_000_000  # elements of one block of directions x pairs x cells
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cells:
     """What a call left in its bins, per cell (one frequency, `CELL_FRAMES` frames): all a bearing needs.
 
@@ -46,17 +46,16 @@ class Cells:
 
     def best(self, count: int) -> Cells:
         """The `count` most telling cells."""
-        parts = (self.frequency_hz, self.inverse, self.scatter, self.power, self.count)
-        return Cells(*(part[:count] for part in parts))
+        return Cells(**{name: part[:count] for name, part in vars(self).items()})
 
     def double(self) -> Cells:
         """The same in double precision, for derivatives by differences."""
         return Cells(
-            self.frequency_hz.double(),
-            self.inverse.to(torch.complex128),
-            self.scatter.to(torch.complex128),
-            self.power.double(),
-            self.count.double(),
+            frequency_hz=self.frequency_hz.double(),
+            inverse=self.inverse.to(torch.complex128),
+            scatter=self.scatter.to(torch.complex128),
+            power=self.power.double(),
+            count=self.count.double(),
         )
 
 
@@ -98,7 +97,9 @@ def gather_cells(
     beta = power * torch.diagonal(inverse, dim1=-2, dim2=-1).real.sum(-1)
     hz = spectrogram.frequencies_hz().to(power.device)[:, None].expand(keep.shape)[keep]
     order = (count * beta.square() / (1 + beta) * hz).argsort(descending=True)[:FINE_CELLS]
-    return Cells(hz[order], inverse[order], scatter[order], power[order], count[order])
+    return Cells(
+        frequency_hz=hz[order], inverse=inverse[order], scatter=scatter[order], power=power[order], count=count[order]
+    )
 
 
 def plane_wave_likelihood(cells: Cells, delays_s: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ class Regression:
         # Labels to radians; the node of the azimuth is any number, its whole turns say nothing.
         level = 2 * math.pi * float(azimuth) + self.heading_rad
         up = float(np.clip(math.pi * (float(elevation) - 0.5), -math.pi / 2, self.array.max_elevation_rad()))
-        return Fix(direction(level, up), np.diag(self.sd_rad**2), math.nan, math.inf)
+        return Fix(u=direction(level, up), covariance=np.diag(self.sd_rad**2), log_likelihood=math.nan, margin=math.inf)
 
 
 def regression_for(array: HydrophoneArray | None, method: str, weights: Path | str | None) -> Regression | None:
@@ -92,7 +92,11 @@ def load_regressor(array: HydrophoneArray, path: Path | str | None = None) -> Re
     file = Path(path) if path else shipped_weights(SHIPPED)
     card = read_card(file)
     try:
-        trained = HydrophoneArray(card["array"]["name"], card["array"]["positions_m"], card["array"]["sound_speed_m_s"])
+        trained = HydrophoneArray(
+            name=card["array"]["name"],
+            positions_m=card["array"]["positions_m"],
+            sound_speed_m_s=card["array"]["sound_speed_m_s"],
+        )
         sd_rad = np.radians(card["sd_deg"])
         network = Regressor(**card["config"])
         heading_rad = _heading_of(array, trained, card["array"])

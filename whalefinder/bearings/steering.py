@@ -26,7 +26,7 @@ MISFIT_IMAGE = 40.0  # the same with a surface image, whose range and elevation 
 IMAGE_GAIN = 6.0  # log likelihood that a surface image must add before it is believed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Fix:
     """A direction with its uncertainty.
 
@@ -71,14 +71,21 @@ def find_direction(cells: Cells, array: HydrophoneArray, *, surface: bool = True
     peaks = _separate_peaks(grid, scores.numpy(), _grid_spacing(grid))
     refined, values = _refine(coarse, array, peaks, _grid_spacing(grid), until=COARSE_RAD)
     if rough:
-        return Fix(refined[values.argmax()], np.eye(2) * np.pi**2, float(values.max()), math.inf)
+        return Fix(
+            u=refined[values.argmax()],
+            covariance=np.eye(2) * np.pi**2,
+            log_likelihood=float(values.max()),
+            margin=math.inf,
+        )
     leaders = refined[np.argsort(values)[::-1][:FINALISTS]]
     refined, values = _refine(cells.double(), array, leaders, 2 * COARSE_RAD, until=FINE_RAD)
     order = np.argsort(values)[::-1]
     best = refined[order[0]]
     elsewhere = [values[i] for i in order[1:] if np.linalg.norm(refined[i] - best) > np.radians(3.0)]
     margin = float(values[order[0]] - max(elsewhere)) if elsewhere else math.inf
-    fix = Fix(best, fix_covariance(cells, array, best), float(values[order[0]]), margin)
+    fix = Fix(
+        u=best, covariance=fix_covariance(cells, array, best), log_likelihood=float(values[order[0]]), margin=margin
+    )
     return _with_image(fix, cells, array, refined[order]) if surface and array.depth_m else fix
 
 
@@ -90,7 +97,13 @@ def _with_image(fix: Fix, cells: Cells, array: HydrophoneArray, starts: Floats) 
     if image is None or image.gain < IMAGE_GAIN:
         return fix
     covariance = image.covariance * OVERLAP * MISFIT_IMAGE + geometry_covariance(array, image.u)
-    return Fix(image.u, covariance, fix.log_likelihood + image.gain, fix.margin, image.range_m)
+    return Fix(
+        u=image.u,
+        covariance=covariance,
+        log_likelihood=fix.log_likelihood + image.gain,
+        margin=fix.margin,
+        range_m=image.range_m,
+    )
 
 
 def _grid(array: HydrophoneArray, highest_hz: float) -> Floats:

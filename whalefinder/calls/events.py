@@ -17,7 +17,7 @@ from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S
 Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EventSettings:
     """How masks become events; chosen on the dev recordings (`docs/experiments.md`).
 
@@ -39,7 +39,7 @@ class EventSettings:
     min_probability: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Event:
     """A candidate call: frames [begin, end), its band, and the figures that its probability rests on."""
 
@@ -87,4 +87,10 @@ def _describe(share: Floats, begin: int, end: int, settings: EventSettings) -> E
         "log_area": float(np.log(total)),
         "mean_share": float(strong.mean()) if strong.size else 0.0,
     }
-    return Event(begin, end, (FIRST_BIN + int(low) - 0.5) * BIN_HZ, (FIRST_BIN + int(high) + 0.5) * BIN_HZ, evidence)
+    return Event(
+        begin=begin,
+        end=end,
+        low_hz=(FIRST_BIN + int(low) - 0.5) * BIN_HZ,
+        high_hz=(FIRST_BIN + int(high) + 0.5) * BIN_HZ,
+        evidence=evidence,
+    )

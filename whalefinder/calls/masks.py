@@ -13,7 +13,7 @@ from whalefinder.sound import features, spectrogram
 CALL, BOAT, AMBIENT = (CLASSES.index(name) for name in ("call", "boat", "ambient"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Masks:
     """Spectra and shares of a stretch of a recording.
 
@@ -74,7 +74,7 @@ def masks_of(
         shares[AMBIENT] = 1.0
     else:
         shares = shares_of(network, hearing, valid)
-    return Masks(spectra, shares, valid, heard, first_frame)
+    return Masks(spectra=spectra, shares=shares, valid=valid, heard=heard, first_frame=first_frame)
 
 
 REACH_FRAMES = 32  # the network looks at ± 27 frames

@@ -95,7 +95,7 @@ def explain(
         for line in opened.problems:
             errors.print(escaped(line), soft_wrap=True)
         console.print(escaped(_heading(opened.name, at, excerpt)), soft_wrap=True)
-        why = _Why(out, f"{recording.stem}-{at:g}s", excerpt, occluder, quiet)
+        why = _Why(out=out, stem=f"{recording.stem}-{at:g}s", excerpt=excerpt, occluder=occluder, quiet=quiet)
         if "classifier" in parts:
             why.classifier(judge.classifier, name, log_odds)
         if "segmenter" in parts:
@@ -130,7 +130,7 @@ def _heading(recording: str, at_s: float, excerpt: Excerpt) -> str:
     return f"{words}; {named}{'' if judgement.is_call else ' (no call, so only with --all)'}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Why:
     """Writes the files of one explanation and prints what they say."""
 

@@ -205,9 +205,24 @@ def simulate(
     from whalefinder.sea.writing import Plan, draw_scene, write_simulation
 
     with one_line_errors():
-        loaded = load_array(array) if array else HydrophoneArray("tetrahedron", tetrahedron(0.5), 1485.0, depth_m=1.5)
+        loaded = (
+            load_array(array)
+            if array
+            else HydrophoneArray(name="tetrahedron", positions_m=tetrahedron(0.5), sound_speed_m_s=1485.0, depth_m=1.5)
+        )
         faults = Faults(position_error, timing_error, gain_error, sound_speed_error)
-        plan = Plan(seconds, calls, boats, snr, sir, surface, roughness, diffuse, faults, calls_from)
+        plan = Plan(
+            seconds=seconds,
+            calls=calls,
+            boats=boats,
+            snr_db=snr,
+            sir_db=sir,
+            surface_coefficient=surface,
+            roughness_m=roughness,
+            diffuse=diffuse,
+            faults=faults,
+            calls_from=calls_from,
+        )
         with working("simulating …"):
             sea = write_simulation(draw_scene(plan, loaded, seed), seed, out)
         console.print(

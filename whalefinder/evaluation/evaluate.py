@@ -34,7 +34,7 @@ __all__ = ["Judgement", "evaluate"]
 Rows = list[tuple[str, ...]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Judgement:
     """What `evaluate` found: the page, tables as text, figures as in `figures.json`."""
 
@@ -81,13 +81,13 @@ def evaluate(
     report(1, 1, "report written")
     by_judge = figures["judges"]
     return Judgement(
-        page,
-        SHORT_HEADER,
-        [*(short_row(v.judge, by_judge[v.judge]["mixtures"]) for v in verdicts), short_paper_row()],
-        [short_row(v.judge, by_judge[v.judge]["live"]) for v in verdicts],
-        ALONE_HEADER,
-        [alone_row(v) for v in (*verdicts, pipeline)],
-        figures,
+        page=page,
+        header=SHORT_HEADER,
+        mixtures=[*(short_row(v.judge, by_judge[v.judge]["mixtures"]) for v in verdicts), short_paper_row()],
+        live=[short_row(v.judge, by_judge[v.judge]["live"]) for v in verdicts],
+        alone_header=ALONE_HEADER,
+        alone=[alone_row(v) for v in (*verdicts, pipeline)],
+        figures=figures,
     )
 
 

@@ -36,7 +36,7 @@ class Alarm:
     score: float
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Verdict:
     """What one judge said: scores by set, orca from `threshold` on, and its alarms in recordings without a call."""
 
@@ -80,7 +80,7 @@ def hear(judge: Judge, sets: Sets, threshold: float | None, report: Report) -> V
     dev = scores.pop("dev")
     if threshold is None:
         threshold = best_threshold([clip.label == LABELS[ORCA] for clip in sets.dev], dev)
-    verdict = Verdict(judge.name, threshold, scores)
+    verdict = Verdict(judge=judge.name, threshold=threshold, scores=scores)
     for clip, label in sets.alone:
         pieces = list(windows(clip, label))
         level = scores_of(judge, pieces)
@@ -105,7 +105,7 @@ PIPELINE = "whole pipeline (locate)"
 
 def hear_pipeline(network: Classifier, labels: LabelSettings, sets: Sets, report: Report) -> Verdict:
     """`locate` over the recordings without a call: every detection that is reported as an orca is an alarm."""
-    verdict, locator = Verdict(PIPELINE, labels.orca), Locator(classifier=network, labels=labels)
+    verdict, locator = Verdict(judge=PIPELINE, threshold=labels.orca), Locator(classifier=network, labels=labels)
     for done, (clip, _) in enumerate(sets.alone, start=1):
         recording = open_recording(clip.path)
         with warnings.catch_warnings():

@@ -24,7 +24,7 @@ SPLITS = ("dev", "test")
 RATIO_EDGES_DB = (-10.0, -6.0, -2.0, 2.0, 6.0, 10.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sets:
     """What a run judges; `dev` is for thresholds alone."""
 
@@ -94,5 +94,10 @@ def windows(clip: Clip, label: str) -> Iterator[LabelledClip]:
     for begin in sorted({*range(0, last, length // 2), last}):
         name = f"{clip.path.stem} at {begin / RATE_HZ:.1f} s"
         yield LabelledClip(
-            sound[begin : begin + length], label, name, clip.path.stem, bandwidth_hz=0.46 * clip.rate_hz, kind="alone"
+            samples=sound[begin : begin + length],
+            label=label,
+            source=name,
+            group=clip.path.stem,
+            bandwidth_hz=0.46 * clip.rate_hz,
+            kind="alone",
         )

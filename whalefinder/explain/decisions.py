@@ -197,7 +197,7 @@ def _sound(excerpt: Excerpt) -> tuple[int, Tensor]:
     """The first frame and the spectra that the classifier hears."""
     event, judgement = excerpt.event, excerpt.judgement
     if event is None:
-        event = Event(excerpt.begin, excerpt.end, 0.0, 0.0, {})
+        event = Event(begin=excerpt.begin, end=excerpt.end, low_hz=0.0, high_hz=0.0, evidence={})
     look = None if judgement is None else judgement.look
     return event_sound(excerpt.masks, event, excerpt.array, None if look is None else look.fix.u)
 

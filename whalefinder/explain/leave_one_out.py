@@ -32,7 +32,7 @@ ALIKE = 0.9
 """Hydrophones whose absence costs this share of the dearest one's σ are named with it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Without:
     """The fix without one hydrophone.
 
@@ -128,22 +128,22 @@ def _without(heard: _Heard, m: int, fix: Fix) -> Without:
     channel = heard.whole.channels[m] + 1
     others = heard.without(m)
     if len(others.hydrophones) < 2:
-        return Without(channel, note="1 hydrophone left: no direction")
+        return Without(channel=channel, note="1 hydrophone left: no direction")
     left = others.fix()
     if left is None:
-        return Without(channel, note="the others hear nothing")
+        return Without(channel=channel, note="the others hear nothing")
     rest = others.array
     sd = _sd_rad(left.covariance, left.u, rest)
     shift, scatter, angles = _move(fix, left, rest)
     most = math.sqrt(chi2.isf(FALSE_ALARMS / len(heard.hydrophones), angles))
     return Without(
-        channel,
-        float(np.degrees(shift)),
-        float(np.degrees(scatter)),
-        float(np.degrees(sd)),
-        sd / max(_sd_rad(fix.covariance, fix.u, rest), 1e-9),
-        fix.log_likelihood - left.log_likelihood,
-        shift / scatter / most,
+        channel=channel,
+        shift_deg=float(np.degrees(shift)),
+        shift_sd_deg=float(np.degrees(scatter)),
+        sd_deg=float(np.degrees(sd)),
+        sd_growth=sd / max(_sd_rad(fix.covariance, fix.u, rest), 1e-9),
+        log_likelihood_loss=fix.log_likelihood - left.log_likelihood,
+        doubt=shift / scatter / most,
         note=_note(rest),
     )
 

@@ -39,7 +39,7 @@ def silent(done: int, total: int) -> None:
     """A report to nobody."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Occluder:
     """The window that covers: its size and step, in bins (46.9 Hz) and frames (10.7 ms), and what it leaves behind.
 
@@ -76,7 +76,13 @@ class Occluder:
     def of(cls, hz: float, seconds: float, baseline: str = "mean") -> Occluder:
         """A window of about `hz` by `seconds`, moved by half of it."""
         bins, frames = max(1, round(hz / BIN_HZ)), max(1, round(seconds / FRAME_S))
-        return cls(bins, frames, max(1, bins // 2), max(1, frames // 2), baseline)
+        return cls(
+            bins=bins,
+            frames=frames,
+            stride_bins=max(1, bins // 2),
+            stride_frames=max(1, frames // 2),
+            baseline=baseline,
+        )
 
     def covers(self, planes: Tensor) -> Tensor:
         """What stands in a covered place; same shape as `planes` `[plane, frequency, frame]`."""

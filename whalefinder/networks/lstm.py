@@ -27,7 +27,7 @@ OPEN_FORGET_GATE = 1.0
 """Weight of the constant input on the forget gate at the start: σ(1) = 0.73 of the memory is kept, not 0.5."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Step:
     """One time step with the names of the examination paper, `[batch, hidden]` each, but b `[batch, hidden + input]`.
 
@@ -46,7 +46,7 @@ class Step:
     c_previous: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Derivatives:
     """∂L/∂ of each quantity of a `Step`, of its inputs and of the weights (summed over the batch), shaped like them."""
 
@@ -316,8 +316,10 @@ class _ThroughTime(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dys: Tensor, dhs: Tensor, dc: Tensor) -> tuple[Tensor, ...]:
         weights, kept = ctx.saved_tensors[:4], ctx.saved_tensors[4:]
-        width = len(Step.__dataclass_fields__)
-        steps = [Step(*kept[k : k + width]) for k in range(0, len(kept), width)]
+        names = tuple(Step.__dataclass_fields__)
+        steps = [
+            Step(**dict(zip(names, kept[k : k + len(names)], strict=True))) for k in range(0, len(kept), len(names))
+        ]
         dh, dx = torch.zeros_like(dc), []
         dW = [torch.zeros_like(W) for W in weights]
         for t in reversed(range(len(steps))):

@@ -30,7 +30,7 @@ MAX_POINTS = 200  # of one track; more cannot be told apart on a screen
 LONGEST_TABLE = 30
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Results:
     """Tables of one folder, with a clock that all their rows share.
 
@@ -71,7 +71,7 @@ class Chart:
     kind: str = ""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Part:
     """One headed part of the page: charts (SVG), sentences, a table."""
 
@@ -127,7 +127,7 @@ def read_results(folder: Path) -> Results:
     """The tables of an output folder, put on one clock."""
     tables = read_output(folder)
     calls = [row for row in tables["detections"] if row["label"] not in NO_CALLS]
-    found = Results(calls, tables["tracks"], tables["recordings"], starts_of(tables))
+    found = Results(calls=calls, tracks=tables["tracks"], recordings=tables["recordings"], starts=starts_of(tables))
     named = dict.fromkeys(row["recording"] for row in found.recordings + tables["detections"] + found.tracks)
     found.dated = bool(named) and all(name in found.starts for name in named)
     lengths = {row["recording"]: row["duration_s"] for row in found.recordings}
@@ -172,14 +172,14 @@ def _column(rows: Sequence[Row], name: str) -> Floats:
 
 def _parts(results: Results) -> list[Part]:
     if not results.calls:
-        return [Part("Calls", words=["No calls were found."])]
+        return [Part(title="Calls", words=["No calls were found."])]
     return [_when(results), _where(results), _tracks(results), _levels(results)]
 
 
 def _when(results: Results) -> Part:
     from whalefinder.pages import charts
 
-    part = Part("When")
+    part = Part(title="When")
     if not results.dated:
         minutes = np.array([results.at(row["recording"], row["begin_s"]) for row in results.calls])
         total = max(60 * (results.hours or 0.0), float(minutes.max()))
@@ -217,7 +217,7 @@ def _hour(start: datetime, seconds: float) -> int:
 def _where(results: Results) -> Part:
     from whalefinder.pages import charts
 
-    part = Part("From where")
+    part = Part(title="From where")
     # A cone's azimuth is one of two, and would point where no whale was.
     known = [
         row
@@ -248,7 +248,7 @@ def _where(results: Results) -> Part:
 def _tracks(results: Results) -> Part:
     from whalefinder.pages import charts
 
-    part = Part("Tracks")
+    part = Part(title="Tracks")
     by_track: dict[int, list[Row]] = {}
     for row in results.tracks:
         by_track.setdefault(row["track"], []).append(row)
@@ -292,7 +292,7 @@ def _moment(results: Results, recording: str, seconds: float) -> str:
 def _levels(results: Results) -> Part:
     from whalefinder.pages import charts
 
-    part = Part("How loud")
+    part = Part(title="How loud")
     for name, unit, what, caption in (
         (
             "level_db",

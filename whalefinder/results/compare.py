@@ -15,7 +15,7 @@ from whalefinder.results.formats import Row
 TOLERANCE_S = 0.25
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """What two tables have in common.
 
@@ -64,7 +64,9 @@ def compare(ours: Sequence[Row], theirs: Sequence[Row], tolerance_s: float = TOL
                 nearest = near[np.abs(spans[near].mean(axis=1) - (begin + end) / 2).argmin()]
                 apart.append(_apart_deg(row, theirs[index[nearest]]))
     known = np.array([angle for angle in apart if angle is not None], float)
-    return Comparison(len(ours), len(theirs), ours_heard, int(heard.sum()), known)
+    return Comparison(
+        ours=len(ours), theirs=len(theirs), ours_heard=ours_heard, theirs_heard=int(heard.sum()), apart_deg=known
+    )
 
 
 def _span(row: Row, dated: bool) -> tuple[float, float]:

@@ -17,7 +17,7 @@ SHOWN_DIGITS = 4
 """Decimals of a probability in tables."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Bearing:
     """A direction in the outside convention, degrees."""
 
@@ -29,7 +29,7 @@ class Bearing:
     range_m: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Detection:
     """One event: times in seconds from the start of the recording, band in Hz, SNR in dB against all other sound.
 
@@ -77,7 +77,7 @@ class Detection:
         return self.bearing.elevation_sd_deg if self.bearing else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Track:
     """One animal's way across the sky of the array; every array `[time]`, angles in degrees, seconds from the recording's start.
 

@@ -17,7 +17,7 @@ from whalefinder.sea.signals import Floats, band_power
 from whalefinder.sound.spectrogram import RATE_HZ
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Call:
     """One call: `sound` `[time]`, where the animal is, when it arrives at the array, its SNR in dB."""
 
@@ -47,7 +47,7 @@ class Faults:
     sound_speed_m_s: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scene:
     """Everything that sounds.
 
@@ -70,7 +70,7 @@ class Scene:
     faults: Faults = field(default_factory=Faults)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrueCall:
     """What was there: times at the array (s), direction (degrees), range (m), levels (dB)."""
 
@@ -84,7 +84,7 @@ class TrueCall:
     sir_db: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SimulatedRecording:
     """`samples` `[channel, time]` at `RATE_HZ`, its parts of the same shape, and the truth."""
 
@@ -116,7 +116,7 @@ def simulate(scene: Scene, seed: int) -> SimulatedRecording:
     truth = tuple(_truth(call, span, calls, boats, array) for call, span in zip(scene.calls, spans, strict=True))
     total = calls + boats + ambient
     total, calls, boats, ambient = (_instrument(x, scene.faults, seed) for x in (total, calls, boats, ambient))
-    return SimulatedRecording(total, calls, boats, ambient, truth)
+    return SimulatedRecording(samples=total, calls=calls, boats=boats, ambient=ambient, truth=truth)
 
 
 def _faulty(array: HydrophoneArray, faults: Faults, rng: np.random.Generator) -> HydrophoneArray:
@@ -184,12 +184,12 @@ def _truth(call: Call, span: slice, calls: Floats, boats: Floats, array: Hydroph
     interference = band_power(boats[:, span])
     sir = 10 * np.log10(band_power(calls[:, span]) / interference) if interference > 0 else None
     return TrueCall(
-        call.begin_s,
-        call.begin_s + len(call.sound) / RATE_HZ,
-        call.kind,
-        float(np.degrees(azimuth)),
-        float(np.degrees(elevation)),
-        float(np.linalg.norm(middle)),
-        call.snr_db,
-        None if sir is None else float(sir),
+        begin_s=call.begin_s,
+        end_s=call.begin_s + len(call.sound) / RATE_HZ,
+        kind=call.kind,
+        azimuth_deg=float(np.degrees(azimuth)),
+        elevation_deg=float(np.degrees(elevation)),
+        range_m=float(np.linalg.norm(middle)),
+        snr_db=call.snr_db,
+        sir_db=None if sir is None else float(sir),
     )

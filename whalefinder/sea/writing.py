@@ -24,7 +24,7 @@ PEAK = 0.5
 SOUND_FILES = {".wav", ".flac", ".w64"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What `whalefinder simulate` is asked for."""
 
@@ -56,11 +56,16 @@ def draw_scene(plan: Plan, array: HydrophoneArray, seed: int) -> Scene:
     for k, (kind, sound) in enumerate(sounds):
         sound = sound[: int(0.8 * slot * RATE_HZ)]
         spare = slot - len(sound) / RATE_HZ
-        calls.append(Call(sound, swim, k * slot + rng.uniform(0.3, 0.7) * spare, plan.snr_db, kind))
+        calls.append(
+            Call(
+                sound=sound, path=swim, begin_s=k * slot + rng.uniform(0.3, 0.7) * spare, snr_db=plan.snr_db, kind=kind
+            )
+        )
     boats = tuple(crossing_boat(rng, plan.seconds, depth) for _ in range(plan.boats))
     return Scene(
-        array, plan.seconds, tuple(calls), boats, plan.sir_db if boats else None, plan.surface_coefficient,
-        plan.roughness_m, plan.diffuse, plan.faults,
+        array=array, seconds=plan.seconds, calls=tuple(calls), boats=boats,
+        sir_db=plan.sir_db if boats else None, surface_coefficient=plan.surface_coefficient,
+        roughness_m=plan.roughness_m, diffuse=plan.diffuse, faults=plan.faults,
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ class Part:
     watched: tuple[int, int]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ChainedRecording(Recording):
     """A recording made of parts, all of one rate and with the same channels; one part is open at a time.
 

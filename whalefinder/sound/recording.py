@@ -35,7 +35,7 @@ LENGTH_TOLERANCE_S = 0.1
 """Files of one channel each may differ in length by this much before it is reported."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Recording:
     """A recording that can be streamed. `problems` fills while it is read, one line each.
 
@@ -245,7 +245,14 @@ def open_recording(
     problems = [line for each in paths for line in _cut_short(each)]
     began = start_time(path.name, time_format)
     recording = Recording(
-        path.name, paths, _columns(path, channels, array), infos[0].samplerate, min(seconds), began.utc, [], problems
+        name=path.name,
+        paths=paths,
+        columns=_columns(path, channels, array),
+        rate_hz=infos[0].samplerate,
+        duration_s=min(seconds),
+        start_utc=began.utc,
+        warnings=[],
+        problems=problems,
     )
     if array is not None and array.file_pattern is not None:
         recording.labels = tuple(channel + 1 for channel in array.channels)

@@ -22,7 +22,7 @@ ANYWHERE = -np.log(2 * np.pi)  # log density of a sound from anywhere under wate
 REJECTED, BELIEVED, BEGUN = 0, 1, 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Prior:
     """What is expected before the first fix.
 
@@ -49,7 +49,7 @@ USUAL_HZ, VOICES_SD = 3000.0, 0.6
 OTHER_VOICE = -1.5  # log likelihood ratio that a new voice costs at most
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Hypotheses:
     """The likeliest hypothesis after each step, causally, and the decisions of the likeliest in the end.
 
@@ -70,7 +70,7 @@ class Hypotheses:
     score: Floats
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Beam:
     """The hypotheses that are alive; slot by slot. Weight is the log likelihood, -inf for an empty slot."""
 
@@ -129,7 +129,14 @@ def _empty(batch: int) -> _Beam:
     weight = np.full((batch, HYPOTHESES), -np.inf)
     weight[:, 0] = 0.0  # one hypothesis: nothing has begun
     off = np.zeros((batch, HYPOTHESES), bool)
-    return _Beam(mean, covariance, weight, off, np.zeros((batch, HYPOTHESES)), off.copy())
+    return _Beam(
+        mean=mean,
+        covariance=covariance,
+        weight=weight,
+        began=off,
+        voice=np.zeros((batch, HYPOTHESES)),
+        turning=off.copy(),
+    )
 
 
 def _branch(
@@ -316,7 +323,9 @@ def _best_exchange(fixes: Fixes, mine: NDArray[np.bool_], prior: Prior) -> NDArr
 
 def _log_likelihood(steps: Steps, prior: Prior) -> Floats:
     """How well one steady animal explains the fixes of every sequence, `[batch]`."""
-    settings = FilterSettings(2 * prior.accelerations[0], prior.rate_sd, np.inf, sd_scale=prior.sd_scale)
+    settings = FilterSettings(
+        acceleration=2 * prior.accelerations[0], rate_sd=prior.rate_sd, gate=np.inf, sd_scale=prior.sd_scale
+    )
     filtered = kalman(steps, settings)
     noise = measurement_covariance(steps.u, prior.sd_scale * steps.sd_rad)
     _, _, density = _believe(filtered.predicted_mean, filtered.predicted_covariance, steps.u, noise)
@@ -328,7 +337,9 @@ def _dealt_again(fixes: Fixes, label: NDArray[np.intp], prior: Prior) -> NDArray
     tracks = np.arange(label.max() + 1)
     steps = merge([fixes], [np.zeros(0)]).of(np.zeros(len(tracks), np.intp))
     own = label == tracks[:, None]  # [track, fix]
-    settings = FilterSettings(prior.accelerations[0] * 2, prior.rate_sd, np.inf, sd_scale=prior.sd_scale)
+    settings = FilterSettings(
+        acceleration=prior.accelerations[0] * 2, rate_sd=prior.rate_sd, gate=np.inf, sd_scale=prior.sd_scale
+    )
     mean, covariance = smooth(replace(steps, present=own), kalman(replace(steps, present=own), settings))
     axes = np.stack(tangents(mean[..., :3]), axis=-2)
     noise = measurement_covariance(steps.u, prior.sd_scale * steps.sd_rad)

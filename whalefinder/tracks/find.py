@@ -69,7 +69,7 @@ def fixes_of(detections: list[Detection]) -> Fixes:
     time, snr, low, high = (np.array(column, float) for column in columns)
     # An error of azimuth is a shorter arc the steeper the direction.
     sd = np.maximum(np.stack([az_sd * np.cos(el), el_sd], axis=-1), SD_FLOOR_RAD)
-    return Fixes(time, direction(az, el), sd, snr, low, high)
+    return Fixes(time_s=time, u=direction(az, el), sd_rad=sd, snr_db=snr, low_hz=low, high_hz=high)
 
 
 def separate(fixes: Fixes) -> np.ndarray:
@@ -105,13 +105,13 @@ def _track(
     # A call counts in the first whole second after it.
     counts = np.bincount(np.searchsorted(grid, fixes.time_s).clip(max=len(grid) - 1), minlength=len(grid))
     return Track(
-        number,
-        recording,
-        grid,
-        np.degrees(azimuth),
-        np.degrees(elevation),
-        np.minimum(180.0, sd[:, 0] / np.maximum(np.cos(elevation), 1e-3)),
-        np.minimum(90.0, sd[:, 1]),
-        counts,
-        chosen,
+        number=number,
+        recording=recording,
+        time_s=grid,
+        azimuth_deg=np.degrees(azimuth),
+        elevation_deg=np.degrees(elevation),
+        azimuth_sd_deg=np.minimum(180.0, sd[:, 0] / np.maximum(np.cos(elevation), 1e-3)),
+        elevation_sd_deg=np.minimum(90.0, sd[:, 1]),
+        calls=counts,
+        fixes=chosen,
     )

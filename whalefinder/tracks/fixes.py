@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from whalefinder.array.geometry import Floats, tangents
 GRID_STEP_S = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Fixes:
     """Bearings of one animal, or of several and of nothing; sorted by time.
 
@@ -35,10 +35,10 @@ class Fixes:
 
     def of(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> Fixes:
         """Some of them, by index or mask."""
-        return Fixes(*(getattr(self, field.name)[chosen] for field in fields(self)))
+        return Fixes(**{name: part[chosen] for name, part in vars(self).items()})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Steps:
     """Sequences of fixes and of times without one, padded to the same length.
 
@@ -58,7 +58,7 @@ class Steps:
 
     def of(self, chosen: NDArray[np.intp] | slice) -> Steps:
         """Some of the sequences."""
-        return Steps(*(getattr(self, field.name)[chosen] for field in fields(self)))
+        return Steps(**{name: part[chosen] for name, part in vars(self).items()})
 
 
 def grid_of(fixes: Fixes) -> Floats:

@@ -93,7 +93,7 @@ def _reweighted(steps: Steps) -> Steps:
 
 def _plain(steps: Steps, acceleration: float) -> Filtered:
     """A filter that believes every fix it is given."""
-    return kalman(steps, FilterSettings(acceleration, rate_sd=0.006, gate=np.inf, sd_scale=1.0))
+    return kalman(steps, FilterSettings(acceleration=acceleration, rate_sd=0.006, gate=np.inf, sd_scale=1.0))
 
 
 def _seen(

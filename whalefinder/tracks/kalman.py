@@ -18,7 +18,7 @@ from whalefinder.tracks.fixes import Steps, measurement_covariance
 EYE = np.eye(3)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FilterSettings:
     """Settings of one filter, tuned on simulated swims by `python -m bench.tune_tracks`.
 
@@ -37,7 +37,7 @@ class FilterSettings:
     sd_scale: float = 1.2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Filtered:
     """Directions and rates along sequences.
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from whalefinder.sound.spectrogram import RATE_HZ
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Clip:
     """One row of the manifest: where it lies, what it is, what it may be used for."""
 
@@ -55,7 +55,13 @@ def find_clips(kind: str, split: str, use: str | None = None, folder: Path | Non
             if row["kind"] == kind and row["split"] == split and use in (None, row["use"]):
                 clips.append(
                     Clip(
-                        root / row["path"], kind, row["label"], row["sublabel"], split, row["use"], int(row["rate_hz"])
+                        path=root / row["path"],
+                        kind=kind,
+                        label=row["label"],
+                        sublabel=row["sublabel"],
+                        split=split,
+                        use=row["use"],
+                        rate_hz=int(row["rate_hz"]),
                     )
                 )
     return sorted(clips, key=lambda clip: clip.path)

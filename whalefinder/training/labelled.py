@@ -34,7 +34,7 @@ EVALUATION_SEED = 1_000_000_000
 CLIP_S = 3.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LabelledClip:
     """A clip of real sound, `[time]` at `RATE_HZ`, and what it is.
 
@@ -250,11 +250,22 @@ def evaluation_mixtures(
         noise = noises[ship][begin : begin + samples].copy()
         group, bandwidth_hz = ships[ship].path.stem, 0.46 * ships[ship].rate_hz
         if k % 2:
-            mixtures.append(LabelledClip(noise, "boat", group, group, bandwidth_hz=bandwidth_hz))
+            mixtures.append(
+                LabelledClip(samples=noise, label="boat", source=group, group=group, bandwidth_hz=bandwidth_hz)
+            )
             continue
         sir = float(rng.uniform(*sir_db))
         mixed = _mix(rng, sounds[which], noise, sir)
-        mixtures.append(LabelledClip(mixed, "orca", calls[which].path.stem, group, sir, bandwidth_hz))
+        mixtures.append(
+            LabelledClip(
+                samples=mixed,
+                label="orca",
+                source=calls[which].path.stem,
+                group=group,
+                snr_db=sir,
+                bandwidth_hz=bandwidth_hz,
+            )
+        )
     return mixtures
 
 
@@ -283,7 +294,7 @@ def real_clips(*, other_species: bool = False) -> list[LabelledClip]:
         rows += [(clip, "ambient") for clip in clips.find_clips("ambient", "dev") if "orcaal" in clip.path.parent.name]
     return [
         LabelledClip(
-            clip.read(), label, clip.label if other_species else clip.path.stem, clip.path.parent.name,
+            samples=clip.read(), label=label, source=clip.label if other_species else clip.path.stem, group=clip.path.parent.name,
             bandwidth_hz=0.46 * clip.rate_hz, kind="real",
         )
         for clip, label in rows

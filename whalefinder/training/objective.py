@@ -21,7 +21,7 @@ SCHEDULES = ("one_cycle", "cosine", "constant")
 FOCUS = 2.0  # exponent of the focal loss
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """What a run depends on; written into the card of its weights.
 

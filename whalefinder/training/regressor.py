@@ -29,7 +29,7 @@ BEYOND_DEG = 10.0
 MOST_TILT_DEG = 10.0  # of a plane: its mirror image of a direction in the water is then above it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """What a run depends on; written into the card of its weights."""
 

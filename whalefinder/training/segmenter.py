@@ -23,7 +23,7 @@ CALL = CLASSES.index("call")
 BOAT_WEIGHT = 0.15  # of telling boat from ambient, against telling call from both
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """What a run depends on; written into the card of its weights."""
 

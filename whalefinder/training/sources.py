@@ -33,7 +33,7 @@ class Source:
     group: str
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Sources:
     """What examples are mixed from."""
 

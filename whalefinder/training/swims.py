@@ -20,7 +20,7 @@ ERROR_FREEDOM = 4.0
 ARRAY_DEPTH_M, NEAREST_M = 2.0, 20.0  # of animals that pass beside the array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What a scenario is made of.
 
@@ -41,10 +41,10 @@ class Plan:
 
 SCENARIOS = {
     "easy": Plan(),
-    "outliers": Plan(("steady", "turning", "diving"), outliers=0.2),
-    "gaps": Plan(("steady", "turning", "diving"), gaps=3),
-    "turn": Plan(("turning",)),
-    "vertical": Plan(("beneath",)),
+    "outliers": Plan(kinds=("steady", "turning", "diving"), outliers=0.2),
+    "gaps": Plan(kinds=("steady", "turning", "diving"), gaps=3),
+    "turn": Plan(kinds=("turning",)),
+    "vertical": Plan(kinds=("beneath",)),
 }
 ALL_KINDS = ("steady", "turning", "diving", "milling", "approaching", "beneath")
 
@@ -76,7 +76,7 @@ def draw_swim(rng: np.random.Generator, plan: Plan) -> Swim:
 def draw_training_swim(rng: np.random.Generator) -> Swim:
     """One animal under any of the circumstances."""
     plan = Plan(
-        ALL_KINDS,
+        kinds=ALL_KINDS,
         outliers=float(rng.choice([0.0, rng.uniform(0.0, 0.35)])),
         gaps=int(rng.integers(0, 4)),
         calls_s=(2.0, 15.0),
@@ -96,7 +96,7 @@ def draw_crossing(rng: np.random.Generator, plan: Plan | None = None) -> Swim:
     second = first[middle] * rng.uniform(1.1, 2.5) + np.outer(np.arange(len(first)) - middle, turned)
     parts = [_fixes(rng, path, plan) for path in (first, second)]
     owner = np.concatenate([np.full(len(part), k) for k, part in enumerate(parts)])
-    joined = Fixes(*(np.concatenate(columns) for columns in zip(*(vars(part).values() for part in parts), strict=True)))
+    joined = Fixes(**{name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])})
     order = np.argsort(joined.time_s)
     joined, owner = joined.of(order), owner[order]
     joined, wrong = _with_outliers(rng, joined, plan.outliers)
@@ -174,7 +174,14 @@ def _fixes(rng: np.random.Generator, path: Floats, plan: Plan) -> Fixes:
     error = rng.standard_t(ERROR_FREEDOM, sd.shape) * sd
     centre = rng.uniform(1500, 6000) * np.exp(rng.normal(0, 0.15, len(time)))  # an animal keeps to its voice
     width = np.exp(rng.normal(0, 0.2, len(time)))
-    return Fixes(time, _moved(u, error), sd, snr, centre / (1 + 0.5 * width), centre * (1 + 0.5 * width))
+    return Fixes(
+        time_s=time,
+        u=_moved(u, error),
+        sd_rad=sd,
+        snr_db=snr,
+        low_hz=centre / (1 + 0.5 * width),
+        high_hz=centre * (1 + 0.5 * width),
+    )
 
 
 def _moved(u: Floats, error_rad: Floats) -> Floats:

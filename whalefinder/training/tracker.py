@@ -30,7 +30,7 @@ FREEDOM = 4.0
 ANGLE_WEIGHT = 3.0  # of the two angle losses (rad²/2) against the likelihood (nats)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """What a run depends on; written into the card of its weights."""
 
@@ -50,7 +50,7 @@ class Settings:
     workers: int = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pool:
     """Swims as the network sees them; fields as in `tracking.Reference`, `truth` `[swim, step, 3]`, `counts` where it is judged."""
 
@@ -63,7 +63,7 @@ class Pool:
 
     def of(self, chosen: Tensor | slice) -> Pool:
         """Some of the swims."""
-        return Pool(*(part[chosen] for part in vars(self).values()))
+        return Pool(**{name: part[chosen] for name, part in vars(self).items()})
 
 
 def build_pool(seed: int, swims: int, *, causal: bool, workers: int = 1) -> Pool:
@@ -78,8 +78,7 @@ def build_pool(seed: int, swims: int, *, causal: bool, workers: int = 1) -> Pool
     else:
         pieces = [_chunk(chunk) for chunk in chunks]
     length = max(piece.features.shape[1] for piece in pieces)
-    padded = [[_padded(part, length) for part in vars(piece).values()] for piece in pieces]
-    return Pool(*(torch.cat(parts) for parts in zip(*padded, strict=True)))
+    return Pool(**{name: torch.cat([_padded(vars(p)[name], length) for p in pieces]) for name in vars(pieces[0])})
 
 
 def _chunk(what: tuple[int, int, int, bool]) -> Pool:
@@ -93,7 +92,7 @@ def _chunk(what: tuple[int, int, int, bool]) -> Pool:
         truth[row, steps.asked[row]] = swim.truth[0]
     u, sd_rad, true_u = (torch.from_numpy(part).float() for part in (seen.u, seen.sd_rad, truth))
     lengths, counts = (torch.from_numpy(part) for part in (steps.valid.sum(axis=1), steps.asked & seen.began))
-    return Pool(seen.features, lengths, u, sd_rad, true_u, counts)
+    return Pool(features=seen.features, lengths=lengths, u=u, sd_rad=sd_rad, truth=true_u, counts=counts)
 
 
 def mirrored(pool: Pool) -> Pool:

@@ -61,7 +61,7 @@ class Sources:
         return replace(self, boats=[s for s in self.boats if s.origin == origin])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Examples:
     """Images `[image, plane, frequency, time]`, whether there is a call, the clips behind each, SIR in dB (nan: no call)."""
 
@@ -78,7 +78,9 @@ class Examples:
         """Some of them."""
         chosen = torch.as_tensor(index)
         calls, boats = ([names[int(k)] for k in chosen] for names in (self.calls, self.boats))
-        return Examples(self.images[chosen], self.orca[chosen], calls, boats, self.sir_db[chosen])
+        return Examples(
+            images=self.images[chosen], orca=self.orca[chosen], calls=calls, boats=boats, sir_db=self.sir_db[chosen]
+        )
 
 
 def real_sources(split: str) -> Sources:
@@ -144,11 +146,11 @@ def simulated_examples(count: int, seed: int, tick: Callable[[int], None] = lamb
 def joined(parts: Sequence[Examples]) -> Examples:
     """Several as one."""
     return Examples(
-        torch.cat([p.images for p in parts]),
-        torch.cat([p.orca for p in parts]),
-        [name for p in parts for name in p.calls],
-        [name for p in parts for name in p.boats],
-        torch.cat([p.sir_db for p in parts]),
+        images=torch.cat([p.images for p in parts]),
+        orca=torch.cat([p.orca for p in parts]),
+        calls=[name for p in parts for name in p.calls],
+        boats=[name for p in parts for name in p.boats],
+        sir_db=torch.cat([p.sir_db for p in parts]),
     )
 
 
@@ -166,7 +168,13 @@ def draw(sources: Sources, count: int, *, orca_share: float = 0.5, seed: int) ->
         sir_db.append(ratio)
         call_names.append("" if call is None else call.name)
         boat_names.append(boat.name)
-    return Examples(torch.stack(images), torch.from_numpy(with_call), call_names, boat_names, torch.tensor(sir_db))
+    return Examples(
+        images=torch.stack(images),
+        orca=torch.from_numpy(with_call),
+        calls=call_names,
+        boats=boat_names,
+        sir_db=torch.tensor(sir_db),
+    )
 
 
 def _mixture(rng: np.random.Generator, boat: Tensor, call: Tensor | None, sir_db: float) -> Tensor:

@@ -27,7 +27,7 @@ ORCA, BOAT = LABELS.index("orca"), LABELS.index("boat")
 Curve = list[dict[str, float]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """What one run adds to plain training.
 

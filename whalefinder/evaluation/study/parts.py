@@ -31,7 +31,7 @@ CURVE_SEEDS, CAPACITY_SEEDS = range(1, 6), range(1, 11)
 L2, DROPOUT = 2e-3, 0.3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """One training run.
 
@@ -185,17 +185,21 @@ def _ladder(material: Material, ledger: Ledger) -> list[Run]:
     rungs: list[tuple[str, Callable[[], Recipe]]] = [(name, lambda recipe=recipe: recipe) for name, recipe in LADDER]  # type: ignore[misc]
     rungs.append((SELECTED, lambda: CANDIDATES[chosen(ledger)]))
     tests = lambda: {"test": material.test}  # noqa: E731
-    return [Run("ladder", name, recipe, train, tests, seed) for seed in SEEDS for name, recipe in rungs]
+    return [
+        Run(part="ladder", name=name, recipe=recipe, train=train, tests=tests, seed=seed)
+        for seed in SEEDS
+        for name, recipe in rungs
+    ]
 
 
 def _folds(material: Material) -> list[Run]:
     return [
         Run(
-            "folds",
-            f"{name}, fold {k + 1}",
-            lambda recipe=recipe: recipe,  # type: ignore[misc]
-            lambda seed, k=k: draw(material.fold(k)[0], LADDER_IMAGES, orca_share=LADDER_SHARE, seed=seed),  # type: ignore[misc]
-            lambda k=k: {f"fold {k + 1}": draw(material.fold(k)[1], TEST_IMAGES // 2, seed=TEST_SEED + 2)},  # type: ignore[misc]
+            part="folds",
+            name=f"{name}, fold {k + 1}",
+            recipe=lambda recipe=recipe: recipe,  # type: ignore[misc]
+            train=lambda seed, k=k: draw(material.fold(k)[0], LADDER_IMAGES, orca_share=LADDER_SHARE, seed=seed),  # type: ignore[misc]
+            tests=lambda k=k: {f"fold {k + 1}": draw(material.fold(k)[1], TEST_IMAGES // 2, seed=TEST_SEED + 2)},  # type: ignore[misc]
         )
         for name, recipe in CANDIDATES.items()
         for k in range(FOLDS)
@@ -210,12 +214,12 @@ def _samples(material: Material) -> list[Run]:
 
     return [
         Run(
-            "samples",
-            f"{size} images",
-            lambda: Recipe(steps=600, widths=SAMPLES_WIDTHS),
-            lambda seed, size=size: some(seed, size),  # type: ignore[misc]
-            lambda: {"simulated": material.simulated_test, "test": material.test},
-            seed,
+            part="samples",
+            name=f"{size} images",
+            recipe=lambda: Recipe(steps=600, widths=SAMPLES_WIDTHS),
+            train=lambda seed, size=size: some(seed, size),  # type: ignore[misc]
+            tests=lambda: {"simulated": material.simulated_test, "test": material.test},
+            seed=seed,
         )
         for seed in SEEDS
         for size in SIZES
@@ -232,19 +236,26 @@ def _epochs(material: Material) -> list[Run]:
 
     long = [
         Run(
-            "epochs",
-            "training time",
-            lambda: Recipe(steps=EPOCH_STEPS, rate=EPOCH_RATE),
-            train,
-            tests,
-            seed,
+            part="epochs",
+            name="training time",
+            recipe=lambda: Recipe(steps=EPOCH_STEPS, rate=EPOCH_RATE),
+            train=train,
+            tests=tests,
+            seed=seed,
             validation=lambda: material.validation,  # early stopping chooses on it, never on the test
             every=EPOCH_EVERY,
         )
         for seed in CURVE_SEEDS
     ]
     return long + [
-        Run("capacity", "-".join(map(str, widths)), lambda w=widths: Recipe(widths=w), train, tests, seed)  # type: ignore[misc]
+        Run(
+            part="capacity",
+            name="-".join(map(str, widths)),
+            recipe=lambda w=widths: Recipe(widths=w),  # type: ignore[misc]
+            train=train,
+            tests=tests,
+            seed=seed,
+        )
         for seed in CAPACITY_SEEDS
         for widths in WIDTHS
     ]
@@ -258,12 +269,12 @@ def _recorders(material: Material) -> list[Run]:
 
     return [
         Run(
-            "recorders",
-            f"{boats}, {treatment}",
-            lambda recipe=recipe: recipe,  # type: ignore[misc]
-            lambda seed, boats=boats: train(seed, boats),  # type: ignore[misc]
-            lambda: material.test_by_boat,
-            seed,
+            part="recorders",
+            name=f"{boats}, {treatment}",
+            recipe=lambda recipe=recipe: recipe,  # type: ignore[misc]
+            train=lambda seed, boats=boats: train(seed, boats),  # type: ignore[misc]
+            tests=lambda: material.test_by_boat,
+            seed=seed,
         )
         for seed in TWICE
         for boats in BOATS
@@ -279,12 +290,12 @@ def _imbalance(material: Material) -> list[Run]:
 
     return [
         Run(
-            "imbalance",
-            f"1:{ratio}, {method}",
-            lambda method=method: Recipe(l2=L2, plane=PER_RECORDING, imbalance=method),  # type: ignore[misc]
-            lambda seed, ratio=ratio: train(seed, ratio),  # type: ignore[misc]
-            lambda: {"test": material.test},
-            seed,
+            part="imbalance",
+            name=f"1:{ratio}, {method}",
+            recipe=lambda method=method: Recipe(l2=L2, plane=PER_RECORDING, imbalance=method),  # type: ignore[misc]
+            train=lambda seed, ratio=ratio: train(seed, ratio),  # type: ignore[misc]
+            tests=lambda: {"test": material.test},
+            seed=seed,
             validation=lambda: material.validation,
         )
         for seed in TWICE
