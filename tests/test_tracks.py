@@ -255,34 +255,13 @@ def test_tracks_of_detections():
 
 
 def test_what_has_no_direction_is_in_no_track():
-    line = Detection(
-        recording="a.wav",
-        begin_s=0.0,
-        end_s=1.0,
-        start_utc=None,
-        low_hz=1e3,
-        high_hz=4e3,
-        label="orca",
-        probability=0.9,
-        snr_db=5.0,
-        bearing=Bearing(
-            azimuth_deg=10.0, elevation_deg=None, azimuth_sd_deg=1.0, elevation_sd_deg=None, ambiguity="cone: 10 deg"
-        ),
+    cone = Bearing(
+        azimuth_deg=10.0, elevation_deg=None, azimuth_sd_deg=1.0, elevation_sd_deg=None, ambiguity="cone: 10 deg"
     )
-    mirror = Detection(
-        recording="a.wav",
-        begin_s=0.0,
-        end_s=1.0,
-        start_utc=None,
-        low_hz=1e3,
-        high_hz=4e3,
-        label="orca",
-        probability=0.9,
-        snr_db=5.0,
-        bearing=Bearing(
-            azimuth_deg=1.0, elevation_deg=-2.0, azimuth_sd_deg=1.0, elevation_sd_deg=1.0, ambiguity="plane: or azimuth"
-        ),
+    plane = Bearing(
+        azimuth_deg=1.0, elevation_deg=-2.0, azimuth_sd_deg=1.0, elevation_sd_deg=1.0, ambiguity="plane: or azimuth"
     )
+    line, mirror = (dataclasses.replace(detections(steady(1))[0], bearing=bearing) for bearing in (cone, plane))
     assert find_tracks([]) == [] and find_tracks([line, mirror] * 5) == []
 
 

@@ -65,7 +65,7 @@ class Stretch:
     @cached_property
     def level_db(self) -> np.ndarray:
         """Mean power of the hydrophones, dB, `[frequency, frame]`."""
-        return (10 * (spectrogram.power(self._loudest.spectra).mean(0) + 1e-20).log10()).numpy()
+        return (10 * (spectrogram.power(self._loudest.spectra).mean(0) + spectrogram.FLOOR).log10()).numpy()
 
     @property
     def call_share(self) -> np.ndarray:

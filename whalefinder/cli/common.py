@@ -26,6 +26,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 LINE_EVERY_S = 30.0
+"""A log gets a line of progress this often."""
 try:  # newer Typer brings a Click of its own
     from typer._click.globals import get_current_context
 except ImportError:
@@ -46,7 +47,7 @@ def _whalefinder(
         bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    """Options of the program itself; they act in their callbacks."""
 
 
 SHIPPED = "shipped"

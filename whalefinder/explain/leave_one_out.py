@@ -25,6 +25,8 @@ from whalefinder.sound.spectrogram import CELL_FRAMES
 FALSE_ALARMS = 0.01
 """How often an array whose hydrophones are all in order may be said to disagree with itself, by noise alone."""
 LEAST_SCATTER = 0.1
+"""The variance of a move is taken as at least this share of the variance without the hydrophone: the difference of two estimated
+covariances may come out far too small."""
 CLEAR = 3.0
 """The evidence must be this far beyond the scatter that is left without the hydrophone, before it is accused."""
 

@@ -37,11 +37,13 @@ class EightBitConvolution(nn.Module):
         self.scale = (weight.abs().amax((1, 2, 3)) / 127).clamp(min=1e-12)
         self.zero = torch.zeros(len(weight), dtype=torch.int32)
         self.bias = None if convolution.bias is None else convolution.bias.detach()
-        self.weight = (weight / self.scale[:, None, None, None]).round()
+        rounded = (weight / self.scale[:, None, None, None]).round()
         self.shape = [list(convolution.stride), [int(p) for p in convolution.padding], list(convolution.dilation)]
         if integers:
-            eight = self.weight.to(torch.int8)
+            eight = rounded.to(torch.int8)
             self.packed = torch.ops.onednn.qconv_prepack(eight, self.scale, self.step, 0, *self.shape, 1)
+        else:
+            self.weight = rounded
 
     def forward(self, x: Tensor) -> Tensor:
         """`[batch, channel, H, W]` float32 to float32."""

@@ -43,7 +43,7 @@ def sounding(spectrum: Tensor) -> Tensor:
 
 def levelled(spectrum: Tensor) -> Tensor:
     """The same with power 1 in band."""
-    return spectrum / band_power(spectrum).clamp(min=1e-20).sqrt()
+    return spectrum / band_power(spectrum).clamp(min=spectrogram.FLOOR).sqrt()
 
 
 def wind_slope(rng: np.random.Generator) -> Tensor:
