@@ -153,7 +153,7 @@ def _without(heard: _Heard, m: int, fix: Fix) -> Without:
 def _odd_one(heard: _Heard) -> int | None:
     """The one hydrophone without which the others agree with one another far better than without any other; or None.
 
-    None always where too few are left to contradict one another: of four, any three give a direction whatever they say.
+    Of four, any three give a direction unless their delays are longer than the way between them: only a large fault stands out.
     """
     if len(heard.hydrophones) < 3:
         return None
