@@ -18,9 +18,22 @@ from whalefinder.sea.scene import Faults
 RESULTS = Path(__file__).with_name("RESULTS.md")
 MOVING = next(cell for cell in CELLS if cell.name == "3 moving boats, SIR -10, SNR 5")
 SQUARE = replace(MOVING, name="level square, 1 m", array="square")
-
-
 PARTS = ("accuracy", "real", "tracks", "speed", "archive")
+HEAD = """# Benchmark
+
+`make bench` (or `python -m bench`) writes this page. `python -m bench --parts PARTS` writes only some of its tables.
+The terms are explained in the [glossary](../docs/conventions.md#words)."""
+LEGEND = """| method | what it is |
+| --- | --- |
+| ours | `whalefinder locate`; it must find the call by itself |
+| regressor | `whalefinder locate --method network`, trained for the tetrahedron only |
+| SRP-PHAT, NormMUSIC | pyroomacoustics on a 2° grid below the horizon; told when the call is, as all methods below |
+| GCC-PHAT | the delay of the highest correlation of every pair of hydrophones, then least squares |
+| call-free ML | our likelihood without masks: one noise covariance from the sound just before and after the call |
+| SRP / GCC, our mask | SRP-PHAT and GCC-PHAT on the bins of our mask |
+| SRP / GCC, true band | SRP-PHAT and GCC-PHAT in the true frequency band of the call |
+| true masks | our method with the true masks: the best that a better network could bring |
+| Cramér–Rao | the smallest error that any unbiased method can have |"""
 
 
 def main() -> None:
@@ -74,12 +87,6 @@ def _wrapped(line: str) -> str:
     return line if line.startswith(("|", "#")) else textwrap.fill(line, 118, break_long_words=False)
 
 
-HEAD = """# Benchmark
-
-`make bench` (or `python -m bench`) writes this page. `python -m bench --parts PARTS` writes only some of its tables.
-The terms are explained in the [glossary](../docs/conventions.md#words)."""
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
@@ -117,19 +124,6 @@ def _head(options: argparse.Namespace) -> str:
         "10° (a missed call counts as beyond). Below it are 95 % bootstrap intervals over source clips. SRP-PHAT and NormMUSIC "
         "run on every second recording. The tables Arrays and Array faults have half as many recordings.\n\n" + LEGEND
     )
-
-
-LEGEND = """| method | what it is |
-| --- | --- |
-| ours | `whalefinder locate`; it must find the call by itself |
-| regressor | `whalefinder locate --method network`, trained for the tetrahedron only |
-| SRP-PHAT, NormMUSIC | pyroomacoustics on a 2° grid below the horizon; told when the call is, as all methods below |
-| GCC-PHAT | the delay of the highest correlation of every pair of hydrophones, then least squares |
-| call-free ML | our likelihood without masks: one noise covariance from the sound just before and after the call |
-| SRP / GCC, our mask | SRP-PHAT and GCC-PHAT on the bins of our mask |
-| SRP / GCC, true band | SRP-PHAT and GCC-PHAT in the true frequency band of the call |
-| true masks | our method with the true masks: the best that a better network could bring |
-| Cramér–Rao | the smallest error that any unbiased method can have |"""
 
 
 def _entry(trials: list[Trial], method: str) -> str:

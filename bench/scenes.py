@@ -48,6 +48,7 @@ CELLS = (
     Cell("surface image, SNR 10", 10.0, depth_m=4.0, surface_coefficient=-0.8),
     Cell("surface image, 1 moving boat, SIR -10, SNR 5", 5.0, 1, True, -10.0, depth_m=4.0, surface_coefficient=-0.8),
 )
+CELLS_INDEX = {cell.name: index for index, cell in enumerate(CELLS)}
 
 
 def make_array(name: str, depth_m: float) -> HydrophoneArray:
@@ -123,6 +124,3 @@ def _boat(rng: np.random.Generator, depth_m: float, moving: bool, call_s: float)
     closest = np.array([nearest * np.sin(azimuth), nearest * np.cos(azimuth), depth_m - BOAT_DEPTH_M])
     start = closest - velocity * (call_s + rng.uniform(-4, 4))
     return Path(tuple(start), tuple(velocity))
-
-
-CELLS_INDEX = {cell.name: index for index, cell in enumerate(CELLS)}

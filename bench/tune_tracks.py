@@ -28,6 +28,15 @@ FIXED = {"points", "ceiling_rad"}
 SHARES = {"outlier", "tail"}
 WORTH = 0.999
 """A setting is changed only if the loss falls below this share of what it was."""
+FOLLOW: dict[str, tuple[Callable[..., Floats], Any]] = {
+    "KALMAN_CAUSAL": (rivals.kalman_causal, rivals.KALMAN_CAUSAL),
+    "KALMAN_SMOOTHER": (rivals.kalman_smoother, rivals.KALMAN_SMOOTHER),
+    "IMM_CAUSAL": (imm.imm, imm.IMM_CAUSAL),
+    "IMM_SMOOTHER": (partial(imm.imm, smoother=True), imm.IMM_SMOOTHER),
+    "GRID_CAUSAL": (grid_bayes.grid_bayes, grid_bayes.GRID_CAUSAL),
+    "GRID_SMOOTHER": (partial(grid_bayes.grid_bayes, smoother=True), grid_bayes.GRID_SMOOTHER),
+}
+"""Constant of `rivals`, `imm` and `grid_bayes` → what it is the settings of, and its present value."""
 
 
 def loss(u: Floats, steps: Steps, truth: Floats) -> float:
@@ -91,17 +100,6 @@ def main() -> None:
             best, lowest = search(partial(_score, follow, steps, truth), present, options.draws)
             sys.stdout.write(f"{name} = {best}  # {lowest:.3f}°\n")
             sys.stdout.flush()
-
-
-FOLLOW: dict[str, tuple[Callable[..., Floats], Any]] = {
-    "KALMAN_CAUSAL": (rivals.kalman_causal, rivals.KALMAN_CAUSAL),
-    "KALMAN_SMOOTHER": (rivals.kalman_smoother, rivals.KALMAN_SMOOTHER),
-    "IMM_CAUSAL": (imm.imm, imm.IMM_CAUSAL),
-    "IMM_SMOOTHER": (partial(imm.imm, smoother=True), imm.IMM_SMOOTHER),
-    "GRID_CAUSAL": (grid_bayes.grid_bayes, grid_bayes.GRID_CAUSAL),
-    "GRID_SMOOTHER": (partial(grid_bayes.grid_bayes, smoother=True), grid_bayes.GRID_SMOOTHER),
-}
-"""Constant of `rivals`, `imm` and `grid_bayes` → what it is the settings of, and its present value."""
 
 
 def _score(follow: Callable[..., Floats], steps: Steps, truth: Floats, settings: object) -> float:

@@ -24,6 +24,8 @@ OVERLAP = spectrogram.WINDOW / spectrogram.HOP  # every sample is seen by this m
 MISFIT = 1.8  # variance that estimated masks and covariances add to the curvature; chosen on dev
 MISFIT_IMAGE = 40.0  # the same with a surface image, whose range and elevation are confused; chosen on dev
 IMAGE_GAIN = 6.0  # log likelihood that a surface image must add before it is believed
+STENCIL = np.stack(np.meshgrid(*[np.linspace(-1, 1, 3)] * 2), axis=-1).reshape(-1, 2)  # (level, up)
+CENTRE = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,10 +154,6 @@ def _refine(cells: Cells, array: HydrophoneArray, peaks: Floats, width: float, u
         jump = np.where(np.isfinite(vertex).all(1, keepdims=True), vertex, STENCIL[best])
         peaks = _around(around[:, CENTRE], width * jump[:, None], top)[:, 0]
         width /= 4.0
-
-
-STENCIL = np.stack(np.meshgrid(*[np.linspace(-1, 1, 3)] * 2), axis=-1).reshape(-1, 2)  # (level, up)
-CENTRE = 4
 
 
 def _around(peaks: Floats, steps: Floats, top: float) -> Floats:

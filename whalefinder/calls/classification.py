@@ -35,6 +35,7 @@ PLANES = ("contrast", "ripple", "level")
 RIPPLE_BINS = 12  # half width of the local mean over frequency, 0.56 kHz
 SILENCE = 1e-6  # of the mean power is added, so that digital silence is quiet and not minus infinity
 SCALE, LIMIT = 2.0, 5.0
+NOISE_CELLS = 6.0  # e-folding of the noise covariance of a beam, 0.5 s
 
 
 def planes_of(spectra: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -196,9 +197,6 @@ def event_sound(
         noise = covariance.noise_covariance(spectra, (1 - masks.shares[CALL, :, begin:end]).square(), NOISE_CELLS)
         spectra = mvdr_beam(spectra, noise, array, u)[None]
     return begin, spectra
-
-
-NOISE_CELLS = 6.0  # e-folding of the noise covariance of a beam, 0.5 s
 
 
 BEAM_WEIGHT = 2.0

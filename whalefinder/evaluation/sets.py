@@ -22,6 +22,7 @@ from whalefinder.training.labelled import LabelledClip, evaluation_mixtures, rea
 Report = Callable[[int, int, str], None]
 SPLITS = ("dev", "test")
 RATIO_EDGES_DB = (-10.0, -6.0, -2.0, 2.0, 6.0, 10.0)
+DEV_SEED = 1_000_000_001  # other mixtures than those that `--split dev` reports
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +61,6 @@ def read_sets(split: str, count: int, report: Report = lambda done, total, note:
                 "set WHALEFINDER_DATA to the folder with manifest.csv"
             )
     return Sets(**found)
-
-
-DEV_SEED = 1_000_000_001  # other mixtures than those that `--split dev` reports
 
 
 def recorder_of(clip: LabelledClip) -> str:

@@ -20,9 +20,15 @@ from whalefinder.results.records import LABELS
 from whalefinder.sound.spectrogram import frequencies_hz, stft
 from whalefinder.training import labelled
 from whalefinder.training.calibration import HeldOut, calibrate, logits_of, validation_scores
+from whalefinder.training.clips import REAL_SOURCES
 from whalefinder.training.labelled import ORCA, LabelledClip, Sources
 from whalefinder.training.loop import Report, Run, silent
 from whalefinder.training.objective import Settings, make_optimiser, make_schedule, training_loss
+
+CARD = {
+    "data": f"simulated boats, calls, moans, wind and other sounds; {REAL_SOURCES}",
+    "chosen_on": "real recordings of the dev split (calls S04 and S09 in dev ships), and new simulated sounds",
+}
 
 # Examples ------------------------------------------------------------------------------------------------------------
 
@@ -114,10 +120,3 @@ def train(
 def _network(settings: Settings) -> Classifier:
     network = Classifier(widths=settings.widths, dropout=settings.dropout)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-
-
-CARD = {
-    "data": "simulated boats, calls, moans, wind and other sounds; real recordings of the train split "
-    "(Ford call catalogue, Open Government Licence - Canada 2.0; Orcasound and spectrace clips, MIT or CC0)",
-    "chosen_on": "real recordings of the dev split (calls S04 and S09 in dev ships), and new simulated sounds",
-}

@@ -18,6 +18,14 @@ from numpy.typing import NDArray
 
 from whalefinder.sound.spectrogram import RATE_HZ
 
+SHORT_FIELD_CALLS = ("S199-L-4", "jpod", "kpod", "lpod")
+"""Field rows that are one call; the longer ones have calls at times that nobody wrote down."""
+REAL_SOURCES = (
+    "real recordings of the train split (Ford call catalogue, Open Government Licence - Canada 2.0; "
+    "Orcasound and spectrace clips, MIT or CC0)"
+)
+"""What the cards of the shipped networks say of the recordings that they learned from."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
@@ -72,7 +80,3 @@ def training_calls(folder: Path | None = None) -> list[Clip]:
     calls = find_clips("calls", "train", "train", folder)
     field = [c for c in find_clips("field", "train", "train", folder) if c.path.stem in SHORT_FIELD_CALLS]
     return calls + field
-
-
-SHORT_FIELD_CALLS = ("S199-L-4", "jpod", "kpod", "lpod")
-"""Field rows that are one call; the longer ones have calls at times that nobody wrote down."""

@@ -19,6 +19,7 @@ from whalefinder.array.geometry import Floats, HydrophoneArray, direction, great
 from whalefinder.errors import ArrayError
 from whalefinder.networks.regressor import REACH, Regressor
 from whalefinder.training import directions, mixtures
+from whalefinder.training.clips import REAL_SOURCES
 from whalefinder.training.loop import Report, Run, one_cycle, silent
 from whalefinder.training.losses import AzimuthLoss, ElevationLoss, azimuth_deg, azimuth_weight, elevation_deg
 
@@ -27,6 +28,10 @@ ELEVATION_WEIGHT = math.pi**2 / 2
 """1 - cos Δ is Δ²/2 of an azimuth, but the elevation's loss is (Δ/π)²: this makes a degree cost the same in both."""
 BEYOND_DEG = 10.0
 MOST_TILT_DEG = 10.0  # of a plane: its mirror image of a direction in the water is then above it
+CARD = {
+    "data": f"simulated directions, boats, calls, ambient noise and masks; {REAL_SOURCES}",
+    "chosen_on": "the same kinds of data from the dev split (calls S04 and S09, dev ships)",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,10 +169,3 @@ def _held_out(
         lessons = directions.draw(sources, array, (settings.seed, 2, k), settings.batch)
         batches.append((network.features(lessons.bins, settings.batch, array.sound_speed_m_s), lessons))
     return batches
-
-
-CARD = {
-    "data": "simulated directions, boats, calls, ambient noise and masks; real recordings of the train split "
-    "(Ford call catalogue, Open Government Licence - Canada 2.0; Orcasound and spectrace clips, MIT or CC0)",
-    "chosen_on": "the same kinds of data from the dev split (calls S04 and S09, dev ships)",
-}

@@ -17,10 +17,15 @@ from whalefinder.networks.quantised import largest_inputs
 from whalefinder.networks.segmentation import CLASSES, SegmentationNetwork
 from whalefinder.sound import features
 from whalefinder.training import mixtures
+from whalefinder.training.clips import REAL_SOURCES
 from whalefinder.training.loop import Report, Run, silent
 
 CALL = CLASSES.index("call")
 BOAT_WEIGHT = 0.15  # of telling boat from ambient, against telling call from both
+CARD = {
+    "data": f"simulated boats and calls; {REAL_SOURCES}",
+    "chosen_on": "real recordings of the dev split (calls S04 and S09, dev ships)",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,10 +110,3 @@ def _network(settings: Settings) -> SegmentationNetwork:
 def _planes(mixture: mixtures.Mixture) -> Tensor:
     planes = features.segmenter_planes(mixture.spectra, mixture.valid)
     return planes.contiguous(memory_format=torch.channels_last)
-
-
-CARD = {
-    "data": "simulated boats and calls; real recordings of the train split "
-    "(Ford call catalogue, Open Government Licence - Canada 2.0; Orcasound and spectrace clips, MIT or CC0)",
-    "chosen_on": "real recordings of the dev split (calls S04 and S09, dev ships)",
-}
