@@ -28,7 +28,7 @@ from whalefinder.calls.classification import LabelSettings, classify_spectra, lo
 from whalefinder.evaluation.metrics import Interval, bootstrap
 from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.weights import load_classifier, read_card, shipped_weights
-from whalefinder.results.records import LABELS
+from whalefinder.results.records import ORCA
 from whalefinder.sea.signals import band_power, taper
 from whalefinder.sound import spectrogram
 from whalefinder.sound.spectrogram import HOP, RATE_HZ, WINDOW
@@ -42,7 +42,6 @@ LENGTH = 3 * RATE_HZ
 LONGEST_CALL = int(1.9 * RATE_HZ)  # so that silence at the edges never touches it
 PAGE = Path("docs/confounds.md")
 BEGIN, END = "<!-- figures: python -m bench.confounds -->", "<!-- end of figures -->"
-ORCA = LABELS.index("orca")
 HIGHEST_HZ = float(spectrogram.frequencies_hz()[-1])
 
 

@@ -1,6 +1,8 @@
 """The classifier: its network, what it is taught with, what it learns by, and how an event gets its name."""
 
 import dataclasses
+import json
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from whalefinder.calls.classification import classify_samples, load_labels, plan
 from whalefinder.errors import ModelError, OptionError
 from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.weights import load_classifier, save_network
-from whalefinder.results.records import LABELS
+from whalefinder.results.records import AMBIENT, BOAT, LABELS, ORCA, OTHER_CETACEAN
 from whalefinder.sea.calls import pulsed_call
 from whalefinder.sound import spectrogram
 from whalefinder.training import calibration, classifier, labelled, nuisances, objective
@@ -45,6 +47,12 @@ def spectra(frames: int = 282, seed: int = 0) -> torch.Tensor:
 
 
 # The network ---------------------------------------------------------------------------------------------------------
+
+
+def test_labels_stand_in_the_order_of_the_shipped_networks_outputs():
+    card = json.loads((resources.files("whalefinder") / "weights/classifier.json").read_text("utf-8"))
+    order = {"orca": ORCA, "other_cetacean": OTHER_CETACEAN, "boat": BOAT, "ambient": AMBIENT}
+    assert {name: card["classes"].index(name) for name in LABELS} == order
 
 
 @pytest.mark.parametrize("frames", [16, 94, 141])
@@ -201,12 +209,12 @@ def test_sampler_draws_orcas_as_often_as_all_else():
     for examples in (None, 500):
         settings = dataclasses.replace(SMALL, batch=16, imbalance="sampler", boat_ratio=20.0, examples=examples)
         found = [
-            labelled.class_of(settings.seed, index, 20.0) == labelled.ORCA
+            labelled.class_of(settings.seed, index, 20.0) == ORCA
             for step in range(4)
             for index in classifier.indices_of(settings, step)
         ]
         assert sum(found) == len(found) / 2
-    natural = [labelled.class_of(1, index, 20.0) == labelled.ORCA for index in range(3000)]
+    natural = [labelled.class_of(1, index, 20.0) == ORCA for index in range(3000)]
     assert np.mean(natural) == pytest.approx(1 / 21, abs=0.012)
 
 

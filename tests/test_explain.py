@@ -24,14 +24,13 @@ from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.networks.weights import save_network
 from whalefinder.pages import plots
 from whalefinder.pipeline import Locator, locate
-from whalefinder.results.records import LABELS
+from whalefinder.results.records import AMBIENT, ORCA
 from whalefinder.sea.calls import random_call
 from whalefinder.sea.scene import Call, Scene, simulate
 from whalefinder.sound import spectrogram
 from whalefinder.sound.recording import open_recording
 from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S, HOP, NUM_BINS, RATE_HZ
 
-ORCA, AMBIENT = LABELS.index("orca"), LABELS.index("ambient")
 SILENCE = Occluder(bins=8, frames=8, stride_bins=4, stride_frames=4, baseline="silence")
 
 

@@ -16,7 +16,7 @@ from whalefinder.cli import app
 from whalefinder.errors import OptionError, OutputError
 from whalefinder.evaluation.study import examples, parts
 from whalefinder.evaluation.study.examples import IMAGE, Source, Sources, draw, simulated_examples
-from whalefinder.evaluation.study.learn import ORCA, Recipe, fit, loss_on, probability_on, scores_on
+from whalefinder.evaluation.study.learn import Recipe, fit, loss_on, probability_on, scores_on
 from whalefinder.evaluation.study.ledger import Ledger
 from whalefinder.evaluation.study.page import above_the_lowest, write_page
 from whalefinder.evaluation.study.parts import Material, Run
@@ -260,10 +260,6 @@ def test_folds_and_splits_share_neither_call_types_nor_vessels():
         seen += [s.group for s in held.calls]
     assert sorted(seen) == sorted(s.group for s in material.train.calls)
     assert not {s.group for s in material.train.without(boats=material.held_vessels).boats} & set(material.held_vessels)
-
-
-def test_classes_are_the_networks():
-    assert package.learn.BOAT != ORCA == 0
 
 
 def test_study_without_recordings_says_so_in_one_line(monkeypatch, tmp_path):

@@ -23,7 +23,7 @@ from whalefinder.calls.events import Event
 from whalefinder.calls.masks import CALL, Masks
 from whalefinder.errors import ModelError
 from whalefinder.networks.classifier import Classifier
-from whalefinder.results.records import LABELS, SHOWN_DIGITS, WHALES
+from whalefinder.results.records import AMBIENT, BOAT, LABELS, ORCA, OTHER_CETACEAN, SHOWN_DIGITS, WHALE_LABELS, WHALES
 from whalefinder.sound import covariance, spectrogram
 from whalefinder.sound.beam import mvdr_beam
 
@@ -276,12 +276,13 @@ class LabelSettings:
             likelier = max(WHALES, key=lambda whale: probabilities[whale])
             shown = round(float(probabilities[likelier]), SHOWN_DIGITS)
             return LABELS[likelier] if shown >= min_probability and shown > 0 else _no_whale(probabilities)
-        if probabilities[0] >= self.orca and probabilities[0] >= probabilities[1]:
-            return LABELS[0]
-        if probabilities[1] >= self.other_cetacean:
-            return LABELS[1]
+        orca, other = probabilities[ORCA], probabilities[OTHER_CETACEAN]
+        if orca >= self.orca and orca >= other:
+            return LABELS[ORCA]
+        if other >= self.other_cetacean:
+            return LABELS[OTHER_CETACEAN]
         if call_share(probabilities) >= max(self.orca, self.other_cetacean):
-            return LABELS[int(probabilities[1] > probabilities[0])]
+            return LABELS[OTHER_CETACEAN if other > orca else ORCA]
         return _no_whale(probabilities)
 
     def least(self, min_probability: float | None = None) -> float:
@@ -290,7 +291,7 @@ class LabelSettings:
 
 
 def _no_whale(probabilities: NDArray[np.float64]) -> str:
-    return LABELS[2 + int(probabilities[3] > probabilities[2])]
+    return LABELS[AMBIENT if probabilities[AMBIENT] > probabilities[BOAT] else BOAT]
 
 
 def load_labels(path: Path | str | None = None) -> LabelSettings:
@@ -304,11 +305,10 @@ def load_labels(path: Path | str | None = None) -> LabelSettings:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as reason:
         raise ModelError(f"{file}: thresholds cannot be read ({reason}); reinstall, or correct the file") from reason
-    wanted = ("orca", "other_cetacean")
     for name in tables:
-        if name not in wanted:
-            raise ModelError(f"{file}: label {name!r} has no threshold; allowed are {', '.join(wanted)}")
-    thresholds = {name: _threshold(file, name, tables.get(name)) for name in wanted}
+        if name not in WHALE_LABELS:
+            raise ModelError(f"{file}: label {name!r} has no threshold; allowed are {', '.join(WHALE_LABELS)}")
+    thresholds = {name: _threshold(file, name, tables.get(name)) for name in WHALE_LABELS}
     return LabelSettings(**thresholds)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from whalefinder.networks.segmentation import CLASSES, UPSAMPLING, SegmentationNetwork
 from whalefinder.sound import features, spectrogram
 
-CALL, BOAT, AMBIENT = (CLASSES.index(name) for name in ("call", "boat", "ambient"))
+CALL, AMBIENT = CLASSES.index("call"), CLASSES.index("ambient")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from whalefinder.calls.classification import LabelSettings
 from whalefinder.evaluation.metrics import best_threshold
-from whalefinder.evaluation.peers import ORCA, ByEnergy, ByFlatImage, ByNetwork, BySegmenter, Judge, scores_of
+from whalefinder.evaluation.peers import ByEnergy, ByFlatImage, ByNetwork, BySegmenter, Judge, scores_of
 from whalefinder.evaluation.sets import Report, Sets, windows
 from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.weights import load_network
 from whalefinder.pipeline import Locator
-from whalefinder.results.records import LABELS
+from whalefinder.results.records import LABELS, ORCA
 from whalefinder.sound.recording import open_recording
 from whalefinder.training import labelled
 
@@ -55,7 +55,7 @@ def peers(report: Report) -> list[Judge]:
     for begin in range(0, PEER_CLIPS, 50):
         drawn = labelled.draw(sources, PEER_SEED, list(range(begin, begin + 50)))
         planes.append(drawn.planes)
-        orca.append(drawn.labels.numpy() == labelled.ORCA)
+        orca.append(drawn.labels.numpy() == ORCA)
         report(begin + 50, PEER_CLIPS, "drawing examples for the linear rival")
     flat = ByFlatImage(torch.cat(planes), np.concatenate(orca))
     return [ByEnergy(), flat, BySegmenter(load_network().folded())]

@@ -20,13 +20,12 @@ from whalefinder.calls.scores import event_score
 from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.optional import needs
-from whalefinder.results.records import LABELS
+from whalefinder.results.records import ORCA
 from whalefinder.sound import spectrogram
 from whalefinder.training.labelled import LabelledClip
 from whalefinder.training.sounds import in_band, mono_spectrum
 
 Samples = NDArray[np.float32]
-ORCA = LABELS.index("orca")
 SMOOTH_FRAMES = 9  # 0.1 s
 NO_EVENT = -20.0  # score of a clip in which the segmenter sees nothing
 

@@ -31,7 +31,7 @@ from whalefinder.optional import needs
 from whalefinder.results.formats import Row
 from whalefinder.results.schema import DETECTIONS, names
 
-LABELS = {"Click Detector": "click", "SoundTrap Click Detector": "click", "WhistlesMoans": "whistle"}
+KINDS = {"Click Detector": "click", "SoundTrap Click Detector": "click", "WhistlesMoans": "whistle"}
 LINE, PLANE, VOLUME = 2, 3, 4  # PAMGuard's ArrayManager
 AZIMUTH_FROM_X = 4
 """Clicks of module versions before this (2017) hold their two angles in another order."""
@@ -64,7 +64,7 @@ def read_pamguard(
         raise OptionError(f"shape {shape!r} is unknown; choose from line, plane, volume")
     file = _load(path, say)
     header, module = file.file_info.file_header, file.file_info.module_header
-    label = LABELS.get(str(header.module_type))
+    label = KINDS.get(str(header.module_type))
     if label is None or (label == "click" and header.stream_name != "Clicks"):
         raise RecordingError(
             f"{path}: comes from module {header.module_type}, {header.stream_name}; only clicks, whistles and moans can be read"

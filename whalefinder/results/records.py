@@ -11,7 +11,8 @@ from whalefinder.array.geometry import Floats
 
 LABELS = ("orca", "other_cetacean", "boat", "ambient")
 """What an event can be called, in the order of the classifier's outputs; `boat` and `ambient`: no whale is heard."""
-WHALES = (LABELS.index("orca"), LABELS.index("other_cetacean"))
+ORCA, OTHER_CETACEAN, BOAT, AMBIENT = range(len(LABELS))
+WHALES = (ORCA, OTHER_CETACEAN)
 WHALE_LABELS = tuple(LABELS[index] for index in WHALES)
 SHOWN_DIGITS = 4
 """Decimals of a probability in tables."""

@@ -10,9 +10,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
 from whalefinder.networks.classifier import Classifier
-from whalefinder.results.records import LABELS
-
-ORCA = LABELS.index("orca")
+from whalefinder.results.records import LABELS, ORCA
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from whalefinder.calls.classification import planes_of
 from whalefinder.networks.classifier import Classifier
-from whalefinder.results.records import LABELS
+from whalefinder.results.records import LABELS, ORCA
 from whalefinder.sound.spectrogram import frequencies_hz, stft
 from whalefinder.training import labelled
 from whalefinder.training.calibration import HeldOut, calibrate, logits_of, validation_scores
 from whalefinder.training.clips import REAL_SOURCES
-from whalefinder.training.labelled import ORCA, LabelledClip, Sources
+from whalefinder.training.labelled import LabelledClip, Sources
 from whalefinder.training.loop import Report, Run, silent
 from whalefinder.training.objective import Settings, make_optimiser, make_schedule, training_loss
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from whalefinder.calls.classification import WINDOW_FRAMES, planes_of
-from whalefinder.results.records import LABELS
+from whalefinder.results.records import AMBIENT, BOAT, ORCA, OTHER_CETACEAN
 from whalefinder.sea import signals
 from whalefinder.sound import spectrogram
 from whalefinder.sound.spectrogram import RATE_HZ
@@ -26,7 +26,6 @@ from whalefinder.training.sounds import band_power, cut, levelled, sounding, win
 from whalefinder.training.sources import Source, Sources, catalogue_calls
 from whalefinder.training.sources import build_sources as build_sources  # for those who draw from them
 
-ORCA, OTHER, BOAT, AMBIENT = range(len(LABELS))
 SIR_DB = (-12.0, 15.0)
 """Call over everything else, 0.5-12 kHz, over the call's frames."""
 DOMINATES = 2.0  # a boat of twice the ambient's power is what one hears
@@ -84,7 +83,7 @@ def class_of(seed: int, index: int, boat_ratio: float | None) -> int | None:
     """
     draw = np.random.default_rng([seed, 12, index]).random()
     if boat_ratio is None:
-        return None if index % 2 else (ORCA if draw < 0.75 else OTHER)
+        return None if index % 2 else (ORCA if draw < 0.75 else OTHER_CETACEAN)
     return ORCA if draw < 1 / (1 + boat_ratio) else None
 
 

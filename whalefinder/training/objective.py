@@ -12,9 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from whalefinder.errors import OptionError
-from whalefinder.results.records import LABELS
+from whalefinder.results.records import LABELS, ORCA
 
-ORCA = LABELS.index("orca")
 IMBALANCE = ("none", "weights", "sampler", "focal")
 OPTIMISERS = ("adamw", "sgd")
 SCHEDULES = ("one_cycle", "cosine", "constant")

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from whalefinder.calls.masks import CALL
 from whalefinder.networks.quantised import largest_inputs
 from whalefinder.networks.segmentation import CLASSES, SegmentationNetwork
 from whalefinder.sound import features
@@ -20,7 +21,6 @@ from whalefinder.training import mixtures
 from whalefinder.training.clips import REAL_SOURCES
 from whalefinder.training.loop import Report, Run, silent
 
-CALL = CLASSES.index("call")
 BOAT_WEIGHT = 0.15  # of telling boat from ambient, against telling call from both
 CARD = {
     "data": f"simulated boats and calls; {REAL_SOURCES}",

@@ -16,14 +16,13 @@ from torch import Tensor, nn
 from whalefinder.evaluation.metrics import Counts, bootstrap, precision_recall, roc
 from whalefinder.evaluation.study.examples import AS_HEARD, IMAGE, Examples
 from whalefinder.networks.classifier import Classifier
-from whalefinder.results.records import LABELS
+from whalefinder.results.records import BOAT, ORCA
 from whalefinder.training.calibration import logits_of
 from whalefinder.training.loop import descents
 from whalefinder.training.objective import Settings, make_optimiser, make_schedule, training_loss
 
 WIDTHS = (16, 32, 64)
 BATCH = 32
-ORCA, BOAT = LABELS.index("orca"), LABELS.index("boat")
 Curve = list[dict[str, float]]
 
 
