@@ -15,6 +15,7 @@ from whalefinder.bearings.event_bearing import to_bearing
 from whalefinder.bearings.steering import Fix
 from whalefinder.calls.events import EventSettings, activity, find_events
 from whalefinder.errors import OptionError, RecordingError
+from whalefinder.results.ambiguity import Cone, Mirror
 from whalefinder.sea.calls import random_call
 from whalefinder.sea.propagation import Path
 from whalefinder.sea.scene import Call, Scene, simulate
@@ -105,7 +106,9 @@ def fix(u):
 def test_a_line_reports_its_cone():
     line = HydrophoneArray(name="line", positions_m=[[0, -0.5, 0], [0, 0, 0], [0, 0.5, 0]], sound_speed_m_s=1490.0)
     bearing = to_bearing(fix(direction(math.radians(60.0), 0.0)), line)
-    assert "cone: " in bearing.ambiguity and "azimuth 60.0 or 300.0 at elevation 0" in bearing.ambiguity
+    assert isinstance(bearing.ambiguity, Cone) and bearing.ambiguity.azimuths_deg == pytest.approx((60.0, 300.0))
+    apart = bearing.ambiguity.axis_azimuth_deg - 60.0  # the axis lies at elevation 0, as both azimuths do
+    assert math.cos(math.radians(bearing.ambiguity.angle_deg)) == pytest.approx(math.cos(math.radians(apart)))
     assert bearing.elevation_deg is None and bearing.azimuth_deg == pytest.approx(60.0, abs=0.1)
 
 
@@ -113,12 +116,13 @@ def test_planes_mirror_unless_the_surface_settles_it():
     level = HydrophoneArray(
         name="level", positions_m=[[0, 0, 0], [1, 0, 0], [0, 1, 0]], sound_speed_m_s=1490.0, depth_m=0.0
     )
-    assert to_bearing(fix(direction(1.0, -0.5)), level).ambiguity == ""
+    assert to_bearing(fix(direction(1.0, -0.5)), level).ambiguity is None
     upright = HydrophoneArray(
         name="upright", positions_m=[[0, 0, 0], [1, 0, 0], [0, 0, 1]], sound_speed_m_s=1490.0, depth_m=0.0
     )
     bearing = to_bearing(fix(direction(math.radians(30.0), math.radians(-10.0))), upright)
-    assert bearing.ambiguity == "plane: or azimuth 150.0 elevation -10.0"
+    assert isinstance(bearing.ambiguity, Mirror)
+    assert (bearing.ambiguity.azimuth_deg, bearing.ambiguity.elevation_deg) == pytest.approx((150.0, -10.0))
 
 
 def test_azimuth_error_grows_towards_the_vertical():

@@ -171,7 +171,7 @@ def test_locate_by_network_from_file_to_bearing(swim):
         direction(math.radians(found.azimuth_deg), math.radians(found.elevation_deg)),
     )
     assert np.degrees(wrong) < 3 * max(found.azimuth_sd_deg, found.elevation_sd_deg)
-    assert found.bearing.ambiguity == ""
+    assert found.bearing.ambiguity is None
 
 
 def test_locate_by_network_on_the_command_line(swim, tmp_path):

@@ -13,6 +13,7 @@ import whalefinder
 from whalefinder.array.geometry import angles, direction, great_circle_rad
 from whalefinder.networks.tracker import Tracker
 from whalefinder.networks.weights import load_tracker
+from whalefinder.results.ambiguity import Cone, Mirror
 from whalefinder.results.records import Bearing, Detection
 from whalefinder.tracks import follow as tracking
 from whalefinder.tracks.association import Prior, animals, follow_hypotheses
@@ -255,14 +256,15 @@ def test_tracks_of_detections():
 
 
 def test_what_has_no_direction_is_in_no_track():
-    cone = Bearing(
-        azimuth_deg=10.0, elevation_deg=None, azimuth_sd_deg=1.0, elevation_sd_deg=None, ambiguity="cone: 10 deg"
-    )
-    plane = Bearing(
-        azimuth_deg=1.0, elevation_deg=-2.0, azimuth_sd_deg=1.0, elevation_sd_deg=1.0, ambiguity="plane: or azimuth"
-    )
-    line, mirror = (dataclasses.replace(detections(steady(1))[0], bearing=bearing) for bearing in (cone, plane))
-    assert find_tracks([]) == [] and find_tracks([line, mirror] * 5) == []
+    known = Bearing(azimuth_deg=1.0, elevation_deg=-2.0, azimuth_sd_deg=1.0, elevation_sd_deg=1.0)
+    cone = Cone(angle_deg=10.0, axis_azimuth_deg=0.0, axis_elevation_deg=0.0, azimuths_deg=(10.0, 350.0))
+    mirror = Mirror(azimuth_deg=179.0, elevation_deg=-2.0)
+    bearings = [
+        dataclasses.replace(known, elevation_deg=None, elevation_sd_deg=None, ambiguity=cone),
+        dataclasses.replace(known, ambiguity=mirror),
+    ]
+    line, plane = (dataclasses.replace(detections(steady(1))[0], bearing=bearing) for bearing in bearings)
+    assert find_tracks([]) == [] and find_tracks([line, plane] * 5) == []
 
 
 def test_a_long_silence_begins_a_new_track():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from whalefinder.calls.events import Event
 from whalefinder.calls.masks import CALL, Masks, shares_of
 from whalefinder.calls.scores import event_score
 from whalefinder.networks.segmentation import SegmentationNetwork
+from whalefinder.results.ambiguity import Cone, Lobe, Mirror
 from whalefinder.results.records import Bearing
 from whalefinder.sound import covariance, spectrogram
 from whalefinder.sound.beam import flatness, mvdr_beam, noise_towards
@@ -102,21 +104,21 @@ def _gated(share: torch.Tensor, gate: float) -> torch.Tensor:
 
 
 def to_bearing(fix: steering.Fix, array: HydrophoneArray) -> Bearing:
-    """A fix in the outside convention, with what the array cannot tell apart put in words."""
+    """A fix in the outside convention, and the other directions that the array leaves open."""
     if array.shape == "line":
         return _cone(fix, array)
     azimuth, elevation = (float(np.degrees(angle)) for angle in angles(fix.u))
     level_sd, up_sd = np.degrees(np.sqrt(np.diag(fix.covariance)))
     azimuth_sd = min(180.0, level_sd / max(math.cos(math.radians(elevation)), 1e-3))
-    ambiguity = ""
+    ambiguity: Mirror | Lobe | None = None
     if array.shape == "plane":
         normal = array.principal_axes()[1][2]
         mirrored = fix.u - 2 * (fix.u @ normal) * normal
         if mirrored[2] <= np.sin(array.max_elevation_rad()) and np.linalg.norm(mirrored - fix.u) > 0.05:
-            other = [float(np.degrees(angle)) for angle in angles(mirrored)]
-            ambiguity = f"plane: or azimuth {other[0]:.1f} elevation {other[1]:.1f}"
+            other_azimuth, other_elevation = (float(np.degrees(angle)) for angle in angles(mirrored))
+            ambiguity = Mirror(azimuth_deg=other_azimuth, elevation_deg=other_elevation)
     elif fix.margin < LOBE_MARGIN:
-        ambiguity = f"lobe: another direction is nearly as likely (log likelihood {fix.margin:.1f} less)"
+        ambiguity = Lobe(margin=fix.margin)
     return Bearing(
         azimuth_deg=azimuth % 360.0,
         elevation_deg=elevation,
@@ -137,7 +139,9 @@ def _cone(fix: steering.Fix, array: HydrophoneArray) -> Bearing:
     weights = np.array([towards @ level, towards @ up]) / max(float(np.linalg.norm(towards)), 1e-9)
     sd = math.degrees(math.sqrt(float(weights @ fix.covariance @ weights)))
     axis_azimuth, axis_elevation = (float(np.degrees(a)) for a in angles(axis))
-    words = f"cone: {math.degrees(angle):.1f} deg from axis azimuth {axis_azimuth:.1f} elevation {axis_elevation:.1f}"
+    cone = partial(
+        Cone, angle_deg=math.degrees(angle), axis_azimuth_deg=axis_azimuth, axis_elevation_deg=axis_elevation
+    )
     if abs(axis[2]) > math.cos(math.radians(STEEP_DEG)):
         # A string that hangs: the cone's angle is the elevation, and there is no azimuth.
         elevation = math.degrees(math.copysign(1.0, axis[2]) * (math.pi / 2 - angle))
@@ -146,7 +150,7 @@ def _cone(fix: steering.Fix, array: HydrophoneArray) -> Bearing:
             elevation_deg=elevation,
             azimuth_sd_deg=None,
             elevation_sd_deg=min(90.0, sd),
-            ambiguity=words,
+            ambiguity=cone(azimuths_deg=None),
         )
     # At elevation 0: cos(angle) = cos(el_axis) cos(az - az_axis).
     ratio = math.cos(angle) / math.cos(math.radians(axis_elevation))
@@ -156,16 +160,15 @@ def _cone(fix: steering.Fix, array: HydrophoneArray) -> Bearing:
             elevation_deg=None,
             azimuth_sd_deg=None,
             elevation_sd_deg=None,
-            ambiguity=words + "; none at elevation 0",
+            ambiguity=cone(azimuths_deg=()),
         )
     offset = math.acos(ratio)
     slope = math.sin(angle) / max(math.cos(math.radians(axis_elevation)) * math.sin(offset), 1e-6)
     first, second = sorted((axis_azimuth + sign * math.degrees(offset)) % 360 for sign in (1, -1))
-    words += f"; azimuth {first:.1f} or {second:.1f} at elevation 0"
     return Bearing(
         azimuth_deg=first,
         elevation_deg=None,
         azimuth_sd_deg=min(180.0, sd * slope),
         elevation_sd_deg=None,
-        ambiguity=words,
+        ambiguity=cone(azimuths_deg=(first, second)),
     )

@@ -17,6 +17,7 @@ from whalefinder.array.geometry import Floats
 from whalefinder.errors import RecordingError
 from whalefinder.files import replacing
 from whalefinder.optional import needs
+from whalefinder.results.ambiguity import is_one_of_two, kind_of
 from whalefinder.results.dataset import read_output, starts_of
 from whalefinder.results.formats import Row
 from whalefinder.results.schema import NO_CALLS
@@ -220,9 +221,7 @@ def _where(results: Results) -> Part:
     part = Part(title="From where")
     # A cone's azimuth is one of two, and would point where no whale was.
     known = [
-        row
-        for row in results.calls
-        if row["azimuth_deg"] is not None and not row["ambiguity"].startswith(("cone", "plane"))
+        row for row in results.calls if row["azimuth_deg"] is not None and not is_one_of_two(kind_of(row["ambiguity"]))
     ]
     left_out = sum(row["azimuth_deg"] is not None for row in results.calls) - len(known)
     if left_out:
@@ -383,7 +382,8 @@ def _card_facts(results: Results, row: Row) -> list[tuple[str, str]]:
         words = f"azimuth {_angle(row, 'azimuth')}"
         if row["elevation_deg"] is not None:
             words += f", elevation {_angle(row, 'elevation')}"
-        facts.append(("direction", words + (f" ({row['ambiguity'].split(':')[0]})" if row["ambiguity"] else "")))
+        kind = kind_of(row["ambiguity"])
+        facts.append(("direction", words + (f" ({kind})" if kind else "")))
     if row["level_db"] is not None:
         facts.append(("level", f"{row['level_db']:.0f} dB re 1 µPa"))
     return facts

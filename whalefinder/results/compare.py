@@ -10,6 +10,7 @@ import numpy as np
 
 from whalefinder.array.geometry import Floats, direction, great_circle_rad
 from whalefinder.errors import OptionError
+from whalefinder.results.ambiguity import is_one_of_two, kind_of
 from whalefinder.results.formats import Row
 
 TOLERANCE_S = 0.25
@@ -75,7 +76,7 @@ def _span(row: Row, dated: bool) -> tuple[float, float]:
 
 
 def _apart_deg(a: Row, b: Row) -> float | None:
-    if any(row["azimuth_deg"] is None or (row["ambiguity"] or "").startswith(("cone", "plane")) for row in (a, b)):
+    if any(row["azimuth_deg"] is None or is_one_of_two(kind_of(row["ambiguity"])) for row in (a, b)):
         return None
     level = a["elevation_deg"] is None or b["elevation_deg"] is None
     u, v = (

@@ -28,6 +28,7 @@ import numpy as np
 from whalefinder.array.geometry import angles, attitude, direction
 from whalefinder.errors import OptionError, RecordingError
 from whalefinder.optional import needs
+from whalefinder.results.ambiguity import Cone, words
 from whalefinder.results.formats import Row
 from whalefinder.results.schema import DETECTIONS, names
 
@@ -173,8 +174,8 @@ def _bearing(unit: Any, heading_deg: float, shape: Shape | None, old: bool) -> R
         return _cone(float(found[0]), errors, heading_deg)
     if shape == "plane" or (old and note is None):
         why = "plane: its own axes" if shape == "plane" else "angles of before 2017"
-        words = ", ".join(f"{math.degrees(angle):.1f}" for angle in found)
-        return {"ambiguity": f"{why}, not converted; PAMGuard's angles {words} deg"}
+        own = ", ".join(f"{math.degrees(angle):.1f}" for angle in found)
+        return {"ambiguity": f"{why}, not converted; PAMGuard's angles {own} deg"}
     return to_outside(float(found[0]), float(found[1]), heading_deg) | _errors(errors, float(found[1]))
 
 
@@ -200,12 +201,14 @@ def _cone(angle_rad: float, errors_deg: np.ndarray, heading_deg: float) -> Row:
     """A line's angle from its axis: the first of two azimuths that it allows at elevation 0, as our own lines do."""
     angle = abs(math.degrees(angle_rad))
     first, second = sorted((heading_deg + sign * angle) % 360.0 for sign in (1, -1))
-    words = f"cone: {angle:.1f} deg from axis azimuth {heading_deg % 360:.1f} elevation 0.0"
+    cone = Cone(
+        angle_deg=angle, axis_azimuth_deg=heading_deg % 360, axis_elevation_deg=0.0, azimuths_deg=(first, second)
+    )
     sd = round(float(errors_deg[0]), 4) if len(errors_deg) and errors_deg[0] > 0 else None
     return {
         "azimuth_deg": round(first, 4) % 360.0,
         "azimuth_sd_deg": sd,
-        "ambiguity": f"{words}; azimuth {first:.1f} or {second:.1f} at elevation 0",
+        "ambiguity": words(cone),
     }
 
 

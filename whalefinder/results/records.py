@@ -8,6 +8,7 @@ from datetime import datetime
 import numpy as np
 
 from whalefinder.array.geometry import Floats
+from whalefinder.results.ambiguity import Ambiguity
 
 LABELS = ("orca", "other_cetacean", "boat", "ambient")
 """What an event can be called, in the order of the classifier's outputs; `boat` and `ambient`: no whale is heard."""
@@ -20,13 +21,13 @@ SHOWN_DIGITS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Bearing:
-    """A direction in the outside convention, degrees."""
+    """A direction in the outside convention, degrees. `ambiguity`: what else it could be; None where it is unique."""
 
     azimuth_deg: float | None
     elevation_deg: float | None
     azimuth_sd_deg: float | None
     elevation_sd_deg: float | None
-    ambiguity: str = ""
+    ambiguity: Ambiguity | None = None
     range_m: float | None = None
 
 

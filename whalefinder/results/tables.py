@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from whalefinder.errors import OptionError
 from whalefinder.files import writing
+from whalefinder.results.ambiguity import words
 from whalefinder.results.formats import write_formats
 from whalefinder.results.records import SHOWN_DIGITS, Detection, Track
 from whalefinder.results.schema import DETECTIONS, RECORDINGS, TRACKS, names
@@ -86,7 +87,7 @@ def row_of(detection: Detection) -> dict[str, Any]:
         "elevation_deg": _rounded(detection.elevation_deg),
         "azimuth_sd_deg": _rounded(detection.azimuth_sd_deg),
         "elevation_sd_deg": _rounded(detection.elevation_sd_deg),
-        "ambiguity": "" if bearing is None else bearing.ambiguity,
+        "ambiguity": "" if bearing is None else words(bearing.ambiguity),
         "range_m": None if bearing is None else _rounded(bearing.range_m, 1),
         "channel": None if detection.channel is None else detection.channel + 1,
         "level_db": _rounded(detection.level_db, 2),

@@ -10,6 +10,7 @@ import numpy as np
 from whalefinder.array.geometry import Floats, angles, direction
 from whalefinder.networks.tracker import Tracker
 from whalefinder.networks.weights import load_tracker
+from whalefinder.results.ambiguity import Cone, Mirror
 from whalefinder.results.records import Detection, Track
 from whalefinder.tracks.association import animals
 from whalefinder.tracks.fixes import Fixes, grid_of, merge
@@ -58,7 +59,7 @@ def _has_direction(detection: Detection) -> bool:
     bearing = detection.bearing
     if bearing is None or bearing.azimuth_deg is None or bearing.elevation_deg is None:
         return False
-    return not bearing.ambiguity.startswith(("cone", "plane"))
+    return not isinstance(bearing.ambiguity, Cone | Mirror)
 
 
 def fixes_of(detections: list[Detection]) -> Fixes:

@@ -1,0 +1,88 @@
+"""What an array leaves open: other directions from which a call would have sounded the same, or nearly the same.
+
+Inside the program an ambiguity is one of three types. Tables hold it in words: `words` writes them, `kind_of` reads of
+which kind they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+
+class Kind(StrEnum):
+    """The first word of an ambiguity in a table."""
+
+    CONE = "cone"
+    PLANE = "plane"
+    LOBE = "lobe"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cone:
+    """A line of hydrophones knows only the angle from its own axis. Every direction on that cone fits as well.
+
+    Args:
+        angle_deg: between the call and the axis.
+        axis_azimuth_deg, axis_elevation_deg: where the axis points.
+        azimuths_deg: those of the cone at elevation 0, two or none; None for a steep line, which knows no azimuth.
+    """
+
+    angle_deg: float
+    axis_azimuth_deg: float
+    axis_elevation_deg: float
+    azimuths_deg: tuple[float, float] | tuple[()] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mirror:
+    """Hydrophones in one plane cannot decide on which side of it the call was. This is the direction on the other side."""
+
+    azimuth_deg: float
+    elevation_deg: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lobe:
+    """Another direction is nearly as likely. `margin`: how much less its log likelihood is."""
+
+    margin: float
+
+
+Ambiguity = Cone | Mirror | Lobe
+
+
+def words(ambiguity: Ambiguity | None) -> str:
+    """The text of the column `ambiguity`; "" where the direction is unique."""
+    match ambiguity:
+        case None:
+            return ""
+        case Cone():
+            axis = f"axis azimuth {ambiguity.axis_azimuth_deg:.1f} elevation {ambiguity.axis_elevation_deg:.1f}"
+            return f"{Kind.CONE}: {ambiguity.angle_deg:.1f} deg from {axis}{_at_elevation_0(ambiguity.azimuths_deg)}"
+        case Mirror():
+            return f"{Kind.PLANE}: or azimuth {ambiguity.azimuth_deg:.1f} elevation {ambiguity.elevation_deg:.1f}"
+        case Lobe():
+            less = f"log likelihood {ambiguity.margin:.1f} less"
+            return f"{Kind.LOBE}: another direction is nearly as likely ({less})"
+    assert_never(ambiguity)
+
+
+def _at_elevation_0(azimuths_deg: tuple[float, ...] | None) -> str:
+    if azimuths_deg is None:
+        return ""
+    if not azimuths_deg:
+        return "; none at elevation 0"
+    return f"; azimuth {azimuths_deg[0]:.1f} or {azimuths_deg[1]:.1f} at elevation 0"
+
+
+def kind_of(text: str | None) -> Kind | None:
+    """The kind of an ambiguity that a table states in words; None where there is none, or it is not one of ours."""
+    first = (text or "").partition(":")[0]
+    return Kind(first) if first in set(Kind) else None
+
+
+def is_one_of_two(kind: Kind | None) -> bool:
+    """Whether another direction fits exactly as well, so that the stated one is no better than a guess between them."""
+    return kind in (Kind.CONE, Kind.PLANE)
