@@ -169,6 +169,13 @@ def test_the_energy_rival_ignores_gain_and_knows_a_tone():
     assert judge.score(100 * sound(1, True), 24_000.0) == pytest.approx(call, abs=1e-3)
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_energy_rival_scores_a_clip_that_is_partly_silent():
+    judge, padded = ByEnergy(), sound(1, True)
+    padded[: len(padded) // 10] = 0.0
+    assert np.isfinite(judge.score(padded, 24_000.0)) and np.isfinite(judge.score(0 * padded, 24_000.0))
+
+
 def test_the_flat_rival_learns_where_and_not_what():
     generator = torch.Generator().manual_seed(2)
     planes = torch.randn(80, 3, 256, 141, generator=generator)

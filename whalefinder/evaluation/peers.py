@@ -59,8 +59,8 @@ class ByEnergy:
     def score(self, samples: Samples, bandwidth_hz: float) -> float:
         """Score of a clip `[time]`."""
         power = spectrogram.power(mono_spectrum(samples))[in_band(bandwidth_hz)].numpy()
-        ratio = power / np.maximum(np.median(power, axis=1, keepdims=True), 1e-20)
-        share = ratio / ratio.sum(0)
+        ratio = power / np.maximum(np.median(power, axis=1, keepdims=True), spectrogram.FLOOR)
+        share = ratio / np.maximum(ratio.sum(0), spectrogram.FLOOR)  # a silent frame has no share anywhere
         order = 1 + (share * np.log(share + 1e-12)).sum(0) / np.log(len(share))
         return float(np.log(uniform_filter1d(ratio.mean(0) * order, SMOOTH_FRAMES).max() + 1e-9))
 
