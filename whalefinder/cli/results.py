@@ -43,9 +43,11 @@ def report(
     Example:
       whalefinder report results
     """
+    from whalefinder.optional import needs
     from whalefinder.pages.report import write_report
 
     with one_line_errors():
+        needs("jinja2", what="whalefinder report")  # now, not after everything is drawn
         with working("drawing the page …"):
             missing = write_report(folder, file, recordings=recordings or (), best=best)
         for line in missing:

@@ -1,4 +1,4 @@
-"""A report as one HTML file: text, tables and pictures inside it, sounds beside it. Opens without a network.
+"""HTML pages: the one way to write them, and pages of sections with text, tables and pictures. They open without a network.
 
 Everything that is shown goes through the template's autoescape, so that a file's name can hold no markup.
 """
@@ -10,13 +10,14 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
-
-from whalefinder.files import writing
+from whalefinder.files import replacing
 from whalefinder.optional import needs
 from whalefinder.version import __version__
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DOTS_PER_INCH = 90
 
@@ -61,11 +62,17 @@ def png_of(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def save_page(path: Path, title: str, sections: Sequence[Section]) -> None:
-    """Write the HTML file.
+def write_html(path: Path, template: str, **facts: Any) -> None:
+    """Fill one of `templates/` and write it. What is shown is escaped, but for what a template calls `safe`: our own SVG.
+
+    Args:
+        path: of the page; it is there whole or not at all.
+        template: its file name.
+        facts: what the template shows; one that is missing is an error. `version` comes besides.
 
     Raises:
-        OutputError: it cannot be written.
+        OptionError: jinja2 is not installed.
+        OutputError: the page cannot be written.
     """
     needs("jinja2", what="a page")
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -77,7 +84,11 @@ def save_page(path: Path, title: str, sections: Sequence[Section]) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    facts: dict[str, Any] = {"title": title, "sections": sections, "version": __version__}
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(templates.get_template("page.html").render(facts), encoding="utf-8")
+    page = templates.get_template(template).render(facts, version=__version__)
+    with replacing(path) as beside:
+        beside.write_text(page, encoding="utf-8")
+
+
+def save_page(path: Path, title: str, sections: Sequence[Section]) -> None:
+    """Write a page of sections; errors as `write_html`."""
+    write_html(path, "page.html", title=title, sections=sections)

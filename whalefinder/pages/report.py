@@ -15,13 +15,11 @@ import numpy as np
 
 from whalefinder.array.geometry import Floats
 from whalefinder.errors import RecordingError
-from whalefinder.files import replacing
-from whalefinder.optional import needs
+from whalefinder.pages.page import write_html
 from whalefinder.results.ambiguity import is_one_of_two, kind_of
 from whalefinder.results.dataset import read_output, starts_of
 from whalefinder.results.formats import Row
 from whalefinder.results.schema import NO_CALLS
-from whalefinder.version import __version__
 from whalefinder.words import count, duration, rounded
 
 MOST_BEST = 50
@@ -101,26 +99,18 @@ def write_report(
         OptionError: the folder holds no results, or jinja2 is missing.
         OutputError: the page cannot be written.
     """
-    needs("jinja2", what="report")
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-
     results = read_results(folder)
     cards, missing = _cards(results, recordings, min(best, MOST_BEST))
-    templates = Environment(loader=PackageLoader("whalefinder.pages"), autoescape=True, undefined=StrictUndefined)
-    templates.trim_blocks = templates.lstrip_blocks = True
-    templates.filters["svg"] = Markup  # ours alone; everything else is escaped
-    page = templates.get_template("report.html").render(
+    write_html(
+        out or folder / "report.html",
+        "report.html",
         title=f"Whale calls: {folder.absolute().name}",
         period=_period(results),
         facts=_facts(results),
         parts=[part for part in _parts(results) if part.charts or part.rows or part.words],
         cards=cards,
         missing=missing,
-        version=__version__,
     )
-    with replacing(out or folder / "report.html") as beside:
-        beside.write_text(page, encoding="utf-8")
     return missing
 
 
