@@ -1,4 +1,4 @@
-"""Array files: TOML of our own."""
+"""Array files: reading and writing the TOML files that docs/conventions.md describes."""
 
 from __future__ import annotations
 
@@ -43,11 +43,14 @@ def load_array(path: Path | str) -> HydrophoneArray:
     """Read an array description.
 
     Args:
-        path: a TOML file (see `docs/conventions.md`), turned by its heading, pitch and roll into
-            east, north, up.
+        path: a TOML file (see `docs/conventions.md`).
+
+    Returns:
+        The array. Its positions are turned by heading, pitch and roll into east, north, up.
 
     Raises:
-        ArrayError: one line that names the entry, its value and what is allowed.
+        ArrayError: the file cannot be read, or an entry is wrong. One line names the entry, its value and
+            what is allowed.
     """
     path = Path(path)
     try:
@@ -124,7 +127,7 @@ def _build(described: _ArrayFile, path: Path) -> HydrophoneArray:
 
 
 def save_array(array: HydrophoneArray, path: Path) -> None:
-    """Write an array as TOML, in the frame of the earth (heading 0)."""
+    """Write an array as a TOML file, with positions in the frame of the earth (heading 0)."""
     lines = [f"name = {_quoted(array.name)}", f"sound_speed_m_s = {array.sound_speed_m_s!r}"]
     if array.depth_m is not None:
         lines.append(f"depth_m = {array.depth_m!r}")
@@ -145,7 +148,7 @@ def save_array(array: HydrophoneArray, path: Path) -> None:
 
 
 def _quoted(text: str) -> str:
-    # TOML basic strings take JSON's escapes.
+    # Basic strings of TOML use the same escapes as JSON.
     import json
 
     return json.dumps(text)

@@ -1,4 +1,4 @@
-"""What an array can and cannot tell: the words behind `whalefinder check`."""
+"""What an array can and cannot measure: the text that `whalefinder check` prints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from whalefinder.array.limit import TypicalCall, expected_error_deg, geometry_co
 
 
 def describe(array: HydrophoneArray) -> list[tuple[str, str]]:
-    """(what, value) lines: geometry, ambiguity, aliasing, expected error of a typical call."""
+    """Pairs of text (what, value): geometry, ambiguity, aliasing, expected error of a typical call."""
     call = TypicalCall()
     depth = "unknown" if array.depth_m is None else f"{array.depth_m:g} m"
     lines = [
@@ -36,7 +36,7 @@ def describe(array: HydrophoneArray) -> list[tuple[str, str]]:
 
 
 def ambiguity(array: HydrophoneArray) -> str:
-    """Which directions the geometry cannot tell apart, in a sentence."""
+    """One sentence that says which directions the geometry cannot tell apart."""
     _, axes = array.principal_axes()
     if array.shape == "line":
         azimuth, elevation = (float(np.degrees(a)) for a in angles(axes[0]))

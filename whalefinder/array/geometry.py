@@ -20,9 +20,9 @@ Floats = NDArray[np.float64]
 Shape = Literal["point", "line", "plane", "volume"]
 
 COINCIDENT_M = 1e-3
-"""Two hydrophones closer than this are taken for one that was typed twice."""
+"""Two hydrophones closer than this, in metres, are taken for one that was typed twice."""
 FLATNESS = 0.02
-"""A spread below this share of the largest one counts as no extent at all in that axis."""
+"""A spread below this share of the largest spread counts as zero: the array has no extent along that axis."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,15 +32,18 @@ class HydrophoneArray:
     Args:
         name: what people call it.
         positions_m: `[channel, 3]` metres from the array's origin (east, north, up).
-        sound_speed_m_s: metres per second; there is no default, since 343 is never right in the sea.
+        sound_speed_m_s: metres per second. There is no default, since the usual 343 (air) is wrong in the sea.
         channels: which channel of the recording each hydrophone is, counted from 0.
         depth_m: depth of the origin below the surface, positive down, or None if unknown.
         min_range_m: no animal is nearer than this.
         position_error_m, timing_error_s, sound_speed_error_m_s: one sigma, per axis and hydrophone.
         sensitivity_db: `[channel]` dB re 1 V/µPa, or None.
-        file_pattern: how one-file-per-channel recordings are named, with `{channel}`, or None.
+        file_pattern: file name of a recording with one file per channel, with `{channel}` for the number, or None.
         unused_channels: channels of the recording, counted from 0, that belong to no hydrophone.
-        full_scale_v: volts at a hydrophone's output (the recorder's gain taken off) that make a sample of 1, or None.
+        full_scale_v: volts at a hydrophone's output (before the recorder's gain) that make a sample of 1, or None.
+
+    Raises:
+        ArrayError: fewer than two hydrophones, two at one place, a channel used twice, or a value out of range.
 
     >>> pair = HydrophoneArray(name="pair", positions_m=[[0, 0, 0], [0, 1, 0]], sound_speed_m_s=1500.0)
     >>> pair.shape, pair.aperture_m
@@ -105,29 +108,32 @@ class HydrophoneArray:
 
     @property
     def aliasing_hz(self) -> float:
-        """Sound speed over twice the distance of the closest pair, c / (2 d): above it one pair alone cannot tell lobes apart."""
+        """Frequency c / (2 d) in hertz, where d is the distance of the closest pair.
+
+        Above it, a pure tone at one pair of hydrophones fits more than one direction.
+        """
         pairs = np.linalg.norm(self.positions_m[:, None] - self.positions_m[None], axis=-1)
         return self.sound_speed_m_s / (2.0 * float(pairs[pairs > 0].min()))
 
     def principal_axes(self) -> tuple[Floats, Floats]:
-        """Spread (metres, falling) and axes `[3, 3]` (rows) of the hydrophone positions."""
+        """Spread `[3]` of the positions along their main axes, in metres, largest first; the axes `[3, 3]`, as rows."""
         centred = self.positions_m - self.positions_m.mean(axis=0)
         _, spread, axes = np.linalg.svd(centred, full_matrices=True)
         return np.pad(spread, (0, 3 - len(spread))), axes
 
     @property
     def shape(self) -> Shape:
-        """`line` (a pair is one), `plane` or `volume`: it decides which angles exist."""
+        """`line` (also for a pair), `plane` or `volume`. The shape decides which angles can be measured."""
         spread, _ = self.principal_axes()
         extent = int((spread > FLATNESS * spread[0]).sum())
         return ("point", "line", "plane", "volume")[extent]
 
     def delays_s(self, directions: ArrayLike) -> Floats:
-        """Plane-wave delays against the origin, positive = later. `[..., 3]` → `[..., channel]` s."""
+        """Delays of a plane wave relative to the origin, positive = later. `[..., 3]` → `[..., channel]` s."""
         return plane_wave_delays(self.positions_m, directions, self.sound_speed_m_s)
 
     def of(self, indices: ArrayLike) -> HydrophoneArray:
-        """The array of some of its hydrophones, by index."""
+        """An array of some of the hydrophones, chosen by index (from 0)."""
         chosen = [int(i) for i in np.asarray(indices)]
         sensitivity = None if self.sensitivity_db is None else tuple(self.sensitivity_db[i] for i in chosen)
         return replace(
@@ -138,7 +144,7 @@ class HydrophoneArray:
         )
 
     def relative_gain(self) -> NDArray[np.float32]:
-        """Factors `[channel]` that make hydrophones of different sensitivity equally loud."""
+        """Factors `[channel]` for the samples, which remove differences of sensitivity between hydrophones."""
         if self.sensitivity_db is None:
             return np.ones(self.num_channels, np.float32)
         sensitivity = np.array(self.sensitivity_db)
@@ -146,13 +152,16 @@ class HydrophoneArray:
 
     @property
     def full_scale_db(self) -> float | None:
-        """Level of a sound whose samples have an r.m.s. of 1 after `relative_gain`, in dB re 1 µPa, or None where unknown."""
+        """Level in dB re 1 µPa of a sound whose samples have an r.m.s. of 1 after `relative_gain`. None if unknown."""
         if self.sensitivity_db is None or self.full_scale_v is None:
             return None
         return float(20 * np.log10(self.full_scale_v) - np.mean(self.sensitivity_db))
 
     def max_elevation_rad(self) -> float:
-        """Highest elevation a submerged source can have: asin(min(1, depth / min_range))."""
+        """Highest elevation that a source under water can have, in radians: asin(min(1, depth / min_range)).
+
+        It is π / 2 if the depth of the array is unknown.
+        """
         if self.depth_m is None:
             return np.pi / 2
         return float(np.arcsin(min(1.0, max(0.0, self.depth_m) / self.min_range_m)))
@@ -182,13 +191,17 @@ def angles(u: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def great_circle_rad(u: ArrayLike, v: ArrayLike) -> Floats:
-    """Angle between unit vectors `[..., 3]`, exact for tiny angles too (no arccos near 1)."""
+    """Angle between unit vectors, `[..., 3]` → `[...]` radians. It is exact for tiny angles too (no arccos near 1)."""
     u, v = np.asarray(u, float), np.asarray(v, float)
     return 2.0 * np.arctan2(np.linalg.norm(u - v, axis=-1), np.linalg.norm(u + v, axis=-1))
 
 
 def tangents(u: ArrayLike) -> tuple[Floats, Floats]:
-    """Unit vectors at `u` `[..., 3]` towards growing azimuth (level) and growing elevation."""
+    """Two unit vectors at right angles to `u`: towards growing azimuth (level) and towards growing elevation (up).
+
+    Shape:
+        `[..., 3]` → `[..., 3]` and `[..., 3]`.
+    """
     azimuth, elevation = angles(u)
     east = np.stack([np.cos(azimuth), -np.sin(azimuth), np.zeros_like(azimuth)], axis=-1)
     up = np.stack(
@@ -198,7 +211,9 @@ def tangents(u: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def tangent_offset(axes: ArrayLike, u: ArrayLike, other: ArrayLike) -> Floats:
-    """Where `other` lies from `u`, along the axes of its tangent plane; as long as the arc, where a chord would be shorter.
+    """Offset of the direction `other` from the direction `u`, along two axes at right angles to `u`.
+
+    The length of the offset is the angle between the two directions (the arc, not the shorter chord).
 
     Shape:
         axes `[..., 2, 3]` (as `tangents`, stacked), unit vectors `[..., 3]` twice → `[..., 2]` radians.
@@ -222,13 +237,13 @@ def plane_wave_delays(positions_m: ArrayLike, directions: ArrayLike, sound_speed
 
 
 def travel_times_s(positions_m: ArrayLike, source_m: ArrayLike, sound_speed_m_s: float) -> Floats:
-    """Straight-ray travel times, `[channel, 3]` and `[..., 3]` m → `[..., channel]` s."""
+    """Travel times along straight rays, `[channel, 3]` and `[..., 3]` m → `[..., channel]` s."""
     offsets = np.asarray(source_m, float)[..., None, :] - np.asarray(positions_m, float)
     return np.linalg.norm(offsets, axis=-1) / sound_speed_m_s
 
 
 def direction_from_tdoa(positions_m: ArrayLike, pairs: ArrayLike, tdoa_s: ArrayLike) -> Floats:
-    """Least-squares plane-wave direction from time differences; the sound speed cancels.
+    """Direction of a plane wave from time differences, by least squares. It does not need the sound speed.
 
     Args:
         positions_m: `[channel, 3]`, not all in one plane.
@@ -261,10 +276,10 @@ def attitude(heading_deg: float, pitch_deg: float, roll_deg: float) -> Floats:
 
 
 def equal_area_grid(step_rad: float, max_elevation_rad: float = np.pi / 2) -> Floats:
-    """Fibonacci lattice below `max_elevation_rad`, neighbours about `step_rad` apart. → `[direction, 3]`.
+    """Unit vectors `[direction, 3]` below `max_elevation_rad`, neighbours about `step_rad` apart (a Fibonacci lattice).
 
-    Equal steps of sin(elevation) hold equal areas, and the golden angle spreads the azimuths evenly,
-    so no direction near the pole is counted more often than one at the horizon.
+    Equal steps of sin(elevation) hold equal areas, and the golden angle spreads the azimuths evenly.
+    So directions are as dense near the pole as at the horizon.
     """
     count = int(np.ceil(4 * np.pi / step_rad**2))
     index = np.arange(count) + 0.5
@@ -275,7 +290,13 @@ def equal_area_grid(step_rad: float, max_elevation_rad: float = np.pi / 2) -> Fl
 
 
 def spread(positions_m: ArrayLike, count: int) -> NDArray[np.intp]:
-    """Indices, rising, of the `count` positions that lie furthest apart (greedily), or all there are."""
+    """Choose `count` positions `[channel, 3]` that lie far apart; all of them if there are fewer.
+
+    The first is the one furthest from the mean; each next one is the furthest from those chosen so far.
+
+    Returns:
+        Their indices, in rising order.
+    """
     positions = np.asarray(positions_m, float)
     chosen = [int(np.linalg.norm(positions - positions.mean(axis=0), axis=1).argmax())]
     while len(chosen) < min(count, len(positions)):
@@ -291,8 +312,8 @@ def tetrahedron(edge_m: float = 0.5) -> Floats:
 
 
 def azimuth_from_anticlockwise_east(angle_rad: ArrayLike) -> Floats:
-    """Mathematical azimuth (0 = x, anticlockwise: pyroomacoustics, DCASE, Stone Soup) ↔ ours.
+    """Azimuth from the angle that pyroomacoustics, DCASE and Stone Soup use (0 = east, anticlockwise), in radians.
 
-    The conversion is its own inverse: az = π/2 - angle.
+    The formula az = π/2 - angle is its own inverse, so this function converts in both directions.
     """
     return (np.pi / 2 - np.asarray(angle_rad, float)) % (2 * np.pi)

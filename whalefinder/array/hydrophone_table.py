@@ -1,4 +1,4 @@
-"""Hydrophone tables of others, made into an array: PAMGuard's, XAV-arrays', and plain tables of x, y, z in metres."""
+"""Reading tables of hydrophone positions: those of PAMGuard, of XAV-arrays, and plain tables of x, y, z in metres."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ from whalefinder.errors import ArrayError
 
 Row = dict[str, str]
 AXIS = re.compile(r"([xyz])(?:[ _]*[(\[]?m[)\]]?)?")
-"""A column of positions in metres: x, x_m, x (m), x [m]."""
+"""Names of a column of positions in metres: x, x_m, x (m), x [m]."""
 SOUND_SPEED = ("sound_speed_m_s", "sound_speed")
 
 
 def import_table(
     path: Path | str, sound_speed_m_s: float | None = None, *, depth_m: float | None = None
 ) -> HydrophoneArray:
-    """Read a hydrophone table; which program wrote it is told by its header.
+    """Read a table of hydrophone positions as an array. The header tells which program wrote the table.
 
     * XAV-arrays: `name,x,y,z,audio_file_channel,…` in metres, one row per hydrophone.
     * PAMGuard: `…,x,y,z,xErr,yErr,zErr,streamerId,hydrophoneId,…`, x starboard, y forward, z up (typed
-      depths are stored negative). Several time stamps: the first position of each hydrophone counts.
-      The centre of the hydrophones becomes the origin, and its depth the array's depth.
+      depths are stored negative). If a hydrophone has rows with several time stamps, its first row counts.
+      The centre of the hydrophones becomes the origin of the array, and its depth the array's depth.
     * Any other: x, y, z in metres (east, north, up), one row per hydrophone in the order of the channels, or with a
       column `channel` (from 1). Without a header the three columns are x, y, z. Cells are divided by commas,
       semicolons, tabs or spaces; lines that begin with # are comments.
 
     Args:
-        sound_speed_m_s: metres per second; None where the table has it in a column `sound_speed_m_s`.
-        depth_m: of the array's origin.
+        path: the table, a text file in UTF-8.
+        sound_speed_m_s: metres per second, or None if the table has a column `sound_speed_m_s`.
+        depth_m: depth of the array's origin in metres, positive down, or None if unknown.
 
     Raises:
-        ArrayError: it is no such table, or there is no sound speed.
+        ArrayError: the file is not such a table, or there is no sound speed.
     """
     path = Path(path)
     rows = _rows(path)
@@ -55,7 +56,7 @@ def import_table(
 
 
 def _rows(path: Path) -> list[Row]:
-    """Every row by column; where there is no header and three columns, they are x, y, z."""
+    """Every row as a dictionary by column. Three columns without a header are x, y, z."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as reason:

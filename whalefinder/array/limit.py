@@ -1,6 +1,6 @@
-"""The limit: how exact a bearing can be at all (Cramér-Rao), for a given array, call and noise.
+"""The smallest error that a bearing can have (the Cramér-Rao bound), for a given array, call and noise.
 
-docs/how-it-works.md derives it ("The limit"): the Slepian-Bangs bound with the call's waveform unknown.
+docs/how-it-works.md derives it under "The limit": the Slepian-Bangs formula for a call of unknown waveform.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from whalefinder.array.geometry import Floats, HydrophoneArray, direction, tange
 
 @dataclass(frozen=True)
 class TypicalCall:
-    """A call of `seconds` with a flat spectrum from `low_hz` to `high_hz`, `snr_db` at one hydrophone in that band."""
+    """A call that lasts `seconds`, with a flat spectrum from `low_hz` to `high_hz`.
+
+    `snr_db` is the ratio of call to noise in that band at one hydrophone, in dB.
+    """
 
     low_hz: float = 1000.0
     high_hz: float = 6000.0
@@ -24,16 +27,25 @@ class TypicalCall:
 
     @property
     def sharpness(self) -> float:
-        """κ = (2π f_rms)² · 2 B T · SNR, s⁻²."""
+        """κ = (2π f_rms)² · 2 B T · SNR in s⁻²: how exactly the call fixes a time of arrival (docs/how-it-works.md)."""
         mean_square = (self.high_hz**3 - self.low_hz**3) / 3 / (self.high_hz - self.low_hz)
         bandwidth = self.high_hz - self.low_hz
         return (2 * math.pi) ** 2 * mean_square * 2 * bandwidth * self.seconds * 10 ** (self.snr_db / 10)
 
 
 def expected_covariance(array: HydrophoneArray, u: Floats, call: TypicalCall) -> Floats:
-    """Best possible covariance `[2, 2]` rad² in (level, up), white noise, plus the errors of the array file.
+    """Smallest possible covariance of a bearing in white noise, plus the errors of the array file.
 
-    J = κ / c² Uᵀ (Σ r̃ r̃ᵀ) U with r̃ the positions about their mean. Axes that the array cannot see get π².
+    The information is J = κ / c² Uᵀ (Σ r̃ r̃ᵀ) U. Here r̃ are the positions relative to their mean, and U holds
+    the axes (level, up) of `tangents`. Along an axis that the array cannot measure the variance is π².
+
+    Args:
+        array: the geometry and its errors.
+        u: unit vector `[3]` to the whale.
+        call: length, band and SNR.
+
+    Shape:
+        → `[2, 2]` rad², axes (level, up).
     """
     centred = array.positions_m - array.positions_m.mean(axis=0)
     basis = np.stack(tangents(u), axis=1)
@@ -42,16 +54,19 @@ def expected_covariance(array: HydrophoneArray, u: Floats, call: TypicalCall) ->
 
 
 def inverse_curvature(information: Floats) -> Floats:
-    """Covariance from information, `[n, n]`; an axis that is flat or bent upwards gets π²: nothing is known there."""
+    """Covariance in rad² from information `[n, n]`.
+
+    Along an axis with hardly any or with negative information the variance is π²: nothing is known there.
+    """
     values, vectors = np.linalg.eigh(information)
     return np.asarray((vectors / np.maximum(values, 1.0 / np.pi**2)) @ vectors.T)
 
 
 def geometry_covariance(array: HydrophoneArray, u: Floats) -> Floats:
-    """What position, timing and sound-speed errors do to a fix, `[2, 2]` rad² in (level, up).
+    """Covariance of a bearing that errors of position, timing and sound speed cause, `[2, 2]` rad² in (level, up).
 
-    Least squares on the delays: dθ = D⁺ dτ with D = ∂τ/∂θ (mean over hydrophones removed); dτ has
-    σ² = (σ_r / c)² + σ_t² per hydrophone, and (σ_c / c) τ common to all.
+    By least squares on the delays: dθ = D⁺ dτ with D = ∂τ/∂θ (mean over hydrophones removed). The delay error dτ
+    has σ² = (σ_r / c)² + σ_t² for each hydrophone, and a part (σ_c / c) τ that is common to all.
     For a regular tetrahedron this is the floor 2 σ_r / d of docs/how-it-works.md, "Errors of the array".
     """
     level, up = tangents(u)
