@@ -1,4 +1,4 @@
-"""The beam towards a direction that lets least noise through, and what noise it cannot remove."""
+"""The beam towards a direction that lets the least noise through, and the noise that is left in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from whalefinder.sound import spectrogram
 
 
 def mvdr_beam(spectra: Tensor, noise: Tensor, array: HydrophoneArray, u: Floats) -> Tensor:
-    """Distortionless beam towards `u` with the least noise (MVDR): aᴴQ⁻¹x / aᴴQ⁻¹a.
+    """Spectrum of the beam towards `u` with the least noise (MVDR, Capon 1969): aᴴQ⁻¹x / aᴴQ⁻¹a.
+
+    A sound from `u` passes unchanged.
+
+    Args:
+        spectra: complex spectra x.
+        noise: noise covariance Q, from `noise_covariance`.
+        array: the geometry.
+        u: unit vector `[3]` from the array to the source.
 
     Shape:
         complex `[channel, frequency, frame]`, noise `[channel, channel, frequency, cell]` → `[frequency, frame]`.
@@ -36,10 +44,11 @@ def _beam_weights(noise: Tensor, array: HydrophoneArray, u: Floats) -> tuple[Ten
 
 
 def noise_towards(noise: Tensor, array: HydrophoneArray, u: Floats) -> Tensor:
-    """Share of the noise that the best beam towards `u` cannot remove, log, `[frequency, cell]`.
+    """Share of the noise that stays in the best beam towards `u`, as a natural logarithm, `[frequency, cell]`.
 
-    -log(channels) for noise from everywhere; lower where boats elsewhere are nulled; near 0 where the
-    noise itself comes from `u`: what "calls" from there is most likely a boat.
+    The value is -log(channels) for noise from everywhere. It is lower if the noise comes from boats in other
+    directions, which the beam removes. It is near 0 if the noise comes from `u`: then an event from there is most
+    likely a boat. `noise` is as for `mvdr_beam`.
     """
     _, left = _beam_weights(noise, array, u)
     usual = torch.diagonal(noise, dim1=0, dim2=1).real.mean(-1)
@@ -47,9 +56,9 @@ def noise_towards(noise: Tensor, array: HydrophoneArray, u: Floats) -> Tensor:
 
 
 def flatness(noise: Tensor) -> Tensor:
-    """Geometric over arithmetic mean of the noise's eigenvalues, log, `[frequency, cell]`.
+    """Geometric over arithmetic mean of the eigenvalues of the noise, as a natural logarithm, `[frequency, cell]`.
 
-    0 for noise from everywhere, lower the more of it comes from few directions (boats).
+    The value is 0 for noise from everywhere. It is lower, the more of the noise comes from few directions (boats).
     """
     matrices = noise.permute(2, 3, 0, 1)
     usual = torch.diagonal(noise, dim1=0, dim2=1).real.mean(-1).clamp(min=1e-30)

@@ -1,4 +1,4 @@
-"""The covariance of what an array hears, followed over time: what the noise is, and what whitening by it leaves.
+"""The covariance of the noise between hydrophones, followed over time, and the whitening of spectra by it.
 
 Matrices are kept as real planes (`pair_planes`), so that sums over hydrophones are sums of products.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 from whalefinder.sound.spectrogram import CELL_FRAMES, FLOOR, power
 
 SHORT_CELLS, LONG_CELLS = 1.5, 6.0  # e-folding of the covariance: 0.13 s follows boats, 0.5 s is steadier
-GAP_CELLS = 2  # what is nearer than this does not count as usual, so that a call does not null itself
+GAP_CELLS = 2  # the covariance leaves out cells nearer than this, so that a call does not remove itself
 LOADING = 0.002  # share of the mean power added to the diagonal of a covariance of up to 4 hydrophones
 SMOOTH_BLOCK = 96  # cells of one matrix product; the window is cut at 8 e-foldings (0.03 %)
 
@@ -63,13 +63,16 @@ def _lower_rows(planes: Tensor) -> list[list[Tensor]]:
 
 
 def in_cells(x: Tensor) -> Tensor:
-    """Frames in groups of `CELL_FRAMES`, the last one filled with zeros. `[..., frame]` → `[..., cell, CELL_FRAMES]`."""
+    """Frames in groups; the last group is filled up with zeros. `[..., frame]` → `[..., cell, CELL_FRAMES]`."""
     short = -x.shape[-1] % CELL_FRAMES
     return (torch.nn.functional.pad(x, (0, short)) if short else x).unflatten(-1, (-1, CELL_FRAMES))
 
 
 def smooth_over_cells(x: Tensor, e_folding_cells: float, gap_cells: int = 0) -> Tensor:
-    """Two-sided exponential sum over the last axis (cells), without the `gap_cells` nearest on either side. Real."""
+    """Sum over the last axis (cells) with weights that fall exponentially on both sides. Same shape, real.
+
+    Cells at a distance below `gap_cells` have no weight: 1 leaves out the cell itself, 2 its two neighbours too.
+    """
     reach = math.ceil(8 * e_folding_cells)
     blocks = []
     for begin in range(0, x.shape[-1], SMOOTH_BLOCK):
@@ -82,7 +85,7 @@ def smooth_over_cells(x: Tensor, e_folding_cells: float, gap_cells: int = 0) -> 
 
 @lru_cache(maxsize=64)
 def _exponential(before: int, cells: int, after: int, e_folding_cells: float, gap_cells: int) -> Tensor:
-    # Made outside inference mode, since training may be the next to use it.
+    # Made outside inference mode, since training may use the cached tensor later.
     with torch.inference_mode(False):
         distance = (torch.arange(-before, cells + after)[:, None] - torch.arange(cells)).abs()
         return torch.exp(-distance / e_folding_cells) * (distance >= gap_cells)
@@ -93,13 +96,16 @@ def noise_covariance(
 ) -> Tensor:
     """Noise covariance of every cell of `CELL_FRAMES` frames, followed over time.
 
-    Q = Σ w x xᴴ / Σ w over a two-sided exponential window (without its middle, where `gap_cells` > 0), plus
-    `loading` of the mean power on the diagonal, so that it can be inverted with few frames; the more
-    hydrophones, the more loading. It also limits how deep a boat can be nulled, so it is small.
+    Q = Σ w x xᴴ / Σ w over a window that falls exponentially on both sides. A share `loading` of the mean power
+    is added to the diagonal, so that Q can be inverted with few frames; more hydrophones need more loading.
+    Loading also limits how well a boat can be removed, so it is small.
 
     Args:
-        spectra: complex `[..., channel, frequency, frame]`.
+        spectra: complex x `[..., channel, frequency, frame]`.
         weight: w `[..., frequency, frame]`, or None for 1.
+        e_folding_cells: distance in cells at which the window has fallen to 1 / e.
+        gap_cells: cells at a smaller distance than this are left out.
+        loading: share of the mean power, for up to 4 hydrophones.
 
     Shape:
         → complex `[..., channel, channel, frequency, cell]`.
@@ -110,7 +116,7 @@ def noise_covariance(
 
 
 def _smoothed(products: Tensor, total: Tensor, e_folding_cells: float, gap_cells: int, loading: float) -> Tensor:
-    """Covariance as planes `[..., channel², frequency, cell]` from weighted sums of them and summed weights."""
+    """Covariance as planes `[..., channel², frequency, cell]`, from the weighted sums and the weight of each cell."""
     total = smooth_over_cells(total, e_folding_cells, gap_cells) + 1e-6
     q = smooth_over_cells(products, e_folding_cells, gap_cells) / total.unsqueeze(-3)
     channels = math.isqrt(q.shape[-3])
@@ -122,8 +128,8 @@ def _smoothed(products: Tensor, total: Tensor, e_folding_cells: float, gap_cells
 def inverse(planes: Tensor) -> Tensor:
     """Q⁻¹ of covariances, both as planes `[..., channel², frequency, cell]`.
 
-    Q = L Lᴴ, Q⁻¹ = L⁻ᴴ L⁻¹, written out over the few channels, each step vectorised over all bins: many
-    4 x 4 factorisations through LAPACK one by one are several times slower.
+    By Cholesky: Q = L Lᴴ, Q⁻¹ = L⁻ᴴ L⁻¹. The loops run over the few channels, and each step works on all bins at
+    once. LAPACK would factorise one 4 x 4 matrix after the other, which is several times slower.
     """
     q = _lower_rows(planes)
     channels = len(q)
@@ -155,7 +161,7 @@ def _inner(a: list[Tensor], b: list[Tensor]) -> Tensor | int:
 
 
 def quadratic(products: Tensor, matrix: Tensor) -> Tensor:
-    """xᴴ K x of every bin, from the planes of x xᴴ in cells and those of K of the cell.
+    """xᴴ K x of every bin, from the planes of x xᴴ (frames in cells) and the planes of K (one matrix a cell).
 
     xᴴ K x = Σ_m K_mm |x_m|² + 2 Σ_{m>n} Re[K_mn (x_m x_n*)*], a sum of products of planes.
 
@@ -171,18 +177,18 @@ def quadratic(products: Tensor, matrix: Tensor) -> Tensor:
 
 
 def whitened_powers(products: Tensor, frames: int) -> list[Tensor]:
-    """xᴴQ⁻¹x / channels for Q from a short and from a long time before and after.
+    """Whitened power xᴴQ⁻¹x / channels, once with Q from a short and once from a long time before and after.
 
-    About 1 for noise as usual, large for a sound from a new direction: a boat that was there before is
-    nulled, a call is not. With one channel it is the power relative to its own local mean, so a single
-    hydrophone works alike.
+    The value is about 1 for the usual noise and large for a sound from a new direction. So a boat that was there
+    before is removed, and a call is not. With one channel it is the power relative to its own local mean, so a single
+    hydrophone works too.
 
     Args:
         products: `pair_planes` in cells, `[..., channel², frequency, cell, CELL_FRAMES]`.
-        frames: how many of them are there; the last cell is filled with zeros.
+        frames: number of frames. The rest of the last cell is zeros.
 
     Shape:
-        → two of `[..., frequency, frame]`.
+        → two tensors `[..., frequency, frame]`: short, long.
     """
     channels = math.isqrt(products.shape[-4])
     total = in_cells(torch.ones(1, frames, device=products.device)).sum(-1)

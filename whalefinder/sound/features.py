@@ -1,4 +1,4 @@
-"""The planes that the segmentation network sees: independent of gain, array and number of hydrophones."""
+"""The input planes of the segmentation network. They do not depend on gain, array or number of hydrophones."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from whalefinder.sound.covariance import in_cells, pair_planes, whitened_powers
 from whalefinder.sound.spectrogram import FLOOR
 
 FEATURES = ("contrast", "level", "whitened_short", "whitened_long")
-LEVEL_FRAMES = 188  # half width of the level normalisation: 2 s
+LEVEL_FRAMES = 188  # the level is relative to its mean within ± so many frames: 2 s
 BLOCK_BINS = 32  # bins at a time: their planes stay in the processor's cache, and memory stays bounded
 
 
 def moving_mean(x: Tensor, half_width: int) -> Tensor:
-    """Mean over the last axis within ± `half_width`, shorter at the ends. Same shape."""
+    """Mean over the last axis within ± `half_width` steps; the window is shorter at the ends. Same shape."""
     frames = x.shape[-1]
     total = torch.nn.functional.pad(x.double().cumsum(-1), (1, 0))
     index = torch.arange(frames, device=x.device)
@@ -23,15 +23,21 @@ def moving_mean(x: Tensor, half_width: int) -> Tensor:
 
 
 def segmenter_planes(spectra: Tensor, valid: Tensor | None = None) -> Tensor:
-    """The planes of `FEATURES`, independent of gain, array and number of hydrophones.
+    """The input planes of the segmentation network, in the order of `FEATURES`.
+
+    * `contrast`: log power, mean over hydrophones, relative to its mean of ± 2 s in the same frequency.
+    * `level`: log power relative to the mean of ± 2 s and of all frequencies.
+    * `whitened_short`, `whitened_long`: log of `whitened_powers`.
+
+    Each is halved and limited to ± 5. Frame t depends only on frames within the windows of the covariance and
+    within ± `LEVEL_FRAMES`.
 
     Args:
         spectra: complex `[..., channel, frequency, frame]`.
-        valid: `[..., frequency]` bool, False above what a slower recorder could hold: zero in every plane.
+        valid: `[..., frequency]` bool, False for frequencies above the recorder's band. They are 0 in every plane.
 
     Shape:
-        → `[..., plane, frequency, frame]`; frame t depends on no frame further away than the covariance
-        windows and ± `LEVEL_FRAMES`.
+        → `[..., plane, frequency, frame]`.
     """
     channels, bins, frames = spectra.shape[-3:]
     planes = spectra.real.new_empty(*spectra.shape[:-3], len(FEATURES), bins, frames)

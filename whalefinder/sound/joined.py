@@ -1,4 +1,4 @@
-"""Recordings that follow each other without a gap, read as one: a call that runs across a file's end stays whole."""
+"""Recordings that follow each other without a gap, read as one. A call that crosses the end of a file stays whole."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ class Part:
     """Frames [begin, end) of one recording of a chain, at its own rate.
 
     Args:
-        opened: gives the recording when its turn comes and takes it back after, so that a distant file is fetched no
-            earlier and kept no longer.
-        watched: problems are told of these frames alone, [begin, end): those around them are another unit's.
+        opened: opens the recording when it is needed and closes it after. So a file on another machine is fetched only
+            when needed and is not kept after that.
+        begin, end: frames of the recording, in its own sample rate.
+        watched: problems are reported for these frames only, [begin, end). The frames around them belong to another
+            unit of work, which reports their problems.
     """
 
     opened: Callable[[], AbstractContextManager[Recording]]
@@ -27,17 +29,22 @@ class Part:
 
 @dataclass(kw_only=True)
 class ChainedRecording(Recording):
-    """A recording made of parts, all of one rate and with the same channels; one part is open at a time.
+    """A recording made of parts with the same sample rate and the same channels. One part is open at a time.
 
-    A part that ends too early ends the chain, since what follows is not where it should be: `parts[:read]` are read, and
-    the others can be another chain. (Silence in its place would be heard as an event by those who look for changes.)
+    A part that ends too early ends the chain, since the next part would be placed too early in time. Then
+    `parts[:read]` have been read, and the others can make another chain. (Filling the gap with silence is worse: the
+    sudden change would be detected as an event.)
     """
 
     parts: tuple[Part, ...] = ()
     read: int = 0
 
     def blocks(self) -> Iterator[Samples]:
-        """Blocks `[channel, time]` at `RATE_HZ`, without gaps or overlaps at the files' ends."""
+        """Blocks `[channel, time]` at `RATE_HZ`, without gaps or overlaps where one file ends and the next begins.
+
+        Raises:
+            RecordingError: a file cannot be read at all.
+        """
         return resampled(self._chained(), self.rate_hz, self.num_channels)
 
     def _chained(self) -> Iterator[Samples]:
@@ -54,7 +61,7 @@ class ChainedRecording(Recording):
 
 
 def _blocks(recording: Recording, part: Part) -> Iterator[Samples]:
-    """The part's frames in three stretches; of those outside `watched` nothing is reported."""
+    """The part's frames in three stretches: before, within and after `watched`. Only `watched` reports problems."""
     first, last = (min(max(frame, part.begin), part.end) for frame in part.watched)
     for begin, end in ((part.begin, first), (first, last), (last, part.end)):
         if begin < end:

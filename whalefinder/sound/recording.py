@@ -1,7 +1,7 @@
-"""Recordings in blocks: one or many files, any rate, every channel treated alike.
+"""Reading recordings in blocks, from one file or from one file per channel, at any sample rate.
 
 A `Recording` yields `[channel, time]` float32 at the common rate of `spectrogram.RATE_HZ`, in the order of
-the array's hydrophones. Nothing larger than a segment is ever in memory.
+the array's hydrophones. All channels are resampled in the same way. Only one segment is in memory at a time.
 """
 
 from __future__ import annotations
@@ -30,24 +30,27 @@ BLOCK_S = 4.0
 CLIPPED_SHARE = 1e-3
 """A channel with more than this share of samples at full scale is reported as clipped."""
 FULL_SCALE = 0.9999
-UNFINISHED_BYTES = 0x7FFFF000  # recorders that were switched off leave "as large as can be" in the header
+UNFINISHED_BYTES = 0x7FFFF000  # a recorder that lost power leaves this length or a larger one in the header
 LENGTH_TOLERANCE_S = 0.1
 """Files of one channel each may differ in length by this much before it is reported."""
 
 
 @dataclass(kw_only=True)
 class Recording:
-    """A recording that can be streamed. `problems` fills while it is read, one line each.
+    """A recording that can be read block by block.
 
     Args:
-        name: of the (first) file, without its folder.
+        name: name of the (first) file, without its folder.
         paths: one file, or one mono file per channel.
-        columns: which channel of the recording each row of the blocks is, from 0.
-        labels: the channels as people count them, from 1 (the array's, with one file per channel).
-        rate_hz: as in the file.
-        duration_s: of what is listened to: the whole file, or a part (`part`).
-        begin_s, file_s: where in the file that begins, and how long the file is.
-        start_utc: from the name, or None.
+        columns: the channel of the recording for each row of the blocks, from 0.
+        rate_hz: sample rate of the file.
+        duration_s: seconds that are read: the length of the file, or of the part (`part`).
+        start_utc: start of the file, read from its name, or None.
+        warnings: one line each, known when the recording is opened.
+        problems: one line each; reading the blocks adds more.
+        labels: the channels as people count them, from 1 (those of the array file if there is one file per channel).
+        begin_s: where in the file the part begins, in seconds.
+        file_s: length of the file in seconds.
     """
 
     name: str
@@ -68,12 +71,12 @@ class Recording:
 
     @property
     def num_channels(self) -> int:
-        """Rows of every block."""
+        """Number of channels: rows of every block."""
         return len(self.columns)
 
     @property
     def bandwidth_hz(self) -> float:
-        """Highest frequency the recorder could hold (a little below half its rate)."""
+        """Highest frequency in hertz that the recording can contain: 0.46 times its sample rate."""
         return 0.46 * self.rate_hz
 
     def blocks(self) -> Iterator[Samples]:
@@ -83,15 +86,15 @@ class Recording:
         return resampled(self.checked_blocks(begin, end), self.rate_hz, self.num_channels)
 
     def part(self, begin_s: float = 0.0, end_s: float | None = None) -> Recording:
-        """The stretch between two times of the file; nothing outside it is read.
+        """The part of the recording between two times. Reading it reads nothing else of the file.
 
         Args:
             begin_s: seconds from the start of the file.
-            end_s: the same; None, or later than the file's end, for its end.
+            end_s: seconds from the start of the file. None, or a time after the end: to the end of the file.
 
         Raises:
-            OptionError: it ends before it begins.
-            RecordingError: the file ends before it begins, or it is too short.
+            OptionError: the part begins before 0 s, or ends before it begins.
+            RecordingError: the file ends before the part begins, or the part is too short.
         """
         if begin_s < 0 or (end_s is not None and end_s <= begin_s):
             to = "" if end_s is None else f" to {end_s:g} s"
@@ -104,7 +107,10 @@ class Recording:
         return replace(self, begin_s=begin_s, duration_s=end - begin_s)
 
     def checked_blocks(self, begin: int = 0, end: int | None = None) -> Iterator[Samples]:
-        """Frames [begin, end) of the file as they are, `[time, channel]` at `rate_hz`; what is wrong goes to `problems`."""
+        """Blocks `[time, channel]` of the samples [begin, end) of the file, at `rate_hz`.
+
+        Values that are not numbers are replaced by 0. What is wrong is added to `problems`.
+        """
         watch = _Watch(self, begin / self.rate_hz)
         for block in self._raw_blocks(begin, end):
             yield watch.checked(block)
@@ -127,7 +133,7 @@ class Recording:
                         break
                     done += length
                     joined = np.concatenate([part[:length] for part in parts], axis=1) if len(parts) > 1 else parts[0]
-                    yield joined[:, list(self.columns)]  # comes out channel by channel in memory, as is wanted below
+                    yield joined[:, list(self.columns)]  # this copy lies channel by channel in memory, as needed below
             except (soundfile.LibsndfileError, OSError) as reason:
                 self.problems.append(
                     f"{self.name}: reading stopped at {done / self.rate_hz:.1f} s of {self.file_s:.1f} s ({reason}); "
@@ -142,7 +148,7 @@ class Recording:
 
 
 def resampled(blocks: Iterable[Samples], rate_hz: int, num_channels: int) -> Iterator[Samples]:
-    """`[time, channel]` at `rate_hz` → `[channel, time]` at `RATE_HZ`, all channels alike, as one stream."""
+    """Resample a stream of blocks: `[time, channel]` at `rate_hz` → `[channel, time]` at `RATE_HZ`."""
     resampler = None
     if rate_hz != RATE_HZ:
         resampler = soxr.ResampleStream(rate_hz, RATE_HZ, num_channels, dtype="float32", quality="HQ")
@@ -158,7 +164,7 @@ def resampled(blocks: Iterable[Samples], rate_hz: int, num_channels: int) -> Ite
 
 @dataclass
 class _Watch:
-    """Looks at every sample that passes: not-a-number, full scale, silence."""
+    """Checks every sample on its way: values that are not numbers, full scale, silence."""
 
     recording: Recording
     seconds: float = 0.0
@@ -215,10 +221,17 @@ class _Watch:
 def open_recording(
     path: Path | str, array: HydrophoneArray | None = None, *, time_format: str | None = None
 ) -> Recording:
-    """Open a WAV, W64, RF64, FLAC (…) file, or with `array.file_pattern` the mono files beside it.
+    """Open a recording.
+
+    Args:
+        path: a WAV, W64, RF64 or FLAC file (or another format of libsndfile). If `array.file_pattern` is given, one
+            of the mono files of the recording; the files of the other channels must be in the same folder.
+        array: the geometry, which says which channel is which hydrophone. None: all channels in their order.
+        time_format: format of the start time in the name, as for strptime (see `start_time`).
 
     Raises:
-        RecordingError: missing, unreadable, empty, too low a rate, or channels that do not fit the array.
+        RecordingError: the file is missing, unreadable or empty, its sample rate is too low, or its channels do not
+            fit the array.
     """
     path = Path(path)
     paths: tuple[Path, ...] = (path,)
@@ -281,7 +294,7 @@ def _columns(path: Path, channels: int, array: HydrophoneArray | None) -> tuple[
 
 
 def _cut_short(path: Path) -> list[str]:
-    """A WAV whose header promises more bytes than the file holds; libsndfile reads what is there and keeps quiet."""
+    """One line if the header of a WAV file promises more bytes than the file holds. libsndfile does not report this."""
     with soundfile.SoundFile(path) as file:
         promised = re.search(r"^data\s*: (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
         if promised is None or int(promised[1]) <= int(promised[2]) or int(promised[1]) >= UNFINISHED_BYTES:
@@ -309,7 +322,11 @@ def _info(path: Path) -> soundfile._SoundFileInfo:
 
 
 def pattern_expression(pattern: str) -> re.Pattern[str]:
-    """`AMAR*.{channel}.*.wav` to a regular expression with one named group; `*` matches anything."""
+    """Turn a file pattern such as `AMAR*.{channel}.*.wav` into a regular expression with a group `channel`.
+
+    Raises:
+        ArrayError: `{channel}` is not in the pattern exactly once.
+    """
     if pattern.count("{channel}") != 1:
         raise ArrayError(f"file_pattern = {pattern!r} must hold {{channel}} once, as in 'AMAR*.{{channel}}.*.wav'")
     parts = re.split(r"(\*|\{channel\})", pattern)
@@ -318,7 +335,7 @@ def pattern_expression(pattern: str) -> re.Pattern[str]:
 
 
 def _files_of_all_channels(path: Path, array: HydrophoneArray) -> tuple[Path, ...]:
-    """The file of each hydrophone: same name but for the channel number."""
+    """The file of each hydrophone. The names differ only in the channel number."""
     expression = pattern_expression(str(array.file_pattern))
     match = expression.match(path.name)
     if match is None:
@@ -336,12 +353,12 @@ def _files_of_all_channels(path: Path, array: HydrophoneArray) -> tuple[Path, ..
 
 
 def group_recordings(paths: list[Path], array: HydrophoneArray | None) -> list[Path]:
-    """One path per recording: of files that are channels of one recording, the first."""
+    """One path per recording: the first of the files that are channels of one recording."""
     return [group[0] for group in groups_of_channels(paths, array)]
 
 
 def groups_of_channels(paths: list[Path], array: HydrophoneArray | None) -> list[list[Path]]:
-    """The files of each recording: several where `array.file_pattern` tells one mono file per channel."""
+    """The files of each recording. It has several if `array.file_pattern` is given: one mono file per channel."""
     if array is None or array.file_pattern is None:
         return [[path] for path in paths]
     expression = pattern_expression(array.file_pattern)
@@ -360,12 +377,12 @@ def _without_channel(path: Path, match: re.Match[str]) -> str:
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of a recording with the margins that its analysis needs.
+    """A stretch of a recording, with margins before and after its core that the analysis needs.
 
     Args:
-        samples: `[channel, time]`.
-        first_sample: where it begins in the recording (at `RATE_HZ`).
-        core: (begin, end) in samples of the recording: events that begin here belong to this segment.
+        samples: `[channel, time]` at `RATE_HZ`.
+        first_sample: index of its first sample in the recording.
+        core: (begin, end) of the core, in samples of the recording. The cores of all segments lie side by side.
     """
 
     samples: Samples
@@ -376,7 +393,7 @@ class Segment:
 def segments(recording: Recording, core: int, lead: int, tail: int) -> Iterator[Segment]:
     """Cut a stream into overlapping segments of `lead + core + tail` samples at `RATE_HZ`.
 
-    Cores tile the recording however long the blocks of the file are, so results do not depend on them.
+    The cores follow each other without gaps or overlaps. They do not depend on the length of the blocks read.
     """
     buffer = np.zeros((recording.num_channels, 0), np.float32)
     offset = begin = 0

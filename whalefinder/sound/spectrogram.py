@@ -14,13 +14,13 @@ from torch import Tensor
 RATE_HZ = 48_000
 WINDOW = 1024  # 21.3 ms
 HOP = 512  # 10.7 ms
-FIRST_BIN = 8  # 375 Hz
+FIRST_BIN = 8  # the first bin that is analysed: 375 Hz
 NUM_BINS = 256  # up to 12.3 kHz
 BIN_HZ = RATE_HZ / WINDOW  # 46.875 Hz
 FRAME_S = HOP / RATE_HZ
 CELL_FRAMES = 8  # frames that share one noise covariance: 85 ms
 FLOOR = 1e-20
-STFT_FRAMES = 256  # of one block: its samples stay in the processor's cache
+STFT_FRAMES = 256  # frames of one block: its samples stay in the processor's cache
 
 
 def frequencies_hz() -> Tensor:
@@ -29,12 +29,12 @@ def frequencies_hz() -> Tensor:
 
 
 def power(x: Tensor) -> Tensor:
-    """|x|² of a complex tensor; `abs().square()` takes a square root in vain and is 5 times slower."""
+    """|x|² of a complex tensor, same shape. `abs().square()` takes a needless square root and is 5 times slower."""
     return x.real.square() + x.imag.square()
 
 
 def stft(samples: Tensor) -> Tensor:
-    """Hann-windowed spectra, scaled so that |x|² is a mean square per bin.
+    """Short-time spectra with a Hann window. |x|² of a bin is its share of the mean square of the samples.
 
     Args:
         samples: `[..., channel, time]` at `RATE_HZ`.
@@ -48,19 +48,19 @@ def stft(samples: Tensor) -> Tensor:
     rows = samples.reshape(-1, samples.shape[-1])
     frames = rows.shape[1] // HOP + 1
     spectra = torch.empty(len(rows), NUM_BINS, frames, dtype=window.dtype.to_complex(), device=samples.device)
-    # In blocks that stay in the processor's cache, turned to `[frequency, frame]` on the way: twice torch.stft's speed.
+    # Blocks that stay in the processor's cache, transposed to `[frequency, frame]` at once: twice torch.stft's speed.
     for channel, row in enumerate(rows):
         for begin in range(0, frames, STFT_FRAMES):
             heard = _heard(row, begin, min(frames, begin + STFT_FRAMES))
             block = torch.fft.rfft(heard * window)[:, FIRST_BIN : FIRST_BIN + NUM_BINS]
-            # A copy from one dense matrix to another is turned in tiles, three times as quick as an assignment.
+            # A copy between two dense matrices transposes in tiles. That is three times as fast as an assignment.
             turned = block.new_empty(NUM_BINS, len(block)).copy_(block.contiguous().T)
             spectra[channel, :, begin : begin + STFT_FRAMES] = turned
     return spectra.reshape(*samples.shape[:-1], NUM_BINS, -1)
 
 
 def _heard(row: Tensor, begin: int, end: int) -> Tensor:
-    """Samples `[frame, WINDOW]` under frames [begin, end) of `[time]`; zeros beyond its ends."""
+    """Samples `[frame, WINDOW]` of the frames [begin, end) of `row` `[time]`, with zeros beyond its ends."""
     first, last = begin * HOP - WINDOW // 2, (end - 1) * HOP + WINDOW // 2
     inside = row[max(0, first) : last]
     short = (max(0, -first), last - max(0, first) - len(inside))

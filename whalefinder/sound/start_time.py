@@ -1,7 +1,7 @@
-"""When a recording began, from the name its recorder gave it.
+"""The start time of a recording, read from its file name.
 
-Names are read as UTC, the norm of the field, unless an offset stands behind an ISO 8601 time; the file's modification
-time is never used. Patterns follow PAMGuard's list and the recorders' manuals (SoundTrap, AudioMoth, icListen, AMAR,
+Times are read as UTC, as is usual in the field, unless an offset follows an ISO 8601 time. The file's modification time
+is never used. The patterns follow PAMGuard's list and the manuals of recorders (SoundTrap, AudioMoth, icListen, AMAR,
 RTSys, Song Meter, …).
 """
 
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from whalefinder.errors import RecordingError
 
-# (regular expression, strptime format), the most telling first. Digits must not continue on either side.
+# (regular expression, strptime format), the most specific first. No digit may stand directly before or after.
 PATTERNS = (
     (r"\d{4}_\d{2}_\d{2}_\d{2}_\d{2}_\d{2}", "%Y_%m_%d_%H_%M_%S"),
     (r"\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2}", "%Y-%m-%d_%H-%M-%S"),
@@ -27,14 +27,20 @@ PATTERNS = (
     (r"\d{12}", "%y%m%d%H%M%S"),
 )
 AMBIGUOUS = {"%y%m%d#%H%M%S", "%y%j#%H%M%S", "%y%m%d%H%M%S"}
-"""Two-digit years: the same digits could be day, month, year."""
+"""Formats with a year of two digits. Their digits could also mean day, month, year."""
 
 OFFSET = re.compile(r"[+-](0\d|1[0-4])(00|15|30|45)(?!\d)")
 
 
 @dataclass(frozen=True)
 class StartTime:
-    """UTC start, or None where the name tells none; `warning` where the name could be read otherwise, `text` what was read."""
+    """A start time read from a file name.
+
+    Args:
+        utc: the start in UTC, or None if the name holds no time.
+        warning: one line if the name could be read in another way, or None.
+        text: the part of the name that was read.
+    """
 
     utc: datetime | None
     warning: str | None = None
@@ -42,10 +48,14 @@ class StartTime:
 
 
 def start_time(name: str, time_format: str | None = None) -> StartTime:
-    """Start time from a file name (no folder).
+    """Read the start time from a file name.
 
     Args:
-        time_format: a strptime format that the whole stem or a part of it matches; overrides the list.
+        name: the file name without its folder.
+        time_format: a strptime format that a part of the name matches. It is used instead of the list `PATTERNS`.
+
+    Raises:
+        RecordingError: `time_format` fits no part of the name.
 
     >>> start_time("AMAR173.4.20190920T163858Z.wav").utc.isoformat()
     '2019-09-20T16:38:58+00:00'
@@ -67,14 +77,14 @@ def start_time(name: str, time_format: str | None = None) -> StartTime:
                     f"{name}: start read as {found:%Y-%m-%d %H:%M:%S} UTC from {match}; if wrong give `time_format`"
                 )
             offset = OFFSET.match(name.partition(match)[2]) if "T" in layout else None
-            if offset:  # only behind ISO 8601's T: elsewhere such digits count files
+            if offset:  # only after a time with ISO 8601's T: elsewhere such digits are file numbers
                 found = datetime.strptime(match + offset[0], layout + "%z").astimezone(UTC)
             return StartTime(found, warning, match)
     return StartTime(None)
 
 
 def _by_format(name: str, time_format: str) -> StartTime:
-    # Try every stretch of the name: recorders put serial numbers before and channel numbers after.
+    # Try every part of the name: recorders put serial numbers before the time and channel numbers after it.
     width = _width(time_format)
     for begin in range(len(name)):
         for end in range(len(name), begin, -1) if width is None else (begin + width,):
@@ -82,7 +92,7 @@ def _by_format(name: str, time_format: str) -> StartTime:
                 found = datetime.strptime(name[begin:end], time_format)
             except ValueError:
                 continue
-            # strptime is lenient ("7" for %m): only a text that it would write itself counts, with no digit beside it.
+            # strptime accepts "7" for %m. Accept only text that strftime would write, with no digit before or after it.
             around = name[begin - 1 : begin] + name[end : end + 1]
             same = "%f" in time_format or found.strftime(time_format) == name[begin:end]
             if not same or any(c.isdigit() for c in around):
@@ -93,7 +103,7 @@ def _by_format(name: str, time_format: str) -> StartTime:
 
 
 def _width(time_format: str) -> int | None:
-    """How many characters a format takes, where all of them are digits of known number: a thousand names are soon read."""
+    """Number of characters that a format takes, or None if it varies. A known number makes many names quick to read."""
     digits = {"%Y": 4, "%j": 3, **dict.fromkeys(("%m", "%d", "%H", "%M", "%S", "%y"), 2)}
     codes = re.findall(r"%.", time_format)
     if not set(codes) <= set(digits):
