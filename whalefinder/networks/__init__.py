@@ -1,1 +1,1 @@
-"""Networks. Planes and sequences of fixes come in; masks, labels and corrections go out. `weights` reads and writes their weights."""
+"""Networks. Planes of spectra and sequences of fixes come in; masks, class scores and corrections of fixes go out."""

@@ -1,9 +1,9 @@
-"""What an event is: a small residual network on its spectrogram (docs/paper.md, 4).
+"""The network that names an event: a small residual network on its spectrogram (docs/paper.md, 4).
 
-    planes → stem (convolution, max pooling) → residual stages → largest and mean answer anywhere → dropout → classes
+    planes → stem (convolution, max pooling) → residual stages → maximum and mean of each feature → dropout → classes
 
-Convolutions alone are linear; what is not is the ReLU and the max pooling, whose error goes back to the winner alone.
-Any length of sound fits, since the last pooling runs over all frames.
+Convolutions are linear. ReLU and max pooling are not; max pooling sends its gradient to the largest input only.
+The last pooling runs over all frames, so the sound can have any length.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from whalefinder.results.records import LABELS
 
 
 class Residual(nn.Module):
-    """x + f(x) with f two 3 x 3 convolutions; the way past them is 1 x 1 where the shape changes.
+    """A residual block x + f(x), where f is two 3 x 3 convolutions. If the shape changes, x is convolved too (1 x 1).
 
-    A 1 x 1 convolution of stride s sees every s-th bin and frame only. So these are picked first and convolved with
-    stride 1: the same function of the same weights, and the strided kernel is not needed. PyTorch 2.13's CPU kernel for
-    it writes outside its memory in the backward pass, with AVX2 or AVX-512, where channels come last and are fewer than
-    a vector holds (docs/experiments.md).
+    A 1 x 1 convolution of stride s sees only every s-th bin and frame. So the block picks these first and convolves
+    them with stride 1, which is the same function of the same weights. The reason: PyTorch 2.13's CPU kernel for the
+    strided convolution writes outside its memory in the backward pass. It does so with AVX2 or AVX-512, if channels are
+    last in memory and fewer than a vector register holds (docs/experiments.md).
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -50,9 +50,12 @@ class Classifier(nn.Module):
 
     Args:
         input_channels: planes, 3 for `classification.PLANES`.
-        widths: channels of the residual stages; the first also of the stem.
-        num_classes: outputs.
-        dropout: share of the last features that training hides at random; at inference all are there.
+        widths: channels of the residual stages. The stem has as many channels as the first stage.
+        num_classes: number of outputs.
+        dropout: share of the last features that training sets to 0 at random. Inference uses all of them.
+
+    Raises:
+        OptionError: a size below 1, no stage, or a dropout outside [0, 1).
 
     Shape:
         `[batch, plane, frequency, frame]` → logits `[batch, class]`; `frame` ≥ 16.
@@ -81,7 +84,8 @@ class Classifier(nn.Module):
             "num_classes": num_classes,
             "dropout": dropout,
         }
-        # One plane more, of frequency: what is a whistle at 8 kHz is a boat at 0.5 kHz, and convolutions know no place.
+        # One plane more holds the frequency. A line at 8 kHz can be a whistle and at 0.5 kHz a boat, and a convolution
+        # alone does not know at which frequency it looks.
         self.stem = nn.Conv2d(input_channels + 1, widths[0], 5, stride=2, padding=2, bias=False)
         self.stem_norm = nn.BatchNorm2d(widths[0])
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
@@ -89,15 +93,15 @@ class Classifier(nn.Module):
         self.stages = nn.Sequential(*(Residual(*stage) for stage in stages))
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(2 * widths[-1], num_classes)
-        # Logits are divided by it for probabilities; 1 until it is fitted (training.classifier).
+        # The logits are divided by the temperature before softmax. It is 1 until it is fitted (training.classifier).
         self.register_buffer("temperature", torch.ones(()))
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")  # He; zeros would stay symmetric
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")  # He 2015; equal weights would stay equal
         nn.init.zeros_(self.head.bias)
 
     def forward(self, planes: Tensor) -> Tensor:
-        """Logits, not yet divided by the temperature."""
+        """Planes `[batch, plane, frequency, frame]` to logits `[batch, class]`, not yet divided by the temperature."""
         height = torch.linspace(-1.0, 1.0, planes.shape[-2], dtype=planes.dtype, device=planes.device)
         x = torch.cat([planes, height[:, None].expand_as(planes[:, :1])], dim=1)
         x = x.contiguous(memory_format=torch.channels_last)
@@ -106,7 +110,7 @@ class Classifier(nn.Module):
         return self.head(self.dropout(pooled))
 
     def folded(self) -> Classifier:
-        """The same function without batch normalisation: its scales go into the convolutions. For inference."""
+        """A copy for inference: the same function, with batch normalisation merged into the convolutions."""
         copy = deepcopy(self).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         copy.stem, copy.stem_norm = fuse_conv_bn_eval(copy.stem, copy.stem_norm), nn.Identity()
         for block in copy.stages:
@@ -115,5 +119,5 @@ class Classifier(nn.Module):
         return copy
 
     def probabilities(self, planes: Tensor) -> Tensor:
-        """Calibrated probabilities `[batch, class]`, summing to 1."""
+        """Calibrated probabilities `[batch, class]` of planes `[batch, plane, frequency, frame]`. They sum to 1."""
         return torch.softmax(self(planes) / self.temperature, dim=-1)

@@ -1,11 +1,11 @@
-"""The LSTM cell of the examination paper (docs/paper.md, 5.3) with every derivative written out, and the Elman cell beside it.
+"""The LSTM cell of the examination paper (docs/paper.md, 5.3) with every derivative written out, and the Elman cell.
 
-`LSTMCell` is for reading, checking and short sequences: one step, its named intermediates, its explicit derivatives, and
-back-propagation through time made of them. `LSTM` and `Elman` run the same equations with the same weights through
-PyTorch's kernels, which is several times faster; tests hold the two routes together.
+`LSTMCell` is for reading, checking and short sequences. It has one step with named intermediate values, the explicit
+derivatives of the step, and back-propagation through time made of them. `LSTM` and `Elman` compute the same equations
+with the same weights by PyTorch's kernels, which is several times faster. Tests check that both give the same results.
 
-Weights act on b = concat(h, x): the first `hidden_size` columns on the state, the others on the input. There are no
-biases; a constant 1 appended to x is one.
+Weights multiply b = concat(h, x): the first `hidden_size` columns belong to the state, the others to the input. There
+are no biases; a constant 1 appended to x has the same effect.
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ State = tuple[Tensor, Tensor]
 Weights = tuple[Tensor, ...]
 
 OPEN_FORGET_GATE = 1.0
-"""Weight of the constant input on the forget gate at the start: σ(1) = 0.73 of the memory is kept, not 0.5."""
+"""Weight of the constant input on the forget gate before training. The gate keeps σ(1) = 0.73 of the memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One time step with the names of the examination paper, `[batch, hidden]` each, but b `[batch, hidden + input]`.
+    """The values of one time step, named as in the examination paper.
 
     h_t is `d` and c_t is `a`.
+
+    Shape:
+        b `[batch, hidden + input]`, all others `[batch, hidden]`.
     """
 
     b: Tensor
@@ -48,7 +51,10 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Derivatives:
-    """∂L/∂ of each quantity of a `Step`, of its inputs and of the weights (summed over the batch), shaped like them."""
+    """Derivatives of the loss L by each value of a `Step`, by its inputs and by the weights.
+
+    Each has the shape of what it belongs to. Those of the weights are summed over the batch.
+    """
 
     d: Tensor
     e: Tensor
@@ -73,7 +79,7 @@ class LSTMCell(nn.Module):
         f = σ(W1 b)    i = σ(W2 b)    candidate = tanh(W3 b)    o = σ(W4 b)    b = concat(h, x)
         a = f * c + i * candidate    e = tanh(a)    d = e * o    c ← a    h ← d    ŷ = σ(d)
 
-    Since |d| < 1, ŷ lies in (0.269, 0.731): a regression takes its own linear node on h.
+    Since |d| < 1, ŷ lies in (0.269, 0.731). So a regression does not use ŷ: it uses a linear node on h.
 
     Args:
         input_size: features of x.
@@ -95,7 +101,7 @@ class LSTMCell(nn.Module):
         return self.W1, self.W2, self.W3, self.W4
 
     def forward(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """One step, left to autograd.
+        """One step, differentiable by autograd.
 
         Shape:
             x `[batch, input]`, h and c `[batch, hidden]` → ŷ, h, c `[batch, hidden]`
@@ -104,7 +110,7 @@ class LSTMCell(nn.Module):
         return step.y, step.d, step.a
 
     def step(self, x: Tensor, h: Tensor, c: Tensor) -> Step:
-        """One step with all that happens in it.
+        """One step with all its intermediate values.
 
         Shape:
             x `[batch, input]`, h and c `[batch, hidden]`
@@ -112,11 +118,12 @@ class LSTMCell(nn.Module):
         return _step(self.weights, x, h, c)
 
     def derivatives(self, step: Step, dy: Tensor, dh: Tensor, dc: Tensor) -> Derivatives:
-        """Every partial derivative of a step, by hand.
+        """Every partial derivative of a step, by explicit formulas (docs/paper.md, 5.3).
 
         Args:
-            step: what `step` returned.
-            dy, dh, dc: ∂L/∂ŷ, ∂L/∂h and ∂L/∂c of this step, the last two as later steps send them back.
+            step: the result of `step`.
+            dy: ∂L/∂ŷ of this step.
+            dh, dc: ∂L/∂h and ∂L/∂c of this step, as the next step sends them back.
 
         Shape:
             dy, dh, dc `[batch, hidden]`
@@ -125,7 +132,7 @@ class LSTMCell(nn.Module):
 
     @torch.no_grad()
     def backward(self, step: Step, dy: Tensor, dh: Tensor, dc: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The backward pass of one step: adds to the weights' `.grad`, as autograd does, and sends the rest back.
+        """The backward pass of one step. It adds to `.grad` of the weights, as autograd does, and returns the others.
 
         Shape:
             dy, dh, dc `[batch, hidden]` → ∂L/∂x `[batch, input]`, ∂L/∂h_previous and ∂L/∂c_previous `[batch, hidden]`
@@ -136,11 +143,11 @@ class LSTMCell(nn.Module):
         return by.x, by.h_previous, by.c_previous
 
     def sequence(self, x: Tensor, h: Tensor | None = None, c: Tensor | None = None) -> tuple[Tensor, Tensor, State]:
-        """All steps of a sequence; its gradient is the explicit derivatives, sent back through time.
+        """All steps of a sequence. Its gradient uses the explicit derivatives, back through time.
 
         Args:
             x: the input.
-            h, c: the state before the first step; zeros if None.
+            h, c: the state before the first step, or None for zeros.
 
         Shape:
             x `[batch, time, input]`, h and c `[batch, hidden]` → ŷ `[batch, time, hidden]`, h `[batch, time, hidden]`,
@@ -155,7 +162,7 @@ class LSTMCell(nn.Module):
         return y, hs, (hs[:, -1], c)
 
     def kernel_weights(self) -> list[Tensor]:
-        """The weights as PyTorch's LSTM wants them: on the input `[4 hidden, input]`, on the state `[4 hidden, hidden]`.
+        """The weights as PyTorch's LSTM takes them: of the input `[4 hidden, input]` and state `[4 hidden, hidden]`.
 
         PyTorch stacks input gate, forget gate, candidate, output gate: W2, W1, W3, W4.
         """
@@ -166,7 +173,7 @@ class LSTMCell(nn.Module):
 class ElmanCell(nn.Module):
     """The cell without gates: h ← tanh(W concat(h, x)).
 
-    What it remembers is squashed and mixed anew at every step, so gradients shrink or grow like a power of W.
+    Every step multiplies the state by W and applies tanh. So gradients shrink or grow like a power of W.
 
     Args:
         input_size: features of x.
@@ -187,18 +194,18 @@ class ElmanCell(nn.Module):
         return torch.tanh(torch.cat([h, x], dim=-1) @ self.W.T)
 
     def kernel_weights(self) -> list[Tensor]:
-        """W as PyTorch wants it: on the input `[hidden, input]`, on the state `[hidden, hidden]`."""
+        """W as PyTorch's kernel takes it: of the input `[hidden, input]`, of the state `[hidden, hidden]`."""
         return [self.W[:, self.hidden_size :], self.W[:, : self.hidden_size]]
 
 
 class LSTM(nn.Module):
-    """`LSTMCell` over sequences, through PyTorch's kernel.
+    """`LSTMCell` over sequences, computed by PyTorch's kernel.
 
     Args:
         input_size: features of x.
         hidden_size: features of h and c.
-        constant: append a constant 1 to x. Its column of the weights is a bias; that of the forget gate starts at
-            `OPEN_FORGET_GATE`, since near 0.5, where random weights leave the gate, memory halves at every step.
+        constant: append a constant 1 to x. Its column of the weights acts as a bias. That of the forget gate starts at
+            `OPEN_FORGET_GATE`: with small random weights alone the gate is near 0.5, and memory halves at every step.
 
     Raises:
         OptionError: a size below 1.
@@ -214,7 +221,7 @@ class LSTM(nn.Module):
                 self.cell.W1[:, -1] = OPEN_FORGET_GATE
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """The h of every step, and the (h, c) with which the next piece of the sequence goes on.
+        """The h of every step, and the last (h, c), with which the next piece of the sequence can go on.
 
         Shape:
             x `[batch, time, input]`, state two `[batch, hidden]` (zeros if None) → h `[batch, time, hidden]`, state
@@ -230,12 +237,12 @@ class LSTM(nn.Module):
 
 
 class Elman(nn.Module):
-    """`ElmanCell` over sequences, through PyTorch's kernel.
+    """`ElmanCell` over sequences, computed by PyTorch's kernel.
 
     Args:
         input_size: features of x.
         hidden_size: features of h.
-        constant: append a constant 1 to x, whose column of the weights is a bias.
+        constant: append a constant 1 to x. Its column of the weights acts as a bias.
 
     Raises:
         OptionError: a size below 1.
@@ -265,7 +272,7 @@ class Elman(nn.Module):
 
 def _step(weights: Weights, x: Tensor, h: Tensor, c: Tensor) -> Step:
     W1, W2, W3, W4 = weights
-    b = torch.cat([h, x], dim=-1)  # one row per sequence, hence b Wᵀ for W b of the examination paper
+    b = torch.cat([h, x], dim=-1)  # one row per sequence, so W b of the examination paper is b Wᵀ here
     f, i, o = torch.sigmoid(b @ W1.T), torch.sigmoid(b @ W2.T), torch.sigmoid(b @ W4.T)
     candidate = torch.tanh(b @ W3.T)
     a = f * c + i * candidate
@@ -301,7 +308,7 @@ def _derivatives(weights: Weights, step: Step, dy: Tensor, dh: Tensor, dc: Tenso
 
 
 class _ThroughTime(torch.autograd.Function):
-    """A sequence as one operation: every step's activations are kept, and the derivatives walk back over them."""
+    """A sequence as one operation. It keeps the values of every step; backward goes over them from last to first."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, h: Tensor, c: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -323,7 +330,7 @@ class _ThroughTime(torch.autograd.Function):
         dh, dx = torch.zeros_like(dc), []
         dW = [torch.zeros_like(W) for W in weights]
         for t in reversed(range(len(steps))):
-            # h_t is both an output and the next step's input, so both send back.
+            # h_t is an output and also an input of the next step, so its gradient is the sum of two.
             by = _derivatives(weights, steps[t], dys[:, t], dhs[:, t] + dh, dc)
             dh, dc = by.h_previous, by.c_previous
             dx.append(by.x)
@@ -333,7 +340,7 @@ class _ThroughTime(torch.autograd.Function):
 
 
 def _uniform_weight(input_size: int, hidden_size: int) -> nn.Parameter:
-    """`[hidden, hidden + input]`, uniform within ±1/√hidden, as PyTorch starts its cells."""
+    """Random weights `[hidden, hidden + input]`, uniform within ±1/√hidden, as in PyTorch's cells."""
     if input_size < 1 or hidden_size < 1:
         raise OptionError(f"a cell of {input_size} inputs and {hidden_size} hidden units; both must be at least 1")
     bound = hidden_size**-0.5
@@ -350,7 +357,7 @@ def _check_sequence(x: Tensor, input_size: int) -> None:
 
 
 def _state(state: Tensor | None, x: Tensor, hidden_size: int) -> Tensor:
-    """The given state, or zeros; a smaller one would be broadcast in silence."""
+    """The given state, or zeros. The shape is checked, since PyTorch broadcasts a smaller one without a warning."""
     expected = (len(x), hidden_size)
     if state is not None and state.shape != expected:
         raise OptionError(f"a state of shape {tuple(state.shape)}; need {expected}, [batch, hidden]")

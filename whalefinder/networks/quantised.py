@@ -1,10 +1,10 @@
-"""Convolutions of 8-bit integers, four times as quick where the processor multiplies them in its vectors (VNNI).
+"""Convolutions of 8-bit integers. They are four times as fast on processors that have instructions for it (VNNI).
 
     w ≈ s_w · w₈,  x ≈ s_x · x₈   ⇒   Σ w x ≈ s_w s_x Σ w₈ x₈
 
-with one s_w an output channel and one s_x a layer, from the largest input that the layer saw in validation
-(`SegmentationNetwork.largest`, kept in the card of the weights). It is a constant, so what a frame becomes depends on no
-other frame. Only C and D are done so: they are nine tenths of the work.
+There is one scale s_w for each output channel and one scale s_x for each layer. s_x comes from the largest input of the
+layer in validation (`SegmentationNetwork.largest`, kept in the card of the weights). It is a constant, so the result
+of a frame does not depend on other frames. Only layers C and D are treated so: they are nine tenths of the work.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ STEPS = 255
 
 
 class EightBitConvolution(nn.Module):
-    """A convolution of inputs in [0, largest] (what comes out of a ReLU); larger ones count as `largest`.
+    """A convolution of inputs in [0, largest], such as the outputs of a ReLU. Larger inputs count as `largest`.
 
     Args:
-        convolution: what it stands for.
-        largest: see above.
-        integers: multiply in integers, which needs VNNI; else the same whole numbers are multiplied in float32.
+        convolution: the convolution to replace.
+        largest: the largest input.
+        integers: multiply integers, which needs VNNI. Otherwise the same whole numbers are multiplied in float32.
     """
 
     def __init__(self, convolution: nn.Conv2d, largest: float, integers: bool) -> None:
@@ -46,7 +46,7 @@ class EightBitConvolution(nn.Module):
             self.weight = rounded
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[batch, channel, H, W]` float32 to float32."""
+        """The convolution, `[batch, input, H, W]` → `[batch, output, H, W]`, both float32."""
         rounded = (x * (1 / self.step)).add_(0.5).clamp_(max=STEPS)
         if not self.integers:
             stride, padding, dilation = self.shape
@@ -62,14 +62,17 @@ class EightBitConvolution(nn.Module):
 
 @cache
 def supported() -> bool:
-    """Whether this processor and this PyTorch multiply 8-bit integers, and add them exactly."""
+    """Whether this processor and this PyTorch multiply 8-bit integers and add the products exactly."""
     vnni = getattr(torch.cpu, "_is_vnni_supported", bool)()
     return bool(vnni) and hasattr(torch.ops.onednn, "qconv2d_pointwise") and _sums_are_exact()
 
 
 @torch.inference_mode()
 def _sums_are_exact() -> bool:
-    """Without VNNI oneDNN adds products in 16 bits, where they overflow. `ONEDNN_MAX_CPU_ISA` can ask for that."""
+    """Whether sums of products are exact. Without VNNI (or if `ONEDNN_MAX_CPU_ISA` forbids it) oneDNN adds in 16 bits.
+
+    Sums of 16 bits overflow.
+    """
     convolution = nn.Conv2d(32, 32, 3, bias=False)
     nn.init.ones_(convolution.weight)
     ones = torch.ones(1, 32, 8, 8).to(memory_format=torch.channels_last)
@@ -77,10 +80,10 @@ def _sums_are_exact() -> bool:
 
 
 def for_inference(network: SegmentationNetwork) -> SegmentationNetwork:
-    """The same function, quicker: normalisation folded, channels last, C and D in 8 bits.
+    """A faster copy of the network: normalisation folded, channels last in memory, C and D in 8 bits.
 
-    Where the processor has no 8-bit products, the same rounded numbers are multiplied in float32: not quicker, but the
-    answer is the same on every processor.
+    On a processor without 8-bit products the same rounded numbers are multiplied in float32. That is not faster, but
+    the result is the same on every processor.
     """
     quick: SegmentationNetwork = network.folded().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     integers = supported() and next(quick.parameters()).device.type == "cpu"
@@ -92,7 +95,10 @@ def for_inference(network: SegmentationNetwork) -> SegmentationNetwork:
 
 @torch.no_grad()
 def largest_inputs(network: SegmentationNetwork, batches: Iterable[Tensor]) -> dict[str, float]:
-    """The largest input of each of `LAYERS` over batches of planes, for `SegmentationNetwork.largest`."""
+    """The largest input of each of `LAYERS`, over batches of planes `[batch, plane, frequency, frame]`.
+
+    It is meant for `SegmentationNetwork.largest`.
+    """
     largest = dict.fromkeys(LAYERS, 0.0)
     folded = network.folded()
 

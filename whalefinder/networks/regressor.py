@@ -1,11 +1,12 @@
-"""William as the examination paper draws him (docs/paper.md, 3): a network that is told the sound and answers with a direction.
+"""A network that gives the direction of a call directly from its sound: William of the paper (docs/paper.md, 3).
 
-    bins of a call → correlation of every pair over path differences → convolutions → LSTM over cells → azimuth, elevation
+    bins of a call → correlation of every pair over path differences → convolutions → LSTM over cells
+    → azimuth, elevation
 
-The first step is fixed: a plane wave's cross-spectrum x_m x_n* turns with frequency as exp(-j2πf (τ_m - τ_n)), so its
-inverse Fourier transform over frequency peaks where the path difference c (τ_m - τ_n) is. In metres it does not depend on
-the sound speed. Which path differences belong to which direction is what the network learns, and therefore it answers
-for the array of its training alone.
+The first step is fixed. The cross-spectrum x_m x_n* of a plane wave changes its phase with frequency as
+exp(-j2πf (τ_m - τ_n)). So its inverse Fourier transform over frequency has a peak at the path difference c (τ_m - τ_n).
+In metres, the path difference does not depend on the sound speed. The network learns which path differences belong to
+which direction, so it can only be used with the array that it was trained for.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ from whalefinder.networks.sizes import check_sizes
 from whalefinder.sound import spectrogram
 from whalefinder.sound.spectrogram import CELL_FRAMES, FLOOR
 
-GATE = 0.2  # bins with a smaller call share say nothing about the direction of the call
-MAX_CELLS = 12  # of 8 frames, 1 s; cells of longer events are wider
-BAND_EDGES_HZ = (0.0, 2500.0, 6000.0, math.inf)  # low bands are unique, high ones sharp
+GATE = 0.2  # bins with a smaller call share are not used: they say nothing about the direction of the call
+MAX_CELLS = 12  # cells of 8 frames, together 1 s; longer events have as many cells, but wider ones
+BAND_EDGES_HZ = (0.0, 2500.0, 6000.0, math.inf)  # low bands give one broad peak, high bands several sharp peaks
 REACH = 1.1  # path differences up to this many times the largest distance of two hydrophones
 
 
 @dataclass(frozen=True)
 class CallBins:
-    """The bins of a mask that hold call; all that the network is told.
+    """The bins of an event that hold call: the only input of the network.
 
     Shape:
         `x`: complex `[bin, channel]`; `share`, `frequency` (index), `cell` (index): `[bin]`.
@@ -45,28 +46,32 @@ class CallBins:
 
     @classmethod
     def of(cls, spectra: Tensor, share: Tensor) -> CallBins:
-        """From spectra `[channel, frequency, frame]` and call share `[frequency, frame]` of one event."""
+        """The bins of one event, from spectra `[channel, frequency, frame]` and call share `[frequency, frame]`."""
         frequency, frame = (share >= GATE).nonzero(as_tuple=True)
         cell = frame // max(CELL_FRAMES, -(-share.shape[-1] // MAX_CELLS))
         return cls(spectra[:, frequency, frame].T, share[frequency, frame], frequency, cell)
 
 
 def features(bins: CallBins, batch: int, reach_m: float, num_paths: int, sound_speed_m_s: float) -> Tensor:
-    """Correlation of every pair from the begin of the event until each cell, by band; independent of gain.
+    """Correlation of every pair of hydrophones in each band, summed from the begin of the event to each cell.
 
-    Cells are summed before the network sees them, since a sum of correlations keeps its peak where single ones have
-    many, and the LSTM would have to learn to add. Then empty cells at the end change nothing.
+    The result does not depend on gain. Cells are summed here, because the sum of the correlations has one clear peak
+    where single cells have many. Otherwise the LSTM would have to learn to add. Empty cells at the end change nothing.
 
     Args:
-        bins: `cell` counts through the batch, `MAX_CELLS` an event.
-        reach_m: path differences go from -reach to +reach.
+        bins: bins of all events of the batch. `cell` counts through the batch, with `MAX_CELLS` for each event.
+        batch: number of events.
+        reach_m: path differences go from -reach to +reach, metres.
+        num_paths: number of path differences.
+        sound_speed_m_s: metres per second.
 
     Shape:
-        → `[batch, plane, path difference, MAX_CELLS]`, planes: pairs in each band, pairs over all bands, log weight of each band.
+        → `[batch, plane, path difference, MAX_CELLS]`. The planes are: every pair in each band, every pair over all
+        bands, and the log weight of each band.
     """
     cells = batch * MAX_CELLS
     place = bins.cell * spectrogram.NUM_BINS + bins.frequency
-    # A share r leaves 1 - r to a boat's direction; squared, many bins of small share do not outvote few good ones.
+    # A bin of call share r holds 1 - r of other sound. By squared weights few good bins count more than many poor ones.
     counted = bins.share.square()
     weight = bins.share.new_zeros(cells * spectrogram.NUM_BINS).index_add_(0, place, counted)
     weight = weight.view(batch, MAX_CELLS, -1).cumsum(1)
@@ -91,19 +96,22 @@ def features(bins: CallBins, batch: int, reach_m: float, num_paths: int, sound_s
 
 
 def pair_indices(channels: int) -> tuple[Tensor, Tensor]:
-    """Both hydrophones of every pair, m > n."""
+    """Indices m and n of the hydrophones of every pair, m > n, `[pair]` each."""
     m, n = torch.tril_indices(channels, channels, -1)
     return m, n
 
 
 class Regressor(nn.Module):
-    """Planes of `features` to one azimuth node and one elevation node.
+    """Network from the planes of `features` to one azimuth node and one elevation node.
 
     Args:
-        num_channels: hydrophones of its array.
+        num_channels: number of hydrophones of its array.
         reach_m: largest path difference of the features, metres.
-        num_paths: how many path differences, a multiple of 4.
+        num_paths: number of path differences, a multiple of 4.
         hidden: size of the LSTM.
+
+    Raises:
+        OptionError: a size out of range.
 
     Shape:
         `[batch, plane, path difference, cell]` → two `(batch, 1)`: azimuth / 360° modulo 1, (elevation + 90°) / 180°.
@@ -141,7 +149,7 @@ class Regressor(nn.Module):
         return features(bins, batch, self.config["reach_m"], self.config["num_paths"], sound_speed_m_s)
 
     def forward(self, planes: Tensor) -> tuple[Tensor, Tensor]:
-        """Both nodes, from the last state of the LSTM."""
+        """Planes to the two nodes `[batch, 1]` each, computed from the last state of the LSTM."""
         x = self.convolutions(planes).flatten(1, 2).transpose(1, 2)  # [batch, cell, feature]
         hidden, _ = self.lstm(torch.relu(self.dense(x)))
         return self.azimuth(hidden[:, -1]), self.elevation(hidden[:, -1])

@@ -28,10 +28,10 @@ class SegmentationNetwork(nn.Module):
             1 : 8/3 : 4 : 4 : 8/3 (8/3 to the nearest multiple of 8). 96 gives the paper's 96, 256, 384,
             384, 256.
         num_classes: planes of the output.
-        normalise: batch normalisation after A to E. Without it this is the specified network to the
-            letter; with it training is several times faster, and at inference it is a constant scale
-            that folds into the convolutions (`folded`).
-        final_relu: a ReLU after F too, as the paper writes it. Then no logit is below 0; ours need both signs.
+        normalise: batch normalisation after A to E. Without it this is exactly the network of the paper. With it,
+            training is several times faster; at inference it is a constant scale that can be merged into the
+            convolutions (`folded`).
+        final_relu: a ReLU after F too, as in the paper. Then no logit is below 0; the shipped weights need both signs.
 
     Raises:
         OptionError: a size below 1.
@@ -60,7 +60,7 @@ class SegmentationNetwork(nn.Module):
             **({"final_relu": True} if final_relu else {}),  # cards written before it was an option stay valid
         }
         self.final_relu = final_relu
-        self.largest: dict[str, float] = {}  # inputs of layers, where known: for `quantised`
+        self.largest: dict[str, float] = {}  # largest input of layers, if known; `quantised` uses it
         self.convA = nn.Conv2d(input_channels, hidden_channels, 3, stride=2, padding=1)
         self.convB = nn.Conv2d(hidden_channels, middle, 3, stride=2, padding=1)
         self.convC = nn.Conv2d(middle, wide, 5, padding=2)
@@ -76,7 +76,10 @@ class SegmentationNetwork(nn.Module):
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Planes to logits; pads to a multiple of 4 by repeating the edge, and crops."""
+        """Planes `[batch, plane, H, W]` to logits `[batch, class, H, W]`.
+
+        The input is padded to a multiple of 4 by repeating its edge, and the output is cropped.
+        """
         height, width = x.shape[-2:]
         short = (0, -width % UPSAMPLING, 0, -height % UPSAMPLING)
         x = nn.functional.pad(x, short, mode="replicate") if any(short) else x
@@ -88,11 +91,14 @@ class SegmentationNetwork(nn.Module):
 
     @classmethod
     def of_the_paper(cls) -> SegmentationNetwork:
-        """The paper's literal network: `(3, 96, 256)`, widths 96, 256, 384, 384, 256 and 256 · 4² = 4096 out of F, a ReLU after each."""
+        """The network exactly as in the paper: `(3, 96, 256)`, with a ReLU after every layer.
+
+        Its widths are 96, 256, 384, 384, 256, and 256 · 4² = 4096 after F.
+        """
         return cls(3, 96, 256, normalise=False, final_relu=True)
 
     def folded(self) -> SegmentationNetwork:
-        """The same function without batch normalisation: its scales go into the convolutions. For inference."""
+        """A copy for inference: the same function, with batch normalisation merged into the convolutions."""
         copy = deepcopy(self).eval()
         for name, norm in zip("ABCDE", copy.norms, strict=True):
             if isinstance(norm, nn.BatchNorm2d):

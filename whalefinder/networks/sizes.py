@@ -1,4 +1,4 @@
-"""The sizes of a network, checked where it is built: what is refused here would fail in `forward`, or learn nothing."""
+"""Checks of the sizes of a network when it is built. A wrong size would fail later in `forward`, or learn nothing."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from whalefinder.errors import OptionError
 
 
 def check_sizes(**sizes: int) -> None:
-    """Every size must be a whole number above 0.
+    """Check that every size is a whole number above 0.
 
     Raises:
-        OptionError: one is not.
+        OptionError: one is not; the message names it.
     """
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:

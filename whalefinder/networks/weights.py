@@ -1,6 +1,6 @@
-"""How the weights of networks are kept: safetensors with a JSON card beside them.
+"""Reading and writing weights of networks: a safetensors file with a JSON card beside it.
 
-Nothing is ever unpickled, so a weights file from a stranger can at worst be wrong.
+Nothing is unpickled, so a weights file cannot run code. At worst its weights are wrong.
 """
 
 from __future__ import annotations
@@ -23,26 +23,38 @@ SHIPPED = "segmenter"
 
 
 def save_network(network: nn.Module, path: Path, card: dict[str, Any]) -> None:
-    """Write `path` (.safetensors) and its card (.json): the network's sizes plus whatever `card` says."""
+    """Write the weights to `path` (.safetensors), and beside it a card (.json) with the network's sizes and `card`."""
     weights = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
     save_file(weights, path)
     path.with_suffix(".json").write_text(json.dumps({"config": network.config, **card}, indent=1) + "\n")
 
 
 def load_network(path: Path | str | None = None) -> SegmentationNetwork:
-    """The segmenter in `path`, or the shipped one; ready for inference."""
+    """The segmentation network of the weights in `path`, or the shipped one, ready for inference.
+
+    Raises:
+        ModelError: the weights or their card cannot be read, or they do not fit each other.
+    """
     network = _load(SegmentationNetwork, path, SHIPPED)
     network.largest = read_card(Path(path) if path else shipped_weights(SHIPPED)).get("largest", {})
     return network
 
 
 def load_tracker(path: Path | str | None = None) -> Tracker:
-    """The tracker in `path`, or the shipped one, which is causal."""
+    """The tracker of the weights in `path`, or the shipped one, which is causal.
+
+    Raises:
+        ModelError: as `load_network`.
+    """
     return _load(Tracker, path, "tracker")
 
 
 def load_classifier(path: Path | str | None = None) -> Classifier:
-    """The classifier in `path`, or the shipped one; ready for inference."""
+    """The classifier of the weights in `path`, or the shipped one, ready for inference.
+
+    Raises:
+        ModelError: as `load_network`.
+    """
     return _load(Classifier, path, "classifier")
 
 
@@ -61,7 +73,11 @@ def _load(kind: type[Network], path: Path | str | None, shipped: str) -> Network
 
 
 def read_card(weights: Path) -> dict[str, Any]:
-    """The JSON card beside a weights file."""
+    """Read the JSON card beside a weights file.
+
+    Raises:
+        ModelError: there is no card, or it cannot be read.
+    """
     card = weights.with_suffix(".json")
     try:
         return json.loads(card.read_text())  # type: ignore[no-any-return]
@@ -72,5 +88,5 @@ def read_card(weights: Path) -> dict[str, Any]:
 
 
 def shipped_weights(name: str = SHIPPED) -> Path:
-    """Path of the weights inside the package."""
+    """Path of shipped weights inside the package."""
     return Path(str(resources.files("whalefinder") / "weights" / f"{name}.safetensors"))
