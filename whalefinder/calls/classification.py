@@ -1,7 +1,7 @@
-"""From an event to its name: the planes that the classifier sees, calibrated probabilities, thresholds per label.
+"""From an event to its name: the input planes of the classifier, calibrated probabilities, thresholds of the labels.
 
-The planes are made to look alike from every recorder: levels are relative, each frequency to its own median, so gain,
-hydrophone response and steady lines fall out, and what the recorder could not hold is zero.
+The planes are made to look the same for every recorder. Levels are relative, for example to the median of the same
+frequency. So gain, the response of the hydrophone and steady lines drop out. Above the recorder's band they are 0.
 """
 
 from __future__ import annotations
@@ -29,27 +29,28 @@ from whalefinder.sound.beam import mvdr_beam
 
 WINDOW_S = 3.0
 WINDOW_FRAMES = 2 * round(WINDOW_S / spectrogram.FRAME_S / 2)  # 282
-HOP_FRAMES = WINDOW_FRAMES // 2  # of windows over a longer event or clip
+HOP_FRAMES = WINDOW_FRAMES // 2  # step between windows over a longer event or clip
 POOL_FRAMES = 2  # frames averaged into one: 21 ms, half the work
 PLANES = ("contrast", "ripple", "level")
 RIPPLE_BINS = 12  # half width of the local mean over frequency, 0.56 kHz
-SILENCE = 1e-6  # of the mean power is added, so that digital silence is quiet and not minus infinity
+SILENCE = 1e-6  # this share of the mean power is added, so that digital silence is not minus infinity in log
 SCALE, LIMIT = 2.0, 5.0
 NOISE_CELLS = 6.0  # e-folding of the noise covariance of a beam, 0.5 s
 
 
 def planes_of(spectra: Tensor, valid: Tensor | None = None) -> Tensor:
-    """What the classifier sees of spectra.
+    """The input planes of the classifier. They do not depend on gain.
 
-    *contrast*: log power of a bin over its frequency's median in time; *ripple*: over the mean of neighbouring
-    frequencies, which shows lines and hides beats; *level*: over the mean of everything, the colour of the noise.
+    * *contrast*: log power of a bin relative to the median of its frequency over time.
+    * *ripple*: relative to the mean of the neighbouring frequencies. It shows lines and hides broad-band pulses.
+    * *level*: relative to the mean over all frequencies. It shows the shape of the noise spectrum.
 
     Args:
-        spectra: complex `[..., channel, frequency, frame]`; the channels' powers are averaged.
-        valid: `[..., frequency]` bool, False above what the recorder could hold: zero in every plane.
+        spectra: complex `[..., channel, frequency, frame]`. The powers of the channels are averaged.
+        valid: `[..., frequency]` bool, False for frequencies above the recorder's band. They are 0 in every plane.
 
     Shape:
-        → `[..., plane, frequency, frame // POOL_FRAMES]`; independent of gain.
+        → `[..., plane, frequency, frame // POOL_FRAMES]`.
     """
     power = spectrogram.power(spectra).mean(-3)
     frames = power.shape[-1] // POOL_FRAMES * POOL_FRAMES
@@ -65,7 +66,10 @@ def planes_of(spectra: Tensor, valid: Tensor | None = None) -> Tensor:
 
 
 def _median(log: Tensor) -> Tensor:
-    """Over the last axis, kept; the lower one of two. NumPy selects five times as fast as PyTorch sorts."""
+    """Median over the last axis, which is kept with length 1. Of two middle values the lower one counts.
+
+    NumPy's partition is five times as fast as PyTorch's median.
+    """
     middle = (log.shape[-1] - 1) // 2
     values = np.partition(log.detach().cpu().numpy(), middle, axis=-1)[..., middle : middle + 1]
     return torch.from_numpy(values).to(log.device)
@@ -79,18 +83,19 @@ def _local_mean(log: Tensor, alive: Tensor) -> Tensor:
 
 @lru_cache(maxsize=4)
 def _neighbours(bins: int) -> Tensor:
-    with torch.inference_mode(False):  # training may be the next to use it
+    with torch.inference_mode(False):  # training may use the cached tensor later
         place = torch.arange(bins)
         return ((place[:, None] - place).abs() <= RIPPLE_BINS).float()
 
 
 @torch.inference_mode()
 def classify_spectra(network: Classifier, spectra: Tensor, valid: Tensor | None = None) -> NDArray[np.float64]:
-    """Calibrated probabilities of every window of `WINDOW_S` in spectra, hop `HOP_FRAMES`.
+    """Calibrated probabilities of every window of `WINDOW_S`, at steps of `HOP_FRAMES`.
 
     Args:
-        spectra: complex `[channel, frequency, frame]`; shorter ones are one short window.
-        valid: `[frequency]` bool.
+        network: the classifier.
+        spectra: complex `[channel, frequency, frame]`. If they are shorter than a window, there is one short window.
+        valid: `[frequency]` bool, as for `planes_of`.
 
     Shape:
         → `[window, class]` in the order of `LABELS`.
@@ -99,11 +104,11 @@ def classify_spectra(network: Classifier, spectra: Tensor, valid: Tensor | None 
 
 
 def windows_of(spectra: Tensor, valid: Tensor | None = None) -> tuple[list[int], Tensor]:
-    """What the classifier is asked about spectra: windows of `WINDOW_S`, hop `HOP_FRAMES`.
+    """Cut spectra into windows of `WINDOW_S` at steps of `HOP_FRAMES`, as planes for the classifier.
 
     Args:
         spectra: complex `[channel, frequency, frame]`.
-        valid: `[frequency]` bool.
+        valid: `[frequency]` bool, as for `planes_of`.
 
     Shape:
         → the frame at which each window begins, and the planes `[window, plane, frequency, frame // POOL_FRAMES]`.
@@ -117,9 +122,10 @@ def windows_of(spectra: Tensor, valid: Tensor | None = None) -> tuple[list[int],
 
 
 def sounding_frames(spectra: Tensor) -> slice:
-    """Frames without the digital silence before and after, which is padding and no sea; one frame of its edge goes too.
+    """Frames of spectra `[channel, frequency, frame]` without digital silence at the begin and the end.
 
-    All frames of spectra `[channel, frequency, frame]` where there is nothing but silence.
+    Digital silence is padding and not sound of the sea. The frame next to it is left out too, since its window reaches
+    into the silence. If there is only silence, all frames are returned.
     """
     power = spectrogram.power(spectra).mean((-3, -2))
     sounding = torch.nonzero(power > SILENCE * power.mean() + spectrogram.FLOOR)[:, 0]
@@ -131,7 +137,7 @@ def sounding_frames(spectra: Tensor) -> slice:
     return slice(begin, end) if begin < end else slice(0, len(power))
 
 
-SHORTEST_FRAMES = 94  # 1 s; what is shorter is mirrored
+SHORTEST_FRAMES = 94  # 1 s; shorter spectra are continued by their mirror image
 
 
 def _long_enough(spectra: Tensor) -> Tensor:
@@ -143,11 +149,12 @@ def _long_enough(spectra: Tensor) -> Tensor:
 def classify_samples(
     network: Classifier, samples: NDArray[np.floating], bandwidth_hz: float | None = None
 ) -> NDArray[np.float64]:
-    """Calibrated probabilities of a clip of one hydrophone: those of its window with most whale.
+    """Calibrated probabilities of a clip of one hydrophone: those of the window that is most likely a whale.
 
     Args:
+        network: the classifier.
         samples: `[time]` at `RATE_HZ`, any gain.
-        bandwidth_hz: highest frequency that its recorder could hold; None for all.
+        bandwidth_hz: highest frequency of the recorder's band, or None for all frequencies.
 
     Shape:
         → `[class]` in the order of `LABELS`, summing to 1.
@@ -158,12 +165,12 @@ def classify_samples(
 
 
 def most_whale(windows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of probabilities `[window, class]` those of the window that is likeliest a whale. → `[class]`."""
+    """Probabilities of the window that is most likely a whale of any kind. `[window, class]` → `[class]`."""
     return windows[int(windows[:, list(WHALES)].sum(1).argmax())]  # type: ignore[no-any-return]
 
 
 def event_frames(event: Event, frames: int) -> tuple[int, int]:
-    """Frames [begin, end) with the event in the middle of at least `WINDOW_S`, as far as there is sound."""
+    """Frames [begin, end) of at least `WINDOW_S` with the event in the middle, within the `frames` that exist."""
     short = max(0, WINDOW_FRAMES - (event.end - event.begin))
     begin = max(0, min(event.begin - short // 2, frames - WINDOW_FRAMES))
     return begin, min(frames, max(event.end, begin + WINDOW_FRAMES))
@@ -172,12 +179,14 @@ def event_frames(event: Event, frames: int) -> tuple[int, int]:
 def classify_event(
     network: Classifier, masks: Masks, event: Event, array: HydrophoneArray | None = None, u: Floats | None = None
 ) -> NDArray[np.float64]:
-    """Calibrated probabilities of an event. → `[class]`.
+    """Calibrated probabilities `[class]` of an event.
 
     Args:
-        masks: `spectra` of hydrophones that heard it all.
-        array: with `u`, the direction of the event: what is heard is the best beam towards it, which holds the same
-            call with less boat; without them the hydrophones' mean power.
+        network: the classifier.
+        masks: masks and spectra of the hydrophones that hear the event.
+        event: the event.
+        array, u: geometry, and unit vector `[3]` to the event. With both, the classifier gets the best beam towards the
+            event, which holds the same call with less boat. Without them it gets the mean power of the hydrophones.
     """
     return most_whale(classify_spectra(network, event_sound(masks, event, array, u)[1], masks.valid))
 
@@ -186,10 +195,10 @@ def classify_event(
 def event_sound(
     masks: Masks, event: Event, array: HydrophoneArray | None = None, u: Floats | None = None
 ) -> tuple[int, Tensor]:
-    """The sound that an event is named by: of the beam towards `u`, or of the hydrophones. See `classify_event`.
+    """The sound that the classifier gets for an event: the beam towards `u`, or the hydrophones. See `classify_event`.
 
     Shape:
-        → the frame of `masks` at which it begins, and spectra, complex `[channel, frequency, frame]`.
+        → the frame of `masks` at which the sound begins, and its spectra, complex `[channel, frequency, frame]`.
     """
     begin, end = event_frames(event, masks.spectra.shape[-1])
     spectra = masks.spectra[..., begin:end]
@@ -201,18 +210,19 @@ def event_sound(
 
 BEAM_WEIGHT = 2.0
 MOST_AGAINST, MOST_FOR = 3.0, 0.75  # log odds
-HOPELESS_ARRAY = -BEAM_WEIGHT * MOST_FOR  # no beam can make a call of an event with a lower score
+HOPELESS_ARRAY = -BEAM_WEIGHT * MOST_FOR  # with a lower score the joint probability stays below 0.5 for any beam
 HOPELESS_SINGLE = (
     -2.0
-)  # of one hydrophone; below it lies no call that the classifier knows, but half of a ship's events
+)  # score of an event at one hydrophone; no call of the validation lies below it, but half of the events of a ship do
 
 
 def with_array_score(probabilities: NDArray[np.float64], score: float) -> NDArray[np.float64]:
-    """What an array knows joins what its beam sounds like.
+    """Join the classifier's probabilities of the beam with the score of the event.
 
-    The event's score (`scores`) knows how the mask looks and where the noise came from; the classifier's log odds of a
-    whale move it. Down further than up, since the classifier's window also holds what is beside the event: a boat's event
-    a second after a call would else be named after it. Which whale it is is the classifier's word alone.
+    The score (`scores`) comes from the mask and from the direction of the noise. The log odds of a whale, as the
+    classifier gives them, are added to it with a weight. They may lower the score by more than they may raise it. The
+    reason: the classifier's window also holds the sound beside the event, and a boat's event one second after a call
+    must not be named after the call. Only the classifier decides which whale it is.
 
     Shape:
         `[class]`, summing to 1 → the same.
@@ -227,12 +237,12 @@ def with_array_score(probabilities: NDArray[np.float64], score: float) -> NDArra
 
 
 def with_event_score(heard: NDArray[np.float64], score: float, *, steered: bool) -> NDArray[np.float64]:
-    """What the classifier heard and what the event's score says, as one. `[class]` → `[class]`.
+    """Join the classifier's probabilities with the score of the event. `[class]` → `[class]`.
 
     Args:
-        heard: the classifier's word alone.
-        score: `scores.event_score`.
-        steered: a beam was heard, and the score knows where noise came from.
+        heard: probabilities of the classifier alone.
+        score: log odds of a call from `scores.event_score`.
+        steered: whether the classifier got a beam, so that the score includes the direction of the noise.
     """
     if steered:
         return with_array_score(heard, score)
@@ -240,26 +250,27 @@ def with_event_score(heard: NDArray[np.float64], score: float, *, steered: bool)
 
 
 def without_whales(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Boat against ambient, of an event that is hopeless as a call. `[class]` → `[class]`."""
+    """Probabilities of boat and ambient alone, for an event that cannot be a call. `[class]` → `[class]`, sum 1."""
     rest = probabilities.copy()
     rest[list(WHALES)] = 0.0
     return rest / max(float(rest.sum()), 1e-9)  # type: ignore[no-any-return]
 
 
 def call_share(probabilities: NDArray[np.float64]) -> float:
-    """Probability that it is a whale of any kind. `[class]` → 0...1."""
+    """Probability of a whale of any kind. `[class]` → 0...1."""
     return float(probabilities[list(WHALES)].sum())
 
 
 @dataclass(frozen=True)
 class LabelSettings:
-    """From which probability an event is given a whale's name; `labels.toml` says what was chosen, and on what.
+    """Thresholds of the whale labels. `labels.toml` holds the shipped ones and says how they were chosen.
 
-    What is a whale for sure though not which (both together reach the higher threshold) gets the likelier name.
+    An event may surely be a whale while it is unclear which: both probabilities together reach the higher threshold.
+    Then it gets the likelier label.
 
     Args:
-        orca: an orca from this probability on.
-        other_cetacean: another whale or dolphin from this probability on, where it is no orca.
+        orca: smallest probability for the label `orca`.
+        other_cetacean: smallest probability for the label `other_cetacean`, if the event is not named `orca`.
     """
 
     orca: float
@@ -269,8 +280,9 @@ class LabelSettings:
         """The label of an event with these probabilities `[class]`.
 
         Args:
-            min_probability: stands in place of all thresholds. The likelier whale's name is given where its probability, as
-                tables show it, reaches this; else the event is the likelier of `boat` and `ambient`.
+            probabilities: `[class]` in the order of `LABELS`.
+            min_probability: replaces all thresholds. The likelier whale is the label if its probability, rounded as in
+                the tables, reaches this value. Otherwise the label is the likelier of `boat` and `ambient`.
         """
         if min_probability is not None:
             likelier = max(WHALES, key=lambda whale: probabilities[whale])
@@ -286,7 +298,7 @@ class LabelSettings:
         return _no_whale(probabilities)
 
     def least(self, min_probability: float | None = None) -> float:
-        """The lowest probability that can give an event a whale's name."""
+        """The lowest probability with which an event can get a whale's label."""
         return min(self.orca, self.other_cetacean) if min_probability is None else min_probability
 
 
@@ -295,10 +307,10 @@ def _no_whale(probabilities: NDArray[np.float64]) -> str:
 
 
 def load_labels(path: Path | str | None = None) -> LabelSettings:
-    """Thresholds from a TOML file with one table a label, or the shipped ones.
+    """Read thresholds from a TOML file with one table for each label, or the shipped ones.
 
     Raises:
-        ModelError: it cannot be read, a label is unknown or missing, or a threshold is outside 0...1.
+        ModelError: the file cannot be read, a label is unknown or missing, or a threshold is outside 0...1.
     """
     file = Path(path) if path else Path(str(resources.files("whalefinder") / "labels.toml"))
     try:

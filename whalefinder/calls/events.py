@@ -1,7 +1,7 @@
-"""From masks to call events: when, in which band, how likely.
+"""From masks to call events: their times, their bands, and the figures from which their probability is computed.
 
-Pure array work on shares `[frequency, frame]`; frames and bins are those of `spectrogram`. An event is a
-run of frames whose call-dominated bins add up to enough, closed over short gaps.
+The input is the call share `[frequency, frame]`, with the frames and bins of `spectrogram`. An event is a run of frames
+that hold enough bins with call. Short gaps do not end it.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class EventSettings:
-    """How masks become events; chosen on the dev recordings (`docs/experiments.md`).
+    """How masks become events. The values were chosen on the dev recordings (`docs/experiments.md`).
 
     Args:
-        share: bins count as call from this call share on.
-        start: bins per frame (smoothed) that an event must reach once.
-        keep: bins per frame that hold it.
-        gap_s: shorter silences do not end an event.
-        min_s: shorter events are dropped.
-        min_probability: calls are reported from this probability on, as the table shows it; None for the thresholds
-            of `classification.LabelSettings`.
+        share: a bin counts as call if its call share is at least this.
+        start: bins per frame (smoothed, see `activity`) that an event must reach at least once.
+        keep: bins per frame that every frame of an event must reach, apart from gaps.
+        gap_s: a shorter gap does not end an event, seconds.
+        min_s: shorter events are dropped, seconds.
+        min_probability: report calls whose column `probability` has at least this value. None: the thresholds of
+            `classification.LabelSettings`.
     """
 
     share: float = 0.3
@@ -41,7 +41,13 @@ class EventSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """A candidate call: frames [begin, end), its band, and the figures that its probability rests on."""
+    """A candidate for a call.
+
+    Args:
+        begin, end: frames [begin, end) of the mask.
+        low_hz, high_hz: band that holds 98 % of its call share, in hertz.
+        evidence: figures from which its score is computed (`scores`).
+    """
 
     begin: int
     end: int
@@ -54,14 +60,14 @@ SMOOTH_FRAMES = 5
 
 
 def activity(call_share: Floats, settings: EventSettings) -> Floats:
-    """Call-dominated bins per frame, each weighted by its share, smoothed. `[frequency, frame]` → `[frame]`."""
+    """Bins with call per frame, weighted by their call share, smoothed over time. `[frequency, frame]` → `[frame]`."""
     kept = np.where(call_share >= settings.share, call_share, 0.0).sum(axis=0)
     smooth: Floats = ndimage.uniform_filter1d(kept, SMOOTH_FRAMES, mode="constant").astype(np.float32)
     return smooth
 
 
 def find_events(call_share: Floats, settings: EventSettings) -> list[Event]:
-    """Every event in the mask `[frequency, frame]`, in order of time."""
+    """Find all events in the call share `[frequency, frame]`, in order of time."""
     level = activity(call_share, settings)
     active = level >= settings.keep
     gap = max(1, round(settings.gap_s / FRAME_S))

@@ -1,7 +1,7 @@
-"""Levels: a call over all else, and in dB re 1 µPa where the array file tells sensitivity and full scale.
+"""Levels of calls: relative to all other sound, and in dB re 1 µPa if the array file gives sensitivity and full scale.
 
 A sample x (full scale is ±1) is the pressure p = x · full_scale_v / 10^(sensitivity_db / 20) in µPa: volts at the
-hydrophone's output over volts per µPa. `docs/conventions.md` says where the two numbers stand in data sheets.
+output of the hydrophone, divided by volts per µPa. `docs/conventions.md` says where data sheets give the two numbers.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from whalefinder.calls.events import Event
 from whalefinder.calls.masks import CALL, Masks
 from whalefinder.sound import spectrogram
 
-ONE_SIDED_DB = 10 * math.log10(2)  # spectra hold the positive frequencies alone: half of the power
+ONE_SIDED_DB = 10 * math.log10(2)  # spectra hold only the positive frequencies: half of the power
 
 
 def snr_db(masks: Masks, event: Event) -> float:
-    """Power of the call over everything else, at one hydrophone, 0.5-12 kHz, over the event."""
+    """Power of the call relative to all other sound, in dB: at one hydrophone, 0.5-12 kHz, during the event."""
     span = slice(event.begin, event.end)
     hz = spectrogram.frequencies_hz()
     band = (hz >= 500) & (hz <= 12_000)
@@ -27,14 +27,15 @@ def snr_db(masks: Masks, event: Event) -> float:
 
 
 def received_level_db(masks: Masks, event: Event, array: HydrophoneArray | None) -> float | None:
-    """Level of the call at the array: r.m.s. over the event, low_hz to high_hz, what the masks give to other sound left out.
+    """Received level of the call: r.m.s. over the event, from low_hz to high_hz, without the share of other sound.
 
     Args:
-        masks: shares and spectra; hydrophones already made equally loud (`HydrophoneArray.relative_gain`).
-        array: all of it, whichever of its hydrophones are in the masks.
+        masks: shares and spectra. Differences of sensitivity are already removed (`HydrophoneArray.relative_gain`).
+        event: the call.
+        array: the whole array, even if the masks hold only some of its hydrophones.
 
     Returns:
-        dB re 1 µPa, or None where the array is not calibrated.
+        dB re 1 µPa, or None if the array is not calibrated.
     """
     reference_db = None if array is None else array.full_scale_db
     if reference_db is None:

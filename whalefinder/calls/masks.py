@@ -1,4 +1,4 @@
-"""What the segmentation network makes of a stretch of sound."""
+"""Masks: the share of call, boat and ambient noise in every bin, from the segmentation network."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Masks:
 
     Args:
         spectra: complex `[channel, frequency, frame]`.
-        shares: `[class, frequency, frame]`, summing to 1 where usable.
-        valid: usable bins `[frequency]`.
-        heard: hydrophones that heard something all the time, `[channel]`; None for all.
-        first_frame: of the recording.
+        shares: `[class, frequency, frame]`. They sum to 1 over the classes in usable bins and are 0 in the others.
+        valid: usable bins, `[frequency]` bool.
+        heard: hydrophones that were never deaf in this stretch, `[channel]` bool; None for all.
+        first_frame: index in the recording of the first frame.
     """
 
     spectra: Tensor
@@ -33,23 +33,23 @@ class Masks:
 
     @property
     def end(self) -> int:
-        """The frame of the recording after the last one."""
+        """Index in the recording of the frame after the last one."""
         return self.first_frame + self.spectra.shape[-1]
 
     def between(self, begin: int, end: int) -> Masks:
-        """Frames [begin, end) of the recording, as far as they are here; a view."""
+        """The masks of frames [begin, end) of the recording, as far as they are in these masks. Tensors are views."""
         begin = max(begin, self.first_frame)
         span = slice(begin - self.first_frame, max(begin, end) - self.first_frame)
         return replace(self, spectra=self.spectra[..., span], shares=self.shares[..., span], first_frame=begin)
 
     def followed_by(self, after: Masks) -> Masks:
-        """These and the frames that come next."""
+        """These masks joined with those of the frames that follow."""
         spectra, shares = torch.cat([self.spectra, after.spectra], -1), torch.cat([self.shares, after.shares], -1)
         heard = None if self.heard is None or after.heard is None else self.heard & after.heard
         return replace(self, spectra=spectra, shares=shares, heard=heard)
 
 
-MARGIN_CELLS = 56  # 4.8 s; what the planes (49 cells) and the network (± 27 frames) look at around a frame
+MARGIN_CELLS = 56  # 4.8 s: planes use 49 cells before and after a frame, and the network uses ± 27 frames
 
 
 @torch.inference_mode()
@@ -60,12 +60,14 @@ def masks_of(
     heard: Tensor | None = None,
     first_frame: int = 0,
 ) -> Masks:
-    """Spectra and the split of every bin.
+    """Compute spectra and masks of samples.
 
     Args:
-        samples: `[channel, time]` of hydrophones of one array, or one hydrophone alone.
-        valid: `[frequency]`, False above the recorder's band.
-        heard: the planes rest on these hydrophones, `[channel]`; with none there is no call.
+        network: the segmentation network.
+        samples: `[channel, time]` of the hydrophones of one array, or of one hydrophone alone.
+        valid: `[frequency]` bool, False above the recorder's band.
+        heard: the hydrophones that the network may use, `[channel]` bool; None for all. Without any, all is ambient.
+        first_frame: index in the recording of the first frame.
     """
     spectra = spectrogram.stft(samples)
     hearing = spectra if heard is None or bool(heard.all()) else spectra[heard]
@@ -77,14 +79,24 @@ def masks_of(
     return Masks(spectra=spectra, shares=shares, valid=valid, heard=heard, first_frame=first_frame)
 
 
-REACH_FRAMES = 32  # the network looks at ± 27 frames
+REACH_FRAMES = 32  # margin of frames; the network uses ± 27
 
 
 @torch.inference_mode()
 def shares_of(network: SegmentationNetwork, spectra: Tensor, valid: Tensor, span: slice = slice(None)) -> Tensor:
-    """Power shares `[class, frequency, frame]` of the frames in `span`, of spectra `[channel, frequency, frame]`."""
+    """Power shares of the classes in the frames of `span`.
+
+    Args:
+        network: the segmentation network.
+        spectra: complex `[channel, frequency, frame]`.
+        valid: `[frequency]` bool, False above the recorder's band.
+        span: the frames wanted.
+
+    Shape:
+        → `[class, frequency, frame of span]`.
+    """
     planes = features.segmenter_planes(spectra, valid)
     begin, end, _ = span.indices(planes.shape[-1])
-    first = max(0, begin - REACH_FRAMES) // UPSAMPLING * UPSAMPLING  # the network's grid of 4 frames stays where it is
+    first = max(0, begin - REACH_FRAMES) // UPSAMPLING * UPSAMPLING  # a multiple of 4: the network's grid
     planes = planes[None, ..., first : end + REACH_FRAMES].contiguous(memory_format=torch.channels_last)
     return network(planes)[0, ..., begin - first : end - first].softmax(0) * valid[:, None]
