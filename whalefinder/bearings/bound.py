@@ -1,4 +1,4 @@
-"""The Cramér-Rao bound of a bearing where call and noise are known exactly."""
+"""The Cramér-Rao bound of a bearing if the power of the call and the covariance of the noise are known exactly."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ from whalefinder.sound import spectrogram
 
 
 def cramer_rao(call: Tensor, noise: Tensor, array: HydrophoneArray, u: Floats) -> Floats:
-    """Bound on the covariance `[2, 2]` rad² for a call and noise that are known exactly.
+    """Smallest possible covariance of a bearing.
+
+    It is the inverse of J = 2 Σ |S|² Re[dᴴ (Q⁻¹ - Q⁻¹a aᴴQ⁻¹ / aᴴQ⁻¹a) d], d = -j2πf diag(a) ∂τ/∂θ
+    (docs/how-it-works.md, "The limit"). J is divided by the overlap of frames, since they share samples.
 
     Args:
-        call: power of the call `[frequency, frame]` at one hydrophone.
-        noise: covariance of the noise `[channel, channel, frequency, cell]`.
+        call: power |S|² of the call `[frequency, frame]` at one hydrophone.
+        noise: covariance Q of the noise `[channel, channel, frequency, cell]`.
+        array: the geometry.
+        u: unit vector `[3]` to the whale.
 
-    J = 2 Σ |S|² Re[dᴴ (Q⁻¹ - Q⁻¹a aᴴQ⁻¹ / aᴴQ⁻¹a) d], d = -j2πf diag(a) ∂τ/∂θ; overlapping frames are
-    counted once.
+    Shape:
+        → `[2, 2]` rad², axes (level, up).
     """
     frames = call.shape[-1]
     power = torch.nn.functional.pad(call.double(), (0, -frames % spectrogram.CELL_FRAMES))

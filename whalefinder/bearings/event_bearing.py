@@ -1,9 +1,9 @@
-"""The bearing of an event: a first fix from the mask, a second look through a beam, and the outside convention.
+"""The bearing of an event: a first fix from the mask, a second fix with a beam, and its conversion to degrees.
 
-The first fix uses the mask of all hydrophones together. A beam steered to it (distortionless, noise-minimal) holds
-the same call with less boat, so the network sees more of the call there; the second mask gives the second fix. The
-network never learns the geometry: it sees one more hydrophone. Whether the event is believed is another matter
-(`scores`): it rests on the mask and on where the noise came from.
+The first fix uses the mask of all hydrophones together. A beam towards it (`beam.mvdr_beam`) holds the same call with
+less boat, so the segmentation network finds more of the call there. This second mask gives the second fix. To the
+network the beam is just one more hydrophone; it does not know the geometry. `scores` decides whether the event is
+a call: from the mask and from the direction of the noise.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from whalefinder.sound.beam import flatness, mvdr_beam, noise_towards
 from whalefinder.sound.spectrogram import CELL_FRAMES
 
 MARGIN_FRAMES = 2
-STEEP_DEG = 10.0  # a line that hangs within this of the vertical gives an elevation instead of azimuths
-CONTEXT_CELLS = 24  # 2 s on either side: what the planes and the noise covariance look at
+STEEP_DEG = 10.0  # a line within this angle of the vertical gives an elevation instead of azimuths
+CONTEXT_CELLS = 24  # 2 s before and after the event, for the planes and the noise covariance
 NOISE_CELLS = 6.0  # e-folding of the noise covariance of a fix, 0.5 s
-HOPELESS = -1.5  # an event this far below the threshold is not worth a second look
+HOPELESS = -1.5  # an event with a lower score gets no second fix
 FIRST_GATE, SECOND_GATE = 0.2, 0.3
 BROAD = slice(14, 163)  # bins of 1-8 kHz, where a boat is loud and an array sharp
 LOBE_MARGIN = 6.0
-"""A second direction that is less than this (log likelihood) behind is named in `ambiguity`."""
+"""A second direction that is behind by less than this (in log likelihood) is reported in `ambiguity`."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """A fix, and what speaks for the event being a call from there."""
+    """A fix, and the figures about the noise from which the score of the event is computed (`scores`)."""
 
     fix: steering.Fix
     evidence: dict[str, float] = field(default_factory=dict)
@@ -56,13 +56,16 @@ def find_bearing(
     regression: Regression | None = None,
     hopeless: float = HOPELESS,
 ) -> Look | None:
-    """Direction of one event, or None where its mask holds nothing.
+    """Direction of one event, or None if no bin of its mask holds enough call.
 
     Args:
-        network: for the second look; None trusts the masks as they are (true masks, for comparison).
-        regression: gives the direction in place of the second look, where its whole array is there; the first fix, which
-            judges the event, stays.
-        hopeless: an event with a lower score gets no second look, and its fix is rough.
+        masks: masks and spectra of the array's hydrophones.
+        event: the event.
+        array: the geometry of these hydrophones.
+        network: the segmentation network, for the second fix. None: the masks are used as they are (for true masks).
+        regression: gives the direction instead of the second fix, if no hydrophone of its array is missing. The score
+            of the event still uses the first fix.
+        hopeless: an event with a lower score gets no second fix, and its first fix is rough.
     """
     first = max(0, event.begin // CELL_FRAMES - CONTEXT_CELLS) * CELL_FRAMES
     last = min(masks.spectra.shape[-1], (-(-event.end // CELL_FRAMES) + CONTEXT_CELLS) * CELL_FRAMES)  # whole cells
@@ -77,7 +80,7 @@ def find_bearing(
     if fix is None or network is None:
         return None if fix is None else Look(fix)
     if regression is not None and array.num_channels == regression.array.num_channels:
-        # A boat's event is told by where it points to, so steering judges the event though the network gives its direction.
+        # The direction of the first fix shows whether the event comes from a boat, so the evidence uses that fix.
         answer = regression.find_direction(spectra[inside], share[inside])
         return None if answer is None else Look(answer, _where_noise_came_from(around, array, fix))
     evidence = _where_noise_came_from(around, array, fix)
@@ -99,7 +102,7 @@ def _where_noise_came_from(noise: torch.Tensor, array: HydrophoneArray, fix: ste
 
 
 def _gated(share: torch.Tensor, gate: float) -> torch.Tensor:
-    """Bins with a smaller share say nothing about the direction of the call."""
+    """Shares below the gate set to 0: such bins say nothing about the direction of the call."""
     return torch.where(share >= gate, share, torch.zeros_like(share))
 
 
@@ -130,10 +133,10 @@ def to_bearing(fix: steering.Fix, array: HydrophoneArray) -> Bearing:
 
 
 def _cone(fix: steering.Fix, array: HydrophoneArray) -> Bearing:
-    """A pair or a line: the angle from its axis, and the two azimuths that this allows at elevation 0."""
+    """The bearing of a pair or a line: the angle from its axis, and the two azimuths that it allows at elevation 0."""
     axis = array.principal_axes()[1][0]
     angle = float(np.arccos(np.clip(fix.u @ axis, -1, 1)))
-    # The tangent at u towards the axis is the only direction in which the fix knows anything.
+    # A line measures only the angle to its axis, so only the error towards the axis counts.
     towards = axis - (axis @ fix.u) * fix.u
     level, up = tangents(fix.u)
     weights = np.array([towards @ level, towards @ up]) / max(float(np.linalg.norm(towards)), 1e-9)
@@ -143,7 +146,7 @@ def _cone(fix: steering.Fix, array: HydrophoneArray) -> Bearing:
         Cone, angle_deg=math.degrees(angle), axis_azimuth_deg=axis_azimuth, axis_elevation_deg=axis_elevation
     )
     if abs(axis[2]) > math.cos(math.radians(STEEP_DEG)):
-        # A string that hangs: the cone's angle is the elevation, and there is no azimuth.
+        # A vertical line: the angle from its axis gives the elevation, and there is no azimuth.
         elevation = math.degrees(math.copysign(1.0, axis[2]) * (math.pi / 2 - angle))
         return Bearing(
             azimuth_deg=None,

@@ -1,6 +1,6 @@
-"""What an event is and where it comes from, decided together: the beam towards it is what the classifier hears.
+"""The decision about an event: what it is and where it comes from. The classifier gets the beam towards the event.
 
-`pipeline` asks for every event of a recording, `explain` for one: the same questions of the same sound, so both say the same.
+`pipeline` uses this for every event of a recording, and `explain` for one event. So both decide in the same way.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from whalefinder.sound.recording import Recording
 
 @dataclass(frozen=True)
 class Heard:
-    """Hydrophones that are taken together.
+    """A group of hydrophones that are used together.
 
     Args:
-        masks: of these hydrophones.
-        array: their places; None where these are unknown, or a single one hears.
-        hydrophones: which they are, indices of the recording's channels.
+        masks: masks and spectra of these hydrophones.
+        array: their geometry, or None if it is unknown or only one hydrophone hears.
+        hydrophones: their indices in the channels of the recording, from 0.
     """
 
     masks: Masks
@@ -51,14 +51,14 @@ class Heard:
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What an event is, and why.
+    """The decision about an event, with its reasons.
 
     Args:
         label: one of `LABELS`.
-        probabilities: of every label, `[class]`.
-        look: where it comes from; None where no direction is known.
-        score: of the event (`calls.scores`).
-        evidence: the figures that the score is made of.
+        probabilities: probability of every label, `[class]` in the order of `LABELS`.
+        look: its bearing, or None if there is none.
+        score: score of the event (`calls.scores`).
+        evidence: the figures from which the score is computed.
     """
 
     label: str
@@ -69,26 +69,26 @@ class Judgement:
 
     @property
     def probability(self) -> float:
-        """Of the label."""
+        """Probability of the label, 0 to 1."""
         return float(self.probabilities[LABELS.index(self.label)])
 
     @property
     def is_call(self) -> bool:
-        """Whether the label is a whale's."""
+        """Whether the label is that of a whale."""
         return self.label in WHALE_LABELS
 
 
 class Judge:
-    """Hears a stretch of a recording as groups of hydrophones, and says what their events are.
+    """Computes the masks of groups of hydrophones and decides about their events.
 
     Args:
-        array: geometry, or None where it is not known.
-        network: the segmenter, ready for inference.
-        classifier: names the events.
+        array: geometry, or None if it is unknown.
+        network: the segmentation network, ready for inference.
+        classifier: the network that names the events.
         labels: thresholds of the names.
-        regression: gives bearings in place of steering.
-        min_probability: stands in place of the thresholds, see `LabelSettings.name`.
-        hopeless_too: judge also what can be no call.
+        regression: gives the bearings instead of steering, or None.
+        min_probability: replaces the thresholds, see `LabelSettings.name`.
+        hopeless_too: also decide about events that cannot be a call.
     """
 
     def __init__(
@@ -109,15 +109,16 @@ class Judge:
         self.regression = regression
         self.min_probability = min_probability
         self.hopeless_too = hopeless_too
-        # The best that a classifier can say lifts no score below this to a call.
+        # If the score is below this, even the surest answer of the classifier cannot make the event a call.
         self.hopeless = min(HOPELESS_ARRAY, _log_odds(labels.least(min_probability)) - BEAM_WEIGHT * MOST_FOR)
 
     def masks(self, samples: np.ndarray, first_frame: int, recording: Recording) -> list[Masks]:
-        """Masks of a stretch of a recording: of the array as one, or of every hydrophone alone where places are unknown.
+        """Masks of a stretch of a recording: one for the array, or one for each hydrophone if their places are unknown.
 
         Args:
             samples: `[channel, time]`, float32 at `spectrogram.RATE_HZ`.
-            first_frame: of the recording.
+            first_frame: index in the recording of the first frame.
+            recording: the recording that the samples are from.
         """
         valid = spectrogram.frequencies_hz() <= recording.bandwidth_hz
         sound = torch.from_numpy(samples)
@@ -132,13 +133,13 @@ class Judge:
         return pieces
 
     def _groups(self, recording: Recording) -> list[list[int]]:
-        """Hydrophones that are mixed: those of the array, or each alone."""
+        """Groups of hydrophones: all of the array together, or each alone."""
         if self.array is None or recording.num_channels == 1:
             return [[m] for m in range(recording.num_channels)]
         return [[int(m) for m in spread(self.array.positions_m, MAX_HYDROPHONES)]]
 
     def heard(self, pieces: list[Masks], recording: Recording) -> list[Heard]:
-        """What `masks` gave, without hydrophones that are deaf: names and bearings rest on those that heard all of it."""
+        """The groups of `masks` without deaf hydrophones. Names and bearings use hydrophones that hear all the time."""
         return [self._without_deaf(masks, group) for masks, group in zip(pieces, self._groups(recording), strict=True)]
 
     def _without_deaf(self, masks: Masks, group: list[int]) -> Heard:
@@ -150,9 +151,10 @@ class Judge:
         return Heard(masks, array, tuple(group))
 
     def __call__(self, event: Event, heard: Heard) -> Judgement | None:
-        """What an event is: the classifier's word, and with an array the event's score besides.
+        """Decide about an event: by the classifier alone, or with an array by the classifier and the event's score.
 
-        None where it is not worth asking the classifier: it would be no call whatever that says, and only calls are wanted.
+        Returns:
+            The decision. It is None if only calls are wanted and the event cannot be one, whatever the classifier says.
         """
         masks, array, look = heard.masks, heard.array, None
         if array is not None:

@@ -1,17 +1,17 @@
-"""What the bins of a call say about every direction: the whitened likelihood.
+"""The whitened likelihood: how well every direction explains the bins of a call.
 
 The model of one bin is x = s a(u) + n: a call of unknown complex amplitude s, power σ², in noise (boats,
 wind) of covariance Q, both Gaussian. With β = σ² aᴴQ⁻¹a the log likelihood ratio against "noise alone" is
 
     log L(u) = β / (1 + β) · |aᴴQ⁻¹x|² / (aᴴQ⁻¹a) - log(1 + β)            (docs/how-it-works.md)
 
-summed over bins weighted by their call share r. Q comes from the bins that are not call and is followed
-over time (`covariance.noise_covariance`). Bins that share Q and frequency enter through one matrix, the scatter
-S = Σ r Q⁻¹x xᴴQ⁻¹, since |aᴴQ⁻¹x|² sums to aᴴSa. Everything is a tensor operation over all directions at
-once and differentiable in the shares.
+This is summed over bins, weighted by their call share r. Q comes from the bins that are not call and follows changes
+over time (`covariance.noise_covariance`). Bins with the same Q and frequency are summed in one matrix, the scatter
+S = Σ r Q⁻¹x xᴴQ⁻¹, since |aᴴQ⁻¹x|² sums to aᴴSa. Every operation works on all directions at once and is
+differentiable in the shares.
 
-a_m = exp(-j2πf τ_m(u)) is evaluated at the exact delay; where the array's depth is known a second ray from
-the surface joins it (`surface.surface_steering`). Delays come from `geometry`, which nothing here repeats.
+a_m = exp(-j2πf τ_m(u)) uses the exact delay, which is never rounded to samples. If the depth of the array is known, a
+second ray from the surface is added (`surface.surface_steering`). All delays come from `geometry`.
 """
 
 from __future__ import annotations
@@ -25,17 +25,19 @@ from torch import Tensor
 from whalefinder.sound import spectrogram
 
 MIN_SHARE = 0.05  # cells with less call than this (in frames) are left out
-FINE_CELLS = 1500
+FINE_CELLS = 1500  # the cells with most information that are kept
 CHUNK = 2_000_000  # elements of one block of directions x pairs x cells
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cells:
-    """What a call left in its bins, per cell (one frequency, `CELL_FRAMES` frames): all a bearing needs.
+    """The bins of a call, summed in cells of one frequency and `CELL_FRAMES` frames. A bearing needs nothing else.
+
+    The cells are sorted, those with most information about the direction first.
 
     Shape:
-        `frequency_hz`, `power`, `count`: `[cell]`; `inverse` Q⁻¹ and `scatter` S: complex
-        `[cell, channel, channel]`; sorted, the most telling cell first.
+        `frequency_hz`, `power` σ² (call power of a bin), `count` (sum of call shares): `[cell]`; `inverse` Q⁻¹ and
+        `scatter` S: complex `[cell, channel, channel]`.
     """
 
     frequency_hz: Tensor
@@ -45,11 +47,11 @@ class Cells:
     count: Tensor
 
     def best(self, count: int) -> Cells:
-        """The `count` most telling cells."""
+        """The first `count` cells, which have most information."""
         return Cells(**{name: part[:count] for name, part in vars(self).items()})
 
     def double(self) -> Cells:
-        """The same in double precision, for derivatives by differences."""
+        """The same cells in double precision, for derivatives by differences."""
         return Cells(
             frequency_hz=self.frequency_hz.double(),
             inverse=self.inverse.to(torch.complex128),
@@ -62,14 +64,14 @@ class Cells:
 def gather_cells(
     spectra: Tensor, call_share: Tensor, noise: Tensor, first_frame: int = 0, *, power: Tensor | None = None
 ) -> Cells:
-    """Reduce the bins of one event to cells.
+    """Sum the bins of one event in cells.
 
     Args:
         spectra: complex `[channel, frequency, frame]` of the event alone.
         call_share: `[frequency, frame]`, zero outside the event's mask.
         noise: covariance `[channel, channel, frequency, cell]` of the whole segment.
         first_frame: frame of the segment at which `spectra` begins.
-        power: the call's power `[frequency, frame]` where it is known better than share times mean power.
+        power: power of the call `[frequency, frame]`, or None for share times mean power.
     """
     frames = spectra.shape[-1]
     lead = first_frame % spectrogram.CELL_FRAMES
@@ -93,7 +95,7 @@ def gather_cells(
     scatter = torch.einsum("kt,ktm,ktn->kmn", r.to(x.dtype), whitened, whitened.conj())
     count = count[keep]
     power = (r * p[keep]).sum(-1) / count
-    # Information about the direction grows as β² / (1 + β) per bin and as the square of the frequency.
+    # Information about the direction grows as β² / (1 + β) per bin, and with the frequency.
     beta = power * torch.diagonal(inverse, dim1=-2, dim2=-1).real.sum(-1)
     hz = spectrogram.frequencies_hz().to(power.device)[:, None].expand(keep.shape)[keep]
     order = (count * beta.square() / (1 + beta) * hz).argsort(descending=True)[:FINE_CELLS]
@@ -103,10 +105,10 @@ def gather_cells(
 
 
 def plane_wave_likelihood(cells: Cells, delays_s: Tensor) -> Tensor:
-    """Log L for plane waves. Delays `[direction, channel]` s → `[direction]`.
+    """Log L of plane waves. Delays `[direction, channel]` s → `[direction]`.
 
-    a_m* a_n = exp(j2πf(τ_m - τ_n)), so both quadratic forms are sums over pairs of hydrophones,
-    aᴴSa = Σ_m S_mm + 2 Σ_{m<n} Re[S_mn exp(j2πf(τ_m - τ_n))], and one table of sines serves both.
+    a_m* a_n = exp(j2πf(τ_m - τ_n)), so aᴴSa and aᴴQ⁻¹a are sums over pairs of hydrophones,
+    aᴴSa = Σ_m S_mm + 2 Σ_{m<n} Re[S_mn exp(j2πf(τ_m - τ_n))]. Both use the same table of sines and cosines.
     """
     channels = delays_s.shape[-1]
     m, n = torch.triu_indices(channels, channels, 1)
@@ -125,8 +127,8 @@ def plane_wave_likelihood(cells: Cells, delays_s: Tensor) -> Tensor:
 
 
 def _cosine_and_sine(angle: Tensor) -> Tensor:
-    """`[cell, pair, direction]` → `[cell, 2 · pair, direction]`, without the copy of joining them: six times as quick."""
-    if angle.requires_grad:  # what is written in place has no gradient
+    """`[cell, pair, direction]` → `[cell, 2 · pair, direction]`. Writing in place is six times as fast as joining."""
+    if angle.requires_grad:  # writing in place has no gradient
         return torch.cat([torch.cos(angle), torch.sin(angle)], dim=1)
     pairs = angle.shape[1]
     both = angle.new_empty(angle.shape[0], 2 * pairs, angle.shape[2])
@@ -136,7 +138,7 @@ def _cosine_and_sine(angle: Tensor) -> Tensor:
 
 
 def steered_likelihood(cells: Cells, steering: Tensor) -> Tensor:
-    """Log L for any steering vectors, complex `[hypothesis, cell, channel]` → `[hypothesis]`."""
+    """Log L of any steering vectors a, complex `[hypothesis, cell, channel]` → `[hypothesis]`."""
     numerator = torch.einsum("gkm,kmn,gkn->gk", steering.conj(), cells.scatter, steering).real
     denominator = torch.einsum("gkm,kmn,gkn->gk", steering.conj(), cells.inverse, steering).real
     return _sum_over_cells(cells, numerator, denominator)

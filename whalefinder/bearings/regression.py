@@ -1,7 +1,7 @@
-"""Bearings straight from a network (`networks.regressor`), for the one array that it was trained on.
+"""Bearings directly from a network (`networks.regressor`), for the one array that it was trained for.
 
-Steering puts the geometry into a formula, so it takes any array; here it is in the weights. The same array under another
-heading is a change of frame and is allowed.
+Steering has the geometry in a formula, so it works with any array. Here the geometry is in the weights. The same array
+with another heading may be used, since only the azimuths turn.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ REMEDY = "use `method` steering, which takes any array, or train a regressor for
 
 @dataclass(frozen=True)
 class Regression:
-    """A regressor turned to one array.
+    """A regressor with the array for which it gives bearings.
 
     Args:
-        network: ready for inference.
-        array: that it answers for.
-        heading_rad: of this array against the trained one, clockwise.
-        sd_rad: one standard deviation (level, up) of all its answers, from validation.
+        network: the regressor, ready for inference.
+        array: the array.
+        heading_rad: heading of this array relative to the trained one, clockwise, in radians.
+        sd_rad: standard deviation `[2]` (level, up) of all its bearings in radians, measured in validation.
     """
 
     network: Regressor
@@ -48,27 +48,36 @@ class Regression:
 
     @torch.inference_mode()
     def find_direction(self, spectra: Tensor, share: Tensor) -> Fix | None:
-        """The direction of one event, or None where its mask holds nothing.
+        """The direction of one event, or None if no bin holds enough call.
 
         Args:
             spectra: complex `[channel, frequency, frame]`.
-            share: of the call, `[frequency, frame]`.
+            share: call share `[frequency, frame]`.
         """
         bins = CallBins.of(spectra, share)
         if len(bins.share) == 0:
             return None
         azimuth, elevation = self.network(self.network.features(bins, 1, self.array.sound_speed_m_s))
-        # Labels to radians; the node of the azimuth is any number, its whole turns say nothing.
+        # From nodes to radians. The node of the azimuth can be any number: whole turns do not matter.
         level = 2 * math.pi * float(azimuth) + self.heading_rad
         up = float(np.clip(math.pi * (float(elevation) - 0.5), -math.pi / 2, self.array.max_elevation_rad()))
         return Fix(u=direction(level, up), covariance=np.diag(self.sd_rad**2), log_likelihood=math.nan, margin=math.inf)
 
 
 def regression_for(array: HydrophoneArray | None, method: str, weights: Path | str | None) -> Regression | None:
-    """The regression that a method needs: None for `steering`, the regressor in `weights` or the shipped one for `network`.
+    """The regression that a method needs.
+
+    Args:
+        array: the geometry, or None.
+        method: one of `METHODS`.
+        weights: path of the regressor's weights for `network`, or None for the shipped ones.
+
+    Returns:
+        None for `steering`, the regressor for `network`.
 
     Raises:
         ArrayError: the regressor was trained for another array.
+        ModelError: the weights cannot be read.
         OptionError: an unknown method, weights for `steering`, or `network` without an array.
     """
     if method not in METHODS:
@@ -83,11 +92,11 @@ def regression_for(array: HydrophoneArray | None, method: str, weights: Path | s
 
 
 def load_regressor(array: HydrophoneArray, path: Path | str | None = None) -> Regression:
-    """The regressor in `path`, or the shipped one, for `array`.
+    """The regressor of the weights in `path`, or the shipped one, for `array`.
 
     Raises:
-        ArrayError: it was trained for another array.
-        ModelError: no readable weights.
+        ArrayError: the regressor was trained for another array.
+        ModelError: the weights or their card cannot be read.
     """
     file = Path(path) if path else shipped_weights(SHIPPED)
     card = read_card(file)
@@ -107,7 +116,7 @@ def load_regressor(array: HydrophoneArray, path: Path | str | None = None) -> Re
 
 
 def _heading_of(array: HydrophoneArray, trained: HydrophoneArray, card: dict[str, Any]) -> float:
-    """Heading of `array` against the trained one in radians, or an ArrayError where it is another array."""
+    """Heading of `array` relative to the trained one in radians. Raises ArrayError if it is another array."""
     if array.num_channels != trained.num_channels:
         raise ArrayError(
             f"array {array.name!r}: {array.num_channels} hydrophones, the regressor was trained for the "
@@ -129,9 +138,16 @@ def _heading_of(array: HydrophoneArray, trained: HydrophoneArray, card: dict[str
 
 
 def turned_by(positions_m: Floats, trained_m: Floats) -> tuple[float, float]:
-    """Heading (clockwise, radians) that brings one array best onto another, and the distance in metres that is left.
+    """The heading by which the trained array must turn to fit an array best, and the largest distance that is left.
 
-    Both `[channel, 3]` in the same order; the origin of neither matters to a plane wave.
+    The origins do not matter to a plane wave, so both arrays are first moved to their centres.
+
+    Args:
+        positions_m: `[channel, 3]` of the array, metres.
+        trained_m: `[channel, 3]` of the trained array, in the same order.
+
+    Returns:
+        Heading in radians, clockwise, and distance in metres.
     """
     here, there = positions_m - positions_m.mean(axis=0), trained_m - trained_m.mean(axis=0)
     # As complex numbers x + jy, a clockwise turn by h is a factor exp(-jh).

@@ -1,4 +1,4 @@
-"""From the cells of a call to its direction: grid, peaks, sub-grid refinement, uncertainty, surface image."""
+"""From the cells of a call to its direction: scan of a grid, refinement of the peaks, uncertainty, surface image."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from whalefinder.sound import spectrogram
 
 COARSE_CELLS, MIN_SCAN_CELLS = 300, 60
 SCAN_BUDGET = 4e7  # directions x pairs x cells of the first scan: large arrays scan with fewer cells
-PEAKS, FINALISTS = 10, 3
+PEAKS, FINALISTS = 10, 3  # peaks of the scan that are refined, and those refined again with all cells
 COARSE_RAD, FINE_RAD = 2e-3, 1e-5  # where the coarse and the fine refinement stop: 0.1° and 0.001°
 LOBE_STEPS = 3.5  # grid points across the half width of the sharpest lobe
 OVERLAP = spectrogram.WINDOW / spectrogram.HOP  # every sample is seen by this many frames
-MISFIT = 1.8  # variance that estimated masks and covariances add to the curvature; chosen on dev
-MISFIT_IMAGE = 40.0  # the same with a surface image, whose range and elevation are confused; chosen on dev
-IMAGE_GAIN = 6.0  # log likelihood that a surface image must add before it is believed
+MISFIT = 1.8  # factor on the variance, since masks and covariances are estimates; chosen on dev recordings
+MISFIT_IMAGE = 40.0  # the same with a surface image, where errors of range and elevation go together; chosen on dev
+IMAGE_GAIN = 6.0  # log likelihood that a surface image must add before it is used
 STENCIL = np.stack(np.meshgrid(*[np.linspace(-1, 1, 3)] * 2), axis=-1).reshape(-1, 2)  # (level, up)
 CENTRE = 4
 
@@ -33,11 +33,11 @@ class Fix:
     """A direction with its uncertainty.
 
     Args:
-        u: `[3]` from the array to the call.
-        covariance: `[2, 2]` rad², great-circle axes (level, up) at `u`.
-        log_likelihood: of the best peak against noise alone.
-        margin: how much likelier than the best peak elsewhere.
-        range_m: where the surface image tells it, else None.
+        u: unit vector `[3]` from the array to the call.
+        covariance: `[2, 2]` rad², axes (level, up) at `u` along great circles.
+        log_likelihood: log likelihood of this direction relative to noise alone.
+        margin: log likelihood by which it is ahead of the best peak elsewhere; infinite if there is none.
+        range_m: range in metres if the surface image gives it, else None.
     """
 
     u: Floats
@@ -48,20 +48,26 @@ class Fix:
 
 
 def grid_step_rad(array: HydrophoneArray, highest_hz: float) -> float:
-    """Grid step for lobes about λ / aperture wide, 0.6° to 6°; above about 2 m of aperture 0.6° may skip a lobe."""
+    """Step of the grid in radians, for lobes of a width of about λ / aperture. It is kept between 0.6° and 6°.
+
+    For an aperture above about 2 m even 0.6° can miss a lobe.
+    """
     wavelength = array.sound_speed_m_s / highest_hz
     return float(np.clip(wavelength / array.aperture_m / LOBE_STEPS / 1.5, np.radians(0.6), np.radians(6.0)))
 
 
 def find_direction(cells: Cells, array: HydrophoneArray, *, surface: bool = True, rough: bool = False) -> Fix | None:
-    """The most likely direction below the surface, or None where the cells hold nothing.
+    """The most likely direction that a source under water can have, or None if there are no cells.
 
-    Coarse equal-area grid over the most telling cells, the best ten peaks refined below the grid over
-    all of them, then, with the array's depth known, the surface image (`surface.fit_image`).
+    1. Scan a grid of equal areas with the cells of most information.
+    2. Refine the ten best peaks to 0.1°, and the best three of them to 0.001° with all cells.
+    3. If the depth of the array is known, look for the surface image (`surface.fit_image`).
 
     Args:
-        surface: look for the surface image where the array's depth is known.
-        rough: stop at 0.1°, without uncertainty: enough to steer a beam.
+        cells: from `gather_cells`.
+        array: the geometry.
+        surface: look for the surface image if the depth of the array is known.
+        rough: stop at 0.1° and give no uncertainty. That is enough to steer a beam.
     """
     if len(cells.frequency_hz) == 0:
         return None
@@ -92,7 +98,7 @@ def find_direction(cells: Cells, array: HydrophoneArray, *, surface: bool = True
 
 
 def _with_image(fix: Fix, cells: Cells, array: HydrophoneArray, starts: Floats) -> Fix:
-    """The fix with the surface image in the model, where that explains the call better by `IMAGE_GAIN`."""
+    """The fix with the surface image if that adds `IMAGE_GAIN` to the log likelihood, else the fix as it is."""
     few = cells.best(REFINE_CELLS).double()
     plane = float(plane_wave_likelihood(few, torch.from_numpy(array.delays_s(fix.u[None])))[0])
     image = fit_image(cells, array, starts, plane)
@@ -109,7 +115,7 @@ def _with_image(fix: Fix, cells: Cells, array: HydrophoneArray, starts: Floats) 
 
 
 def _grid(array: HydrophoneArray, highest_hz: float) -> Floats:
-    # Steps are rounded to 10 %, so that the calls of one array share a handful of grids.
+    # Steps are rounded to 10 %, so that the calls of one array use only a few grids, which are kept.
     return _kept_grid(round(math.log(grid_step_rad(array, highest_hz)), 1), array.max_elevation_rad())
 
 
@@ -124,7 +130,7 @@ def _grid_spacing(grid: Floats) -> float:
 
 
 def _separate_peaks(grid: Floats, scores: Floats, spacing: float) -> Floats:
-    """The best `PEAKS` points, no two within two grid steps of each other. → `[peak, 3]`."""
+    """The best `PEAKS` points, all more than two grid steps apart. → `[peak, 3]`."""
     peaks: list[Floats] = []
     for index in np.argsort(scores)[::-1][: 50 * PEAKS]:
         if all(np.linalg.norm(grid[index] - other) > 2 * spacing for other in peaks):
@@ -135,10 +141,10 @@ def _separate_peaks(grid: Floats, scores: Floats, spacing: float) -> Floats:
 
 
 def _refine(cells: Cells, array: HydrophoneArray, peaks: Floats, width: float, until: float) -> tuple[Floats, Floats]:
-    """Shrinking 3 x 3 stencils around every peak at once. → peaks `[peak, 3]` and their log L.
+    """Refine all peaks at once by 3 x 3 points around each, closer in every round. → peaks `[peak, 3]`, their log L.
 
-    The next stencil, a quarter as wide, stands at the vertex of the paraboloid through this one where it has one near by,
-    else at its best point.
+    The next points are a quarter as far apart. Their centre is the top of the paraboloid through the present ones if it
+    has a top near by, else the best of the present points.
     """
     top = np.sin(array.max_elevation_rad())
     width = width / 2
@@ -157,7 +163,7 @@ def _refine(cells: Cells, array: HydrophoneArray, peaks: Floats, width: float, u
 
 
 def _around(peaks: Floats, steps: Floats, top: float) -> Floats:
-    """Directions `[peak, step, 3]` at (level, up) steps from every peak, not above the highest `top` = sin elevation."""
+    """Directions `[peak, step, 3]` at (level, up) steps from every peak; sin elevation is at most `top`."""
     level, up = tangents(peaks)
     around = peaks[:, None] + steps[..., :1] * level[:, None] + steps[..., 1:] * up[:, None]
     around[..., 2] = np.minimum(around[..., 2], top)
@@ -175,7 +181,10 @@ PARABOLOID = np.linalg.pinv(
 
 
 def _vertex(scores: Floats) -> Floats:
-    """Top of the paraboloid through each stencil, in its widths; NaN where there is none within 1.5. `[peak, 9]` → `[peak, 2]`."""
+    """Top of the paraboloid through each stencil, in widths of the stencil. `[peak, 9]` → `[peak, 2]`.
+
+    It is NaN if there is no top, or if it is further than 1.5 widths away.
+    """
     _, gx, gy, xx, xy, yy = PARABOLOID @ (scores - scores[:, [CENTRE]]).T
     determinant = xx * yy - xy**2
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -185,10 +194,15 @@ def _vertex(scores: Floats) -> Floats:
 
 
 def fix_covariance(cells: Cells, array: HydrophoneArray, u: Floats) -> Floats:
-    """Covariance `[2, 2]` rad² of a fix in its (level, up) axes: noise plus the errors of the array file.
+    """Covariance `[2, 2]` rad² of a fix in its (level, up) axes: from noise, plus from the errors of the array file.
 
-    The noise part is the inverse curvature of log L times `OVERLAP`, since overlapping frames count every
-    sample that often, and times `MISFIT`. It cannot be narrower than the array's own errors, which are added.
+    The part of the noise is the inverse curvature of log L, times `OVERLAP`, since overlapping frames count every
+    sample that often, and times `MISFIT`.
+
+    Args:
+        cells: from `gather_cells`.
+        array: the geometry and its errors.
+        u: unit vector `[3]` of the fix.
     """
     level, up = tangents(u)
     h = 2e-4

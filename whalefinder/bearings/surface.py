@@ -1,8 +1,9 @@
-"""The surface image of a call: real seas mirror.
+"""The surface image of a call: the sea surface reflects sound like a mirror.
 
-A source under water is heard twice, directly and from its image above the surface. A plane-wave fix of a mirrored
-call has the right azimuth and an elevation between the two rays; with the array's depth known both rays are modelled
-and the elevation comes back, with the range that the path difference tells (docs/how-it-works.md, Lloyd's mirror).
+The sound of a source under water arrives twice, directly and by reflection, as if from an image above the surface. A
+fix that assumes one plane wave then has the right azimuth but an elevation between the two rays. If the depth of the
+array is known, both rays are in the model. The elevation is then right, and the path difference gives the range
+(docs/how-it-works.md, Lloyd's mirror).
 """
 
 from __future__ import annotations
@@ -19,18 +20,25 @@ from whalefinder.array.limit import inverse_curvature
 from whalefinder.bearings.likelihood import Cells, plane_wave_likelihood, steered_likelihood
 
 SEARCH_CELLS, REFINE_CELLS = 120, 300
-REACH_DEG, STEP_DEG = 6.0, 0.4  # elevations around a plane-wave peak
-COEFFICIENTS = (-0.5, -0.9)
-DELAY_STEP_S = 6e-5  # ranges are gridded finely enough for this path difference
+REACH_DEG, STEP_DEG = 6.0, 0.4  # elevations that are tried around a plane-wave peak
+COEFFICIENTS = (-0.5, -0.9)  # reflection coefficients that are tried
+DELAY_STEP_S = 6e-5  # ranges that are tried differ by this in the delay of the reflection
 MAX_RANGES = 32
 STARTS, DRAWS, ROUNDS = 4, 24, 14
 BLOCK = 400
-HOPE = 60.0  # log L that the grid of images may lack against the plane wave to be refined; see docs/experiments.md
+HOPE = 60.0  # a grid further than this (log L) below the plane wave is not refined; see docs/experiments.md
 
 
 @dataclass(frozen=True)
 class MirroredFix:
-    """Direction `[3]`, its noise covariance `[2, 2]` rad² in (level, up), range, and log L over the plane wave's."""
+    """A fix with the surface image.
+
+    Args:
+        u: unit vector `[3]` of the direct ray.
+        covariance: `[2, 2]` rad² in (level, up), from noise alone, not yet corrected for overlapping frames.
+        range_m: range in metres.
+        gain: log L minus that of the plane wave.
+    """
 
     u: Floats
     covariance: Floats
@@ -39,25 +47,26 @@ class MirroredFix:
 
 
 def surface_steering(array: HydrophoneArray, frequency_hz: Tensor, hypotheses: Floats) -> Tensor:
-    """Direct ray plus its image in the surface.
+    """Steering vectors of the direct ray plus its image in the surface.
+
+    The array is at depth D. A source at range R in direction u is R u_z above the array, and its image is 2 D - R u_z
+    above it: the vector to the image is (R u_x, R u_y, 2 D - R u_z). Path difference, image direction and amplitude
+    R / R' follow exactly from this. The only approximation is that wavefronts are plane.
 
     Args:
+        array: the geometry, with its depth.
         frequency_hz: `[cell]`.
         hypotheses: `[hypothesis, 5]`: unit vector (3), 1 / range (1/m), reflection coefficient.
 
     Shape:
         → complex `[hypothesis, cell, channel]`.
-
-    With the array at depth D, a source at range R in direction u stands R u_z above the array, and its
-    image 2 D - R u_z above it: the vector to the image is (R u_x, R u_y, 2 D - R u_z). Path difference,
-    image direction and amplitude R / R' follow without an approximation; wavefronts are taken as plane.
     """
     depth = float(array.depth_m or 0.0)
     u, inverse_range, coefficient = hypotheses[:, :3], hypotheses[:, 3], hypotheses[:, 4]
     image = u * np.array([1.0, 1.0, -1.0])
     image[:, 2] += 2 * depth * inverse_range  # in units of R
     length = np.linalg.norm(image, axis=1)
-    # (R' - R) / c, from R'² - R² = 4 D (D - R u_z) so that nothing cancels at long range.
+    # (R' - R) / c, from R'² - R² = 4 D (D - R u_z), to avoid the difference of two nearly equal numbers at long range.
     extra = 4 * depth * (depth * inverse_range - u[:, 2]) / (length + 1.0) / array.sound_speed_m_s
     direct_s = array.delays_s(u)
     image_s = array.delays_s(image / length[:, None]) + extra[:, None]
@@ -71,19 +80,25 @@ def surface_steering(array: HydrophoneArray, frequency_hz: Tensor, hypotheses: F
 
 
 def fit_image(cells: Cells, array: HydrophoneArray, starts: Floats, plane_value: float) -> MirroredFix | None:
-    """Search direction, range and reflection coefficient around plane-wave peaks `[start, 3]`.
+    """Search direction, range and reflection coefficient around peaks of the plane-wave likelihood.
 
-    Range and coefficient are nuisances: gridded, then refined together with the direction.
+    A grid over elevation, range and coefficient comes first. Then all are refined together.
 
     Args:
+        cells: from `gather_cells`.
+        array: the geometry, with its depth.
+        starts: unit vectors of the peaks `[start, 3]`.
         plane_value: log L of the best plane wave over the first `REFINE_CELLS` cells.
+
+    Returns:
+        The best fix with an image, or None if no image of the grid comes near the plane wave.
     """
     few = cells.best(SEARCH_CELLS)
     hypotheses = _grid(array, starts)
     scores = np.concatenate([_scores(few, array, h) for h in np.array_split(hypotheses, 1 + len(hypotheses) // BLOCK)])
     plane = plane_wave_likelihood(few, torch.from_numpy(array.delays_s(starts)).to(few.frequency_hz))
     if scores.max() < float(plane.max()) - HOPE:
-        return None  # no image comes near one ray, even on this grid
+        return None  # no image comes near the likelihood of one ray alone
     best = hypotheses[np.argsort(scores)[::-1][:STARTS]]
     exact = cells.best(REFINE_CELLS).double()
     best, value = _refine(exact, array, best)
@@ -95,7 +110,7 @@ def _scores(cells: Cells, array: HydrophoneArray, hypotheses: Floats) -> Floats:
 
 
 def _grid(array: HydrophoneArray, starts: Floats) -> Floats:
-    """Every combination of start, elevation, range and coefficient that lies under water. → `[hypothesis, 5]`."""
+    """Every combination of start, elevation, range and coefficient with the source under water. → `[hypothesis, 5]`."""
     depth = float(array.depth_m or 0.0)
     azimuth, elevation = angles(starts)
     longest_s = 2 * depth**2 / array.min_range_m / array.sound_speed_m_s
@@ -120,7 +135,10 @@ def _grid(array: HydrophoneArray, starts: Floats) -> Floats:
 
 
 def _refine(cells: Cells, array: HydrophoneArray, starts: Floats) -> tuple[Floats, float]:
-    """Shrinking random search; direction and nuisances trade off along curved ridges that stencils miss. → best first."""
+    """Refine by random steps that become smaller. → hypotheses, best first, and the best log L.
+
+    A change of range can be made up by a change of direction, along curved ridges. A grid of 3 x 3 points misses those.
+    """
     rng = np.random.default_rng(0)
     best = starts.copy()
     values = _scores(cells, array, best)
@@ -141,7 +159,10 @@ def _refine(cells: Cells, array: HydrophoneArray, starts: Floats) -> tuple[Float
 
 
 def _moved(hypotheses: Floats, steps: Floats, array: HydrophoneArray | None) -> Floats:
-    """Hypotheses `[..., 5]` moved by (level rad, up rad, log 1/R, coefficient) `[..., 4]`, kept possible where asked."""
+    """Hypotheses `[..., 5]` moved by steps `[..., 4]` (level rad, up rad, log 1/R, coefficient).
+
+    If `array` is given, they are kept within what is possible: under water, range and coefficient within their limits.
+    """
     moved = hypotheses.copy()
     level, up = tangents(moved[..., :3])
     moved[..., :3] += steps[..., :1] * level + steps[..., 1:2] * up
@@ -160,7 +181,10 @@ SIGNS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 
 
 def _covariance(cells: Cells, array: HydrophoneArray, best: Floats) -> Floats:
-    """Curvature over all four unknowns, the nuisances marginalised by inverting the whole. → `[2, 2]` rad²."""
+    """Covariance of the direction, `[2, 2]` rad², from the curvature over all four unknowns.
+
+    The whole 4 x 4 matrix is inverted, so the uncertainty of range and coefficient is included.
+    """
     step = np.array([2e-4, 2e-4, 0.01, 0.01])
     eye = np.eye(4)
     corners = np.stack([(i * eye[a] + j * eye[b]) * step for a in range(4) for b in range(4) for i, j in SIGNS])
