@@ -1,8 +1,9 @@
-"""Which fixes are of one animal: several hypotheses about it are followed at once, and the likeliest is believed.
+"""Which fixes belong to one animal: several hypotheses are followed at once, and the likeliest one counts.
 
-A hypothesis is a Kalman filter (`filters`) that has believed some of the fixes and held the others for something else.
-Every fix doubles the hypotheses, `HYPOTHESES` of them are kept. A gate decides once and for good; here a decision can be
-taken back when later fixes speak against it. Errors are taken as Student's t, whose tails are those of real fixes.
+A hypothesis is a Kalman filter (`kalman`) that uses some of the fixes and takes the others for another sound. Every fix
+adds hypotheses, with and without this fix, and the best `HYPOTHESES` of them are kept. So a decision can still change
+when later fixes contradict it, which a simple gate cannot do. Errors of fixes follow Student's t distribution, since
+large errors are more frequent than a normal distribution allows.
 """
 
 from __future__ import annotations
@@ -16,24 +17,25 @@ from whalefinder.array.geometry import Floats, tangent_offset, tangents
 from whalefinder.tracks.fixes import Fixes, Steps, measurement_covariance, merge
 from whalefinder.tracks.kalman import FilterSettings, begin, kalman, on_sphere, predict, smooth
 
-HYPOTHESES = 12
-FREEDOM = 4.0
+HYPOTHESES = 12  # hypotheses that are kept after each fix
+FREEDOM = 4.0  # degrees of freedom ν of Student's t
 ANYWHERE = -np.log(2 * np.pi)  # log density of a sound from anywhere under water, 1/sr
-REJECTED, BELIEVED, BEGUN = 0, 1, 2
+REJECTED, BELIEVED, BEGUN = 0, 1, 2  # decisions about a fix: another sound, this animal, its first fix
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prior:
-    """What is expected before the first fix.
+    """What is assumed about animals and fixes.
 
     Args:
         accelerations: white acceleration of the direction, rad / s^1.5, of a steady and of a turning animal.
-        switch: probability at a believed fix of going from one to the other.
-        rate_sd: of the first rate, rad/s.
-        sd_scale: stated errors times this.
-        wrong: share of fixes that are of something else.
-        restart: probability at a fix that what was followed is lost and this is the animal; 0 for never.
-        voice_sd: spread of the log of the middle frequency within an animal; over all of them it is `VOICES_SD`.
+        switch: probability, at a fix of the animal, that it changes from steady to turning or back.
+        rate_sd: standard deviation of the rate at the first fix, rad/s.
+        sd_scale: factor on the stated errors of fixes.
+        wrong: share of fixes that come from another sound.
+        restart: probability, at a fix, that all before was wrong and the animal begins here; 0 for never.
+        voice_sd: standard deviation of the log of the middle frequency of one animal's calls. For all animals
+            together it is `VOICES_SD`.
     """
 
     accelerations: tuple[float, float] = (3e-4, 1.5e-3)
@@ -45,19 +47,26 @@ class Prior:
     voice_sd: float = 0.25
 
 
-USUAL_HZ, VOICES_SD = 3000.0, 0.6
-OTHER_VOICE = -1.5  # log likelihood ratio that a new voice costs at most
+USUAL_HZ, VOICES_SD = 3000.0, 0.6  # middle frequency of calls of all animals, and standard deviation of its log
+OTHER_VOICE = -1.5  # a call at another frequency lowers the log likelihood ratio by at most this
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hypotheses:
-    """The likeliest hypothesis after each step, causally, and the decisions of the likeliest in the end.
+    """The likeliest hypothesis after each step, and the decisions of the likeliest hypothesis at the end.
 
-    Shape:
-        `mean` `[batch, step, 6]`, `covariance` `[batch, step, 6, 6]`; `began`: there is an animal `[batch, step]`; `believed_now`: the
-        fix of this step is of it, by what is known then; `share` `[batch, step]`: posterior probability of the likeliest;
-        `other` `[batch, step, 3]`: where the second likeliest sees it, if it does; `believed` `[batch, step]`: by what is known in the end;
-        `score` `[batch]`: log likelihood against no animal at all.
+    All but `believed` and `score` are causal: they use only fixes up to their step.
+
+    Args:
+        mean: state of the animal: direction and its rate, `[batch, step, 6]`.
+        covariance: its covariance, `[batch, step, 6, 6]`.
+        began: whether there is an animal yet, `[batch, step]`.
+        believed_now: whether the fix of this step belongs to the animal, as known at this step, `[batch, step]`.
+        share: probability of the likeliest hypothesis among those that are kept, `[batch, step]`.
+        other: direction of the animal by the second likeliest hypothesis, or by the likeliest if there is no
+            second, `[batch, step, 3]`.
+        believed: whether the fix belongs to the animal, as known at the end, `[batch, step]`.
+        score: log likelihood minus that of no animal at all, `[batch]`.
     """
 
     mean: Floats
@@ -72,7 +81,7 @@ class Hypotheses:
 
 @dataclass(kw_only=True)
 class _Beam:
-    """The hypotheses that are alive; slot by slot. Weight is the log likelihood, -inf for an empty slot."""
+    """The hypotheses that are kept, one in each slot. Weight is the log likelihood, -inf for an empty slot."""
 
     mean: Floats  # [batch, slot, 6]
     covariance: Floats  # [batch, slot, 6, 6]
@@ -83,7 +92,7 @@ class _Beam:
 
 
 def follow_hypotheses(steps: Steps, prior: Prior) -> Hypotheses:
-    """Follow one animal along every sequence."""
+    """Follow one animal along every sequence of the batch."""
     batch, length = steps.dt_s.shape
     beam = _empty(batch)
     noise = measurement_covariance(steps.u, prior.sd_scale * steps.sd_rad)
@@ -142,14 +151,19 @@ def _empty(batch: int) -> _Beam:
 def _branch(
     beam: _Beam, at: NDArray[np.intp], u: Floats, noise: Floats, voice: Floats, prior: Prior
 ) -> tuple[NDArray[np.intp], NDArray[np.int8]]:
-    """Every hypothesis of the sequences `at` believes the fix or not; the best are kept. → parents and decisions."""
+    """Split every hypothesis of the sequences `at`: the fix belongs to the animal, or not. Keep the best.
+
+    Returns:
+        The slot of the parent and the decision, for every hypothesis that is kept.
+    """
     mean, covariance, weight, pitch = (part[at] for part in (beam.mean, beam.covariance, beam.weight, beam.voice))
     began, turning = beam.began[at], beam.turning[at]
     moved, narrowed, agreement = _believe(mean, covariance, u[:, None], noise[:, None])
     likeness = _likeness(voice[:, None], pitch, prior)
     believe = np.where(began, weight + np.log1p(-prior.wrong) + agreement + likeness, -np.inf)
     starts, starter = _starts(weight, began, prior)
-    # Children, slot by slot: the fix is wrong; it is right; it is right and a turn begins or ends; it is the first.
+    # Children, in this order: the fix is of another sound; it is of the animal; it is of the animal, which starts or
+    # stops turning; the animal begins with it.
     scores = np.concatenate(
         [
             weight + np.log(prior.wrong) + ANYWHERE,
@@ -179,10 +193,13 @@ def _branch(
 
 
 def _starts(weight: Floats, began: NDArray[np.bool_], prior: Prior) -> tuple[Floats, NDArray[np.intp]]:
-    """A beginning at this fix, steady and turning: scores `[batch, 2]`, and the hypothesis that it comes from.
+    """Hypotheses in which the animal begins with this fix, steady or turning.
 
-    Nothing may have begun before, or what was followed is lost; only the likeliest of either starts anew, since the
-    others would end in the same state with less weight.
+    Either there was no animal before, or all that was followed before was wrong. Only the likeliest parent is used,
+    since all parents lead to the same new state.
+
+    Returns:
+        Scores `[batch, 2]` (steady, turning), and the slots of the parents `[batch, 2]`.
     """
     start = np.where(began, np.log(max(prior.restart, 1e-300)), np.log1p(-prior.wrong)) + ANYWHERE
     starter = (weight + start).argmax(axis=1)[:, None]
@@ -191,16 +208,17 @@ def _starts(weight: Floats, began: NDArray[np.bool_], prior: Prior) -> tuple[Flo
 
 
 def _pick(new: NDArray[np.bool_], a: Floats, took: NDArray[np.bool_], b: Floats, c: Floats) -> Floats:
-    """`a` where new, `b` where took, else `c`; the two masks `[batch, slot]`."""
+    """`a` where `new`, `b` where `took`, else `c`. Both masks are `[batch, slot]`."""
     shape = (*new.shape, *[1] * (c.ndim - 2))
     return np.where(new.reshape(shape), a, np.where(took.reshape(shape), b, c))
 
 
 def _believe(mean: Floats, covariance: Floats, u: Floats, noise: Floats) -> tuple[Floats, Floats, Floats]:
-    """Robust update with a fix, and the log density (1/sr) of the fix before it.
+    """Kalman update with a fix, robust against large errors. → new mean, new covariance, log density (1/sr) of the fix.
 
-    With Student's t the noise of a fix at squared distance d² counts (ν + d²) / (ν + 2) times, as in one step of
-    reweighted least squares; in two dimensions its density is (1 + d²/ν)^-(ν+2)/2 / (2π √det S).
+    With Student's t the noise of a fix at squared distance d² is multiplied by (ν + d²) / (ν + 2), but not by less
+    than 1: one step of iteratively reweighted least squares. In two dimensions the density is
+    (1 + d²/ν)^(-(ν+2)/2) / (2π √det S).
     """
     level, up = tangents(mean[..., :3])
     axes = np.stack([level, up], axis=-2)  # [..., 2, 3]
@@ -214,7 +232,7 @@ def _believe(mean: Floats, covariance: Floats, u: Floats, noise: Floats) -> tupl
     inverse = np.linalg.inv(own + error * heavier[..., None, None])
     gain = np.swapaxes(mixed, -1, -2) @ inverse
     narrowed = covariance - gain @ mixed
-    narrowed = (narrowed + np.swapaxes(narrowed, -1, -2)) / 2  # rounding would tilt it over many fixes
+    narrowed = (narrowed + np.swapaxes(narrowed, -1, -2)) / 2  # else rounding makes it asymmetric over many fixes
     return on_sphere(mean + (gain @ innovation[..., None])[..., 0]), narrowed, density
 
 
@@ -232,14 +250,15 @@ def _student(distance: Floats, determinant: Floats) -> Floats:
 
 
 def _voice(low_hz: Floats, high_hz: Floats) -> Floats:
-    """Log of the middle frequency, Hz."""
+    """Log of the middle (geometric mean) frequency in hertz."""
     return np.asarray(np.log(np.maximum(low_hz * high_hz, 1.0)) / 2)
 
 
 def _likeness(voice: Floats, usual: Floats, prior: Prior) -> Floats:
-    """Log likelihood ratio of a voice (log frequency): like before speaks for the same animal.
+    """Log likelihood ratio of a call's middle frequency (as log): this animal against any animal.
 
-    Another voice speaks against it, but not loudly: animals whistle after they have called.
+    A similar frequency makes the same animal more likely, another frequency less likely. The second effect is limited,
+    since animals also make calls of different kinds.
     """
     ratio = _normal(voice - usual, prior.voice_sd) - _normal(voice - np.log(USUAL_HZ), VOICES_SD)
     return np.maximum(ratio, OTHER_VOICE)
@@ -250,7 +269,7 @@ def _normal(x: Floats, sd: float) -> Floats:
 
 
 def _trace_back(last: NDArray[np.intp], parents: NDArray[np.intp], decisions: NDArray[np.int8]) -> NDArray[np.bool_]:
-    """Decisions of the hypothesis that is in slot `last` at the end; what came before a restart was something else."""
+    """Decisions of the hypothesis in slot `last` at the end, followed back through its parents. `[batch, step]`."""
     batch, length, _ = parents.shape
     believed = np.zeros((batch, length), bool)
     rows, slot = np.arange(batch), last.copy()
@@ -261,18 +280,27 @@ def _trace_back(last: NDArray[np.intp], parents: NDArray[np.intp], decisions: ND
 
 
 AMONG_OTHERS = Prior(accelerations=(1e-4, 6e-4), switch=0.01, wrong=0.5, restart=0.0, voice_sd=0.2)
-"""For one animal of several, whose calls are wrong for each other."""
-MIN_CALLS = 3
-EXCHANGES = 40  # places at which two tracks may have exchanged the rest
-MIN_SCORE = 12.0  # log likelihood that an animal must explain more than no animal
-ROUNDS = 4
+"""Assumptions for one of several animals. The calls of the other animals count as fixes of another sound."""
+MIN_CALLS = 3  # an animal needs at least so many calls
+EXCHANGES = 40  # places that are tried, at which two tracks may have been exchanged
+MIN_SCORE = 12.0  # an animal must improve the log likelihood by at least this
+ROUNDS = 4  # at most so many times the fixes are assigned again
 
 
 def animals(fixes: Fixes, prior: Prior | None = None, max_animals: int = 20) -> NDArray[np.intp]:
-    """Which animal each fix is of, from 0 in order of their first call; -1 for none. `[fix]`.
+    """Assign fixes to animals.
 
-    The likeliest animal is taken out, then the next among what is left, until none explains enough. Where two cross the first
-    has taken fixes of the second by then, so all fixes are dealt out again between the smoothed tracks.
+    The likeliest animal takes its fixes. Then the next is searched among the fixes that are left, until none
+    explains enough. If two animals cross, the first may have taken fixes of the second. So all fixes are then
+    assigned again between the smoothed tracks.
+
+    Args:
+        fixes: all fixes, in order of time.
+        prior: assumptions, or None for `AMONG_OTHERS`.
+        max_animals: at most so many.
+
+    Returns:
+        `[fix]`: number of the animal, from 0 in the order of their first calls; -1 for none.
     """
     prior = prior or AMONG_OTHERS
     label = np.full(len(fixes), -1, dtype=np.intp)
@@ -295,9 +323,9 @@ def animals(fixes: Fixes, prior: Prior | None = None, max_animals: int = 20) -> 
 
 
 def _uncrossed(fixes: Fixes, label: NDArray[np.intp], prior: Prior) -> NDArray[np.intp]:
-    """Where two tracks explain more after exchanging all that comes after some time, they do.
+    """Exchange the rests of two tracks after some time, if the fixes are then likelier.
 
-    The likeliest single animal may well be the talkative halves of two that met.
+    This is needed after two animals met: the likeliest single animal may be made of halves of two.
     """
     for first in range(label.max() + 1):
         for second in range(first + 1, label.max() + 1):
@@ -309,15 +337,15 @@ def _uncrossed(fixes: Fixes, label: NDArray[np.intp], prior: Prior) -> NDArray[n
 
 
 def _best_exchange(fixes: Fixes, mine: NDArray[np.bool_], prior: Prior) -> NDArray[np.bool_]:
-    """Which fixes are the first animal's, of two, when they may exchange the rest where they come close. `[fix]`."""
+    """Which fixes belong to the first of two animals, after the best exchange where they come close. `[fix]` bool."""
     turns = np.flatnonzero(mine[1:] != mine[:-1])
     apart = 1.0 - (fixes.u[turns] * fixes.u[turns + 1]).sum(axis=1)
     close = turns[np.argsort(apart)[:EXCHANGES]]
-    after = np.arange(len(fixes)) > np.append(len(fixes), close)[:, None]  # the first way: nothing exchanged
+    after = np.arange(len(fixes)) > np.append(len(fixes), close)[:, None]  # the first way exchanges nothing
     ways = mine ^ after
     steps = merge([fixes], [np.zeros(0)]).of(np.zeros(2 * len(ways), np.intp))
     score = _log_likelihood(replace(steps, present=np.concatenate([ways, ~ways])), prior).reshape(2, -1).sum(axis=0)
-    # Exchanging is believed when it explains clearly more.
+    # The exchange counts only if the log likelihood is clearly higher.
     return np.asarray(ways[score.argmax()] if score.max() > score[0] + 2.0 else mine)
 
 
@@ -333,7 +361,7 @@ def _log_likelihood(steps: Steps, prior: Prior) -> Floats:
 
 
 def _dealt_again(fixes: Fixes, label: NDArray[np.intp], prior: Prior) -> NDArray[np.intp]:
-    """Every fix to the track that expects it most, from all of the track's other fixes, before and after."""
+    """Assign every fix to the track that fits it best, judged by all other fixes of the track, before and after it."""
     tracks = np.arange(label.max() + 1)
     steps = merge([fixes], [np.zeros(0)]).of(np.zeros(len(tracks), np.intp))
     own = label == tracks[:, None]  # [track, fix]
@@ -355,13 +383,13 @@ def _dealt_again(fixes: Fixes, label: NDArray[np.intp], prior: Prior) -> NDArray
     usual = np.array([np.median(voice[mine]) if mine.any() else np.inf for mine in own])
     likeness = _likeness(voice, usual[:, None], prior)
     score = agreement + likeness + np.log1p(-prior.wrong) - np.log(len(tracks))
-    # A track ends with its last call and begins with its first: nothing of it is expected long before or after.
+    # A track begins with its first call and ends with its last one. Long before or after, no fix belongs to it.
     inside = np.array([_near(fixes.time_s, fixes.time_s[mine]) for mine in own])
     score = np.where(inside, score, -np.inf)
     return np.where(score.max(axis=0) > np.log(prior.wrong) + ANYWHERE, score.argmax(axis=0), -1)
 
 
-REACH_S = 60.0
+REACH_S = 60.0  # a fix can belong to a track until so long before its first or after its last call
 
 
 def _near(time_s: Floats, of_track_s: Floats) -> NDArray[np.bool_]:
@@ -371,6 +399,6 @@ def _near(time_s: Floats, of_track_s: Floats) -> NDArray[np.bool_]:
 
 
 def _in_order(label: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Animals numbered by their first call; those with too few calls are none."""
+    """Number the animals in the order of their first calls. Those with too few calls become -1."""
     seen = [n for n in dict.fromkeys(label[label >= 0].tolist()) if (label == n).sum() >= MIN_CALLS]
     return np.array([seen.index(n) if n in seen else -1 for n in label.tolist()], dtype=np.intp)

@@ -1,6 +1,6 @@
-"""Where the animals are going: calls with bearings become tracks, one direction a second with its uncertainty.
+"""Tracks of animals: calls with bearings become one direction per second for each animal, with its uncertainty.
 
-calls → which are of one animal → the tracker's estimate between its first and its last call
+calls → which calls belong to one animal → estimate of its direction between its first and its last call
 """
 
 from __future__ import annotations
@@ -16,20 +16,28 @@ from whalefinder.tracks.association import animals
 from whalefinder.tracks.fixes import Fixes, grid_of, merge
 from whalefinder.tracks.follow import Followed, follow, look_back
 
-SD_FLOOR_RAD = np.radians(0.2)  # animals are longer than a point, and moorings swing
-MAX_SILENCE_S = 180.0  # after that a call begins a new track
-LONGEST_S = 3600.0  # calls without such a silence are cut where they are quietest after this
+SD_FLOOR_RAD = np.radians(0.2)  # smallest error of a fix, since animals are not points and moored arrays move
+MAX_SILENCE_S = 180.0  # after a longer silence, a call begins a new track
+LONGEST_S = 3600.0  # a longer run of calls is cut at its longest silence near this time
 
 
 def find_tracks(
     detections: list[Detection], *, causal: bool = False, tracker: Tracker | None = None, sea_floor: bool = False
 ) -> list[Track]:
-    """Tracks of the calls of one recording, in order of their first call.
+    """Find the tracks of animals in the calls of one recording.
 
     Args:
-        causal: use for every second only the calls before it, as at sea, with the network; else everything.
+        detections: of one recording, in any order. Only calls with an unambiguous direction are used.
+        causal: True uses the network, and for every second only the calls before it, as in a live run. False uses all
+            calls, before and after.
         tracker: a causal network to use instead of the shipped one.
-        sea_floor: the array stands on it, and animals are above; matters to the network alone.
+        sea_floor: the array stands on the sea floor, with animals above it. This matters only to the network.
+
+    Returns:
+        Tracks in order of their first call.
+
+    Raises:
+        ModelError: the shipped tracker cannot be read (`causal` only).
     """
     usable = [k for k, d in enumerate(detections) if d.is_call and _has_direction(d)]
     usable.sort(key=lambda k: detections[k].end_s)
@@ -55,7 +63,7 @@ def find_tracks(
 
 
 def _has_direction(detection: Detection) -> bool:
-    """Both angles, and no second direction that would do as well (a line's cone, a plane's mirror)."""
+    """Whether both angles are known and no other direction is as likely (the cone of a line, the mirror of a plane)."""
     bearing = detection.bearing
     if bearing is None or bearing.azimuth_deg is None or bearing.elevation_deg is None:
         return False
@@ -63,18 +71,18 @@ def _has_direction(detection: Detection) -> bool:
 
 
 def fixes_of(detections: list[Detection]) -> Fixes:
-    """Calls with bearings as fixes, each at the call's end, when it is known."""
+    """Calls with bearings as fixes. The time of a fix is the end of its call, since only then is it known."""
     rows = [[d.azimuth_deg, d.elevation_deg, d.azimuth_sd_deg, d.elevation_sd_deg] for d in detections]
     az, el, az_sd, el_sd = np.radians(np.array(rows, float)).T
     columns = ([getattr(d, name) for d in detections] for name in ("end_s", "snr_db", "low_hz", "high_hz"))
     time, snr, low, high = (np.array(column, float) for column in columns)
-    # An error of azimuth is a shorter arc the steeper the direction.
+    # The steeper the direction, the shorter the arc that belongs to an error of azimuth.
     sd = np.maximum(np.stack([az_sd * np.cos(el), el_sd], axis=-1), SD_FLOOR_RAD)
     return Fixes(time_s=time, u=direction(az, el), sd_rad=sd, snr_db=snr, low_hz=low, high_hz=high)
 
 
 def separate(fixes: Fixes) -> np.ndarray:
-    """Which animal each fix is of, -1 for none; long silences begin anew. `[fix]`."""
+    """Number of the animal for each fix, `[fix]`; -1 for none. After a long silence new animals begin."""
     label = np.full(len(fixes), -1)
     for begin, end in _pieces(fixes.time_s):
         found = animals(fixes.of(np.arange(begin, end)))
@@ -83,7 +91,7 @@ def separate(fixes: Fixes) -> np.ndarray:
 
 
 def _pieces(time_s: Floats) -> list[tuple[int, int]]:
-    """Runs of fixes without a long silence, none much longer than `LONGEST_S`. → [begin, end) indices."""
+    """Runs of fixes without a long silence, none much longer than `LONGEST_S`. → indices [begin, end) of each."""
     pieces, begin = [], 0
     silence = np.diff(time_s, append=np.inf)
     for end in range(1, len(time_s) + 1):
@@ -103,7 +111,7 @@ def _track(
 ) -> Track:
     azimuth, elevation = angles(followed.u)
     sd = np.degrees(followed.sd_rad)
-    # A call counts in the first whole second after it.
+    # A call is counted in the first whole second after its end.
     counts = np.bincount(np.searchsorted(grid, fixes.time_s).clip(max=len(grid) - 1), minlength=len(grid))
     return Track(
         number=number,

@@ -1,4 +1,4 @@
-"""Bearings in order of time, as filters and the tracker take them: fixes merged with the times that are asked for."""
+"""Fixes (bearings with times), and the sequences that filters and the tracker take: fixes merged with wanted times."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 
 from whalefinder.array.geometry import Floats, tangents
 
-GRID_STEP_S = 1.0
+GRID_STEP_S = 1.0  # step between the times of a track
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fixes:
-    """Bearings of one animal, or of several and of nothing; sorted by time.
+    """Bearings in order of time. They may belong to one animal, to several, or to other sounds.
 
     Args:
-        time_s: `[fix]`.
+        time_s: `[fix]` seconds.
         u: unit vectors `[fix, 3]` from the array to the sound.
-        sd_rad: `[fix, 2]`, one standard deviation along (level, up) great circles.
-        snr_db, low_hz, high_hz: `[fix]`.
+        sd_rad: `[fix, 2]`, standard deviations along great circles (level, up).
+        snr_db, low_hz, high_hz: of the calls, `[fix]`.
     """
 
     time_s: Floats
@@ -34,18 +34,22 @@ class Fixes:
         return len(self.time_s)
 
     def of(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> Fixes:
-        """Some of them, by index or mask."""
+        """Some of the fixes, chosen by index or by mask."""
         return Fixes(**{name: part[chosen] for name, part in vars(self).items()})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Steps:
-    """Sequences of fixes and of times without one, padded to the same length.
+    """Sequences of steps, padded to the same length. A step is a fix, or a time at which a direction is wanted.
 
-    Shape:
-        `dt_s` since the step before, `present` (a fix), `asked` (an answer is wanted), `valid` (no padding):
-        `[batch, step]`; `u` `[batch, step, 3]`, `sd_rad` `[batch, step, 2]`, `call` (SNR dB, lowest and
-        highest Hz) `[batch, step, 3]`, arbitrary where no fix is present.
+    Args:
+        dt_s: seconds since the step before, `[batch, step]`.
+        present: whether the step is a fix, `[batch, step]`.
+        asked: whether a direction is wanted, `[batch, step]`.
+        valid: False for padding, `[batch, step]`.
+        u: direction of the fix, `[batch, step, 3]`. This and the next two have no meaning if there is no fix.
+        sd_rad: its standard deviations (level, up), `[batch, step, 2]`.
+        call: SNR in dB, lowest and highest frequency in hertz, `[batch, step, 3]`.
     """
 
     dt_s: Floats
@@ -57,7 +61,7 @@ class Steps:
     call: Floats
 
     def of(self, chosen: NDArray[np.intp] | slice) -> Steps:
-        """Some of the sequences."""
+        """Some of the sequences, chosen by index."""
         return Steps(**{name: part[chosen] for name, part in vars(self).items()})
 
 
@@ -67,7 +71,10 @@ def grid_of(fixes: Fixes) -> Floats:
 
 
 def merge(sequences: list[Fixes], asked_s: list[Floats]) -> Steps:
-    """Steps of every sequence in order of time; a fix comes before a question asked at the same time."""
+    """Merge the fixes and the wanted times `asked_s` of every sequence, in order of time.
+
+    At the same time, a fix comes before a wanted time.
+    """
     lengths = [len(fixes) + len(asked) for fixes, asked in zip(sequences, asked_s, strict=True)]
     shape = (len(sequences), max(lengths))
     steps = Steps(
@@ -96,7 +103,7 @@ def merge(sequences: list[Fixes], asked_s: list[Floats]) -> Steps:
 def measurement_covariance(u: Floats, sd_rad: Floats) -> Floats:
     """Covariance of a unit vector `[..., 3]` with errors `[..., 2]` along (level, up). → `[..., 3, 3]`.
 
-    Along u itself nothing is measured; the larger of the two keeps the matrix regular there.
+    Along u itself nothing is measured. The larger of the two errors is used there, so that the matrix can be inverted.
     """
     level, up = tangents(u)
     axes = np.stack([level, up, u], axis=-2)

@@ -1,10 +1,11 @@
-"""From fixes to a track: association, a Kalman reference, and at sea the LSTM that corrects it.
+"""From fixes to a track: association, a Kalman reference, and in live runs the LSTM that corrects it.
 
-    fixes → which are of one animal (`association`) → reference direction of every second → (LSTM) → track
+    fixes → which belong to one animal (`association`) → reference direction of every second → (LSTM) → track
 
-The reference is a Kalman estimate: causally the likeliest of several hypotheses, for archives the smoothed one of the fixes that
-were believed in the end. The network sees everything in the reference's own tangent plane, in its standard deviations, so
-neither the rotation of the scene nor north matters, and it answers with offsets there.
+The reference is a Kalman estimate. In a live run it is that of the likeliest of several hypotheses. For archives it is
+the smoothed estimate of the fixes that the likeliest hypothesis keeps at the end. The inputs of the network are offsets
+from the reference, in its standard deviations, and its outputs are too. So turning the scene changes nothing, and
+north is no special direction.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from whalefinder.tracks.fixes import Steps
 from whalefinder.tracks.kalman import Filtered, FilterSettings, kalman, smooth
 
 REFERENCE = 4e-4  # acceleration of the smoother's reference, rad / s^1.5
-STIFF, LOOSE = 1e-4, 1.6e-3  # of two more filters that the network may lean towards
-FEATURES = 24
+STIFF, LOOSE = 1e-4, 1.6e-3  # accelerations of two more filters, whose answers the network gets too
+FEATURES = 24  # inputs of the network at each step
 LEVEL_FEATURES = (4, 6, 12, 14, 16, 20, 22)  # those that change sign when east and west are exchanged
 SD_FLOOR_RAD = 1e-5
 REWEIGHTINGS = 3
@@ -31,11 +32,13 @@ SMOOTHED_SD = 1.25  # stated errors of the smoothed reference times this, so tha
 
 @dataclass(frozen=True)
 class Reference:
-    """Running reference and what the network is shown.
+    """The reference direction of every step and the inputs of the network.
 
-    Shape:
-        `u` `[batch, step, 3]`, `sd_rad` (level, up) `[batch, step, 2]`, `began` `[batch, step]`: there is one, `features`
-        `[batch, step, FEATURES]`.
+    Args:
+        u: reference directions `[batch, step, 3]`.
+        sd_rad: their standard deviations (level, up) `[batch, step, 2]`.
+        began: whether there is a reference yet `[batch, step]`.
+        features: inputs of the network `[batch, step, FEATURES]`.
     """
 
     u: Floats
@@ -53,7 +56,10 @@ class Followed:
 
 
 def reference(steps: Steps, *, causal: bool) -> Reference:
-    """The Kalman part, with the features of every step."""
+    """The Kalman reference of every step, and the inputs of the network.
+
+    `causal` uses only the fixes before each step; otherwise all fixes of the sequence are used.
+    """
     hypotheses = follow_hypotheses(steps, Prior())
     if causal:
         return _causal(steps, hypotheses)
@@ -76,10 +82,10 @@ def _smoothed(steps: Steps, hypotheses: Hypotheses) -> Reference:
 
 
 def _reweighted(steps: Steps) -> Steps:
-    """Stated errors as Student's t would have them, by reweighted least squares.
+    """The steps with errors adjusted for Student's t distribution, by iteratively reweighted least squares.
 
-    The likelihood of t with ν degrees of freedom is that of a Gaussian whose variance is (ν + d²) / (ν + 2) times the stated one, d
-    the distance of the fix from the track in stated standard deviations (two of them); repeated, since the track moves.
+    A fix at distance d from the track (in stated standard deviations, two dimensions) gets (ν + d²) / (ν + 2) times its
+    stated variance, with ν degrees of freedom. This is repeated, since the track then changes.
     """
     weighted = steps
     for _ in range(REWEIGHTINGS):
@@ -92,7 +98,7 @@ def _reweighted(steps: Steps) -> Steps:
 
 
 def _plain(steps: Steps, acceleration: float) -> Filtered:
-    """A filter that believes every fix it is given."""
+    """A Kalman filter without a gate: it uses every fix."""
     return kalman(steps, FilterSettings(acceleration=acceleration, rate_sd=0.006, gate=np.inf, sd_scale=1.0))
 
 
@@ -105,7 +111,7 @@ def _seen(
     bank: list[Floats],
     believed: np.ndarray,
 ) -> Reference:
-    """Everything in the tangent plane of the reference, compressed so that a degree and a radian both fit."""
+    """The inputs of the network: offsets from the reference along (level, up), compressed by arcsinh and log."""
     axes = np.stack(tangents(u), axis=-2)  # [batch, step, 2, 3]
     sd = _sd_rad(axes, covariance)
     present = steps.present[..., None]
@@ -134,7 +140,7 @@ def _seen(
 
 
 def _sd_rad(axes: Floats, covariance: Floats) -> Floats:
-    """Standard deviations along `axes` `[..., 2, 3]`, (level, up) `[..., 2]`."""
+    """Standard deviations `[..., 2]` along the axes `[..., 2, 3]` (level, up)."""
     variance = np.einsum("...ki,...ij,...kj->...k", axes, covariance[..., :3, :3], axes)
     return np.asarray(np.sqrt(np.maximum(variance, SD_FLOOR_RAD**2)))
 
@@ -150,7 +156,7 @@ def _time_since(dt_s: Floats, event: np.ndarray) -> Floats:
 
 
 def displaced(u: torch.Tensor, level: torch.Tensor, up: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
-    """Directions at (level, up) offsets `[..., 2]` rad along great circles from `u` `[..., 3]`; differentiable."""
+    """Directions `[..., 3]` at offsets `[..., 2]` rad along great circles (level, up) from `u`. Differentiable."""
     sideways = offset[..., :1] * level + offset[..., 1:] * up
     angle = offset.square().sum(-1, keepdim=True).clamp(min=1e-20).sqrt()
     return torch.cos(angle) * u + torch.sinc(angle / torch.pi) * sideways
@@ -158,10 +164,13 @@ def displaced(u: torch.Tensor, level: torch.Tensor, up: torch.Tensor, offset: to
 
 @torch.inference_mode()
 def follow(steps: Steps, tracker: Tracker, *, sea_floor: bool = False) -> Followed:
-    """Directions of one animal at every step of every sequence, by the network; those asked for are of interest.
+    """Directions of one animal at every step of every sequence, by the network.
 
     Args:
-        sea_floor: the array stands on it, with animals above: the network, trained below the surface, sees them upside down.
+        steps: sequences of one animal each.
+        tracker: the network.
+        sea_floor: the array stands on the sea floor, with animals above it. The network was trained with animals below
+            the array, so directions are turned upside down for it.
     """
     upright = np.array([1.0, 1.0, -1.0 if sea_floor else 1.0])
     steps = replace(steps, u=steps.u * upright)
@@ -172,7 +181,10 @@ def follow(steps: Steps, tracker: Tracker, *, sea_floor: bool = False) -> Follow
 
 
 def look_back(steps: Steps) -> Followed:
-    """The same for archives, from everything that was heard: the smoothed reference, which no network of ours improved."""
+    """Directions of one animal at every step, from all fixes before and after: the smoothed reference, for archives.
+
+    No network that was tried made it better (docs/tracking.md).
+    """
     hypotheses = follow_hypotheses(steps, Prior())
     believed = _reweighted(replace(steps, present=hypotheses.believed))
     mean, covariance = smooth(believed, _plain(believed, REFERENCE))
@@ -183,10 +195,20 @@ def look_back(steps: Steps) -> Followed:
 def answer(
     tracker: Tracker, features: torch.Tensor, lengths: torch.Tensor, u: torch.Tensor, sd_rad: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Direction and standard deviation of every step, from features and reference; differentiable.
+    """Direction and standard deviation of every step, from features and reference. Differentiable.
 
-    The azimuth node moves the reference along its parallel's great circle, the elevation node along its meridian: to first order
-    azimuth = reference + node · sd / cos(elevation), taken modulo a turn, but without the pole's singularity.
+    The azimuth node moves the reference sideways and the elevation node moves it up, both along great circles. For
+    small offsets, azimuth = reference + node · sd / cos(elevation) modulo 360°. But this also works at the pole.
+
+    Args:
+        tracker: the network.
+        features: `[batch, step, FEATURES]`.
+        lengths: steps before the padding, `[batch]`.
+        u: reference directions `[batch, step, 3]`.
+        sd_rad: their standard deviations `[batch, step, 2]`.
+
+    Shape:
+        → directions `[batch, step, 3]`, standard deviations (level, up) `[batch, step, 2]` rad.
     """
     azimuth, elevation, log_sd = tracker(features, lengths)
     offset = torch.stack([azimuth, elevation], dim=-1).to(u) * sd_rad

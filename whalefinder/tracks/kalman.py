@@ -1,8 +1,9 @@
-"""A constant-velocity Kalman filter on the unit vector, with a gate, and its smoother; many sequences at once.
+"""A Kalman filter of constant velocity for directions, with a gate, and its smoother, for many sequences at once.
 
-The state is the direction u and its rate v, both vectors in three dimensions, so that neither north nor the vertical
-is a seam: u' = u + v dt, driven by white acceleration. After each step u is put back on the sphere and v into its
-tangent plane. It is the tracker's running reference, its rival, and what associates calls with animals.
+The state is the direction u and its rate v, both vectors of three dimensions: u' = u + v dt, driven by white
+acceleration. So there is no jump at north or at the vertical. After each step u is made a unit vector again, and v is
+made perpendicular to u. The filter has three uses: it assigns calls to animals, it gives the tracker its reference, and
+the tracker is compared with it.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ class FilterSettings:
 
     Args:
         acceleration: white acceleration of the direction, rad / s^1.5.
-        rate_sd: of the first rate, rad/s.
-        gate: squared Mahalanobis distance beyond which a fix is not believed.
-        resets: so many unbelieved fixes in a row start the filter anew at the last of them.
-        sd_scale: stated errors times this.
+        rate_sd: standard deviation of the rate at the first fix, rad/s.
+        gate: a fix is not used if its squared Mahalanobis distance from the prediction is at least this.
+        resets: after so many unused fixes in a row the filter begins again at the last of them.
+        sd_scale: factor on the stated errors of fixes.
     """
 
     acceleration: float = 6e-4
@@ -41,10 +42,12 @@ class FilterSettings:
 class Filtered:
     """Directions and rates along sequences.
 
-    Shape:
-        `mean` `[batch, step, 6]`, `covariance` `[batch, step, 6, 6]` after each step; the same `predicted_…` before
-        it; `accepted` `[batch, step]`: a fix was believed; `started`: there was a fix by then; `restarted`: begun anew at
-        a fix, the first included.
+    Args:
+        mean, covariance: state after the fix of each step, `[batch, step, 6]` and `[batch, step, 6, 6]`.
+        predicted_mean, predicted_covariance: state before the fix, same shapes.
+        accepted: whether the fix of this step was used, `[batch, step]`.
+        started: whether there was a fix up to this step, `[batch, step]`.
+        restarted: whether the filter began at the fix of this step, for the first time or again, `[batch, step]`.
     """
 
     mean: Floats
@@ -57,7 +60,7 @@ class Filtered:
 
     @classmethod
     def empty(cls, batch: int, length: int) -> Filtered:
-        """Room for what a filter finds."""
+        """Arrays of zeros for the results of a filter."""
         means, covariances = (batch, length, 6), (batch, length, 6, 6)
         return cls(
             mean=np.zeros(means),
@@ -76,7 +79,10 @@ class Filtered:
 
 
 def predict(mean: Floats, covariance: Floats, dt_s: Floats, acceleration: float | Floats) -> tuple[Floats, Floats]:
-    """State `[..., 6]` and covariance `[..., 6, 6]` after `dt_s` `[...]`; `acceleration` a number or `[...]`."""
+    """State `[..., 6]` and covariance `[..., 6, 6]` after `dt_s` `[...]` seconds.
+
+    `acceleration` is a number or `[...]`, in rad / s^1.5.
+    """
     dt = np.asarray(dt_s)[..., None, None]
     moved = mean.copy()
     moved[..., :3] += mean[..., 3:] * dt[..., 0]
@@ -92,22 +98,27 @@ def predict(mean: Floats, covariance: Floats, dt_s: Floats, acceleration: float 
 
 
 def on_sphere(mean: Floats) -> Floats:
-    """Direction to length 1, rate into the tangent plane at u. `[..., 6]`."""
+    """State `[..., 6]` with the direction u of length 1 and the rate perpendicular to u."""
     u = mean[..., :3] / np.maximum(np.linalg.norm(mean[..., :3], axis=-1, keepdims=True), 1e-9)
     v = mean[..., 3:] - (mean[..., 3:] * u).sum(-1, keepdims=True) * u
     return np.concatenate([u, v], axis=-1)
 
 
 def innovate(mean: Floats, covariance: Floats, u: Floats, noise: Floats) -> tuple[Floats, Floats, Floats]:
-    """What a fix says against the prediction.
+    """Innovation: the offset of a fix from the prediction, with its covariance.
+
+    Args:
+        mean, covariance: predicted state.
+        u: direction of the fix.
+        noise: covariance of the fix (`measurement_covariance`).
 
     Shape:
-        `[..., 6]`, `[..., 6, 6]`, `[..., 3]`, `[..., 3, 3]` → innovation `[..., 3]` tangential at the prediction, inverse of its
-        covariance `[..., 3, 3]`, squared Mahalanobis distance `[...]`.
+        `[..., 6]`, `[..., 6, 6]`, `[..., 3]`, `[..., 3, 3]` → innovation `[..., 3]` (perpendicular to the predicted
+        direction), inverse of its covariance `[..., 3, 3]`, squared Mahalanobis distance `[...]`.
     """
     expected = mean[..., :3]
     innovation = u - expected
-    # Far away a chord says less than the angle: stretch it to the length of the arc.
+    # The chord is shorter than the arc, so it is stretched to the length of the arc.
     innovation = innovation - (innovation * expected).sum(-1, keepdims=True) * expected
     sine = np.linalg.norm(innovation, axis=-1, keepdims=True)
     angle = np.arctan2(sine, (u * expected).sum(-1, keepdims=True))
@@ -122,7 +133,7 @@ def update(mean: Floats, covariance: Floats, innovation: Floats, inverse: Floats
     gain = covariance[..., :, :3] @ inverse
     moved = mean + (gain @ innovation[..., None])[..., 0]
     narrowed = covariance - gain @ covariance[..., :3, :]
-    return on_sphere(moved), (narrowed + np.swapaxes(narrowed, -1, -2)) / 2  # rounding would tilt it over many fixes
+    return on_sphere(moved), (narrowed + np.swapaxes(narrowed, -1, -2)) / 2  # keeps it symmetric
 
 
 def begin(u: Floats, noise: Floats, rate_sd: float) -> tuple[Floats, Floats]:
@@ -134,7 +145,7 @@ def begin(u: Floats, noise: Floats, rate_sd: float) -> tuple[Floats, Floats]:
 
 
 def kalman(steps: Steps, settings: FilterSettings) -> Filtered:
-    """Run the gated filter along all sequences, causally."""
+    """Run the filter with its gate along all sequences. Each estimate uses only fixes up to its step."""
     batch, length = steps.dt_s.shape
     noise = measurement_covariance(steps.u, settings.sd_scale * steps.sd_rad)
     mean, covariance = begin(
@@ -147,7 +158,7 @@ def kalman(steps: Steps, settings: FilterSettings) -> Filtered:
         mean, covariance = predict(mean, covariance, steps.dt_s[:, t] * running, settings.acceleration)
         out.predicted_mean[:, t], out.predicted_covariance[:, t] = mean, covariance
         present = steps.present[:, t]
-        if not present.any():  # most steps of a grid of times
+        if not present.any():  # as at most steps
             out.mean[:, t], out.covariance[:, t], out.started[:, t] = mean, covariance, running
             continue
         innovation, inverse, distance = innovate(mean, covariance, steps.u[:, t], noise[:, t])
@@ -171,9 +182,13 @@ def choose(which: NDArray[np.bool_], a: Floats, b: Floats) -> Floats:
 
 
 def smooth(steps: Steps, filtered: Filtered) -> tuple[Floats, Floats]:
-    """Rauch-Tung-Striebel: every estimate with what came later. → mean `[batch, step, 6]`, covariance `[batch, step, 6, 6]`.
+    """Improve every estimate by the fixes after it: the smoother of Rauch, Tung and Striebel (1965).
 
-    m_t + C (m^s_{t+1} - m^-_{t+1}), C = P_t Fᵀ (P^-_{t+1})⁻¹. Where the filter started anew it smooths no further back.
+    The smoothed mean is m_t + C (m^s_{t+1} - m^-_{t+1}) with C = P_t Fᵀ (P^-_{t+1})⁻¹. Smoothing does not go back
+    over a step at which the filter began again.
+
+    Shape:
+        → mean `[batch, step, 6]`, covariance `[batch, step, 6, 6]`.
     """
     mean, covariance = filtered.mean.copy(), filtered.covariance.copy()
     regular = 1e-12 * np.eye(6)
