@@ -1,4 +1,4 @@
-"""Two tables of detections side by side: ours and another program's, or two settings of ours."""
+"""Comparison of two tables of detections: ours and another program's, or two of ours with different settings."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from whalefinder.errors import OptionError
 from whalefinder.results.ambiguity import is_one_of_two, kind_of
 from whalefinder.results.formats import Row
 
-TOLERANCE_S = 0.25
+TOLERANCE_S = 0.25  # rows match if the gap between them is not longer than this
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
     """What two tables have in common.
 
-    `ours_heard`, `theirs_heard`: rows of one that overlap a row of the other, of `ours` and `theirs` in all.
-    `apart_deg`: angle between the directions of rows that overlap, where both have an unambiguous azimuth; the great
-    circle where both have an elevation, else the difference in azimuth.
+    Args:
+        ours, theirs: number of rows.
+        ours_heard, theirs_heard: how many of them match a row of the other table in time.
+        apart_deg: angles in degrees between the directions of rows that match, if both azimuths are unambiguous. It is
+            the great-circle angle if both have an elevation, else the difference in azimuth.
     """
 
     ours: int
@@ -33,12 +35,13 @@ class Comparison:
 
 
 def compare(ours: Sequence[Row], theirs: Sequence[Row], tolerance_s: float = TOLERANCE_S) -> Comparison:
-    """Match rows that overlap in time, or come within `tolerance_s` of it.
+    """Match rows of two tables that overlap in time, or that are at most `tolerance_s` apart.
 
-    Clocks: `start_utc` where all rows have it, else the same `recording` and its seconds.
+    Times are compared by `start_utc` if all rows have it. Otherwise they are compared by seconds within recordings of
+    the same name.
 
     Raises:
-        OptionError: neither clock is common to both.
+        OptionError: neither is possible.
     """
     dated = all(row["start_utc"] for row in [*ours, *theirs])
     shared = {row["recording"] for row in ours} & {row["recording"] for row in theirs}

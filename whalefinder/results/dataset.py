@@ -3,8 +3,8 @@
     FOLDER/detections/deployment=lime-kiln-2026/day=2026-07-01/part-0.parquet
     FOLDER/tracks/…, FOLDER/recordings/…
 
-The same rows give the same bytes, in whatever order they come. A day's file is replaced as a whole, so that a reader
-never sees half of one. Units and meanings are in the fields' metadata (`schema`, `docs/results.md`).
+The same rows give the same bytes, in any order of the rows. The file of a day is replaced as a whole, so a reader never
+sees half a file. Units and meanings are in the metadata of the fields (`schema`, `docs/results.md`).
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from whalefinder.results.formats import Row, arrow_table, read_rows
 from whalefinder.results.schema import DETECTIONS, RECORDINGS, TRACKS, Column, arrow_schema, names
 
 UNKNOWN = "unknown"
-"""The day of what has no start time."""
+"""The day of rows without a start time."""
 TIME_UTC = Column("time_utc", "time", "UTC", "time of day; empty where the name of the recording gives no time")
 TABLES = {"detections": DETECTIONS, "tracks": (*TRACKS, TIME_UTC), "recordings": RECORDINGS}
-"""Tables of a data set and their columns; each has `deployment` and `day` besides, which are in the folders' names."""
+"""Tables of a data set and their columns. Each also has `deployment` and `day`, which are names of folders."""
 WHEN = {"detections": "start_utc", "tracks": "time_utc", "recordings": "start_utc"}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def check_deployment(deployment: str) -> None:
-    """That a data set can be written under a name.
+    """Check that a deployment can be the name of a folder.
 
     Raises:
-        OptionError: a name that cannot be a folder's.
+        OptionError: it cannot.
     """
     if not NAME.fullmatch(deployment):
         raise OptionError(
@@ -42,20 +42,20 @@ def check_deployment(deployment: str) -> None:
 
 
 def write_dataset(rows: Iterable[Row], folder: Path, deployment: str, table: str = "detections") -> list[Path]:
-    """Write one table of a deployment; what was there of it before is replaced, other deployments stay.
+    """Write one table of a deployment. It replaces the table that this deployment had; other deployments stay.
 
     Args:
-        rows: dictionaries by column, in any order; missing columns are null.
-        folder: of the data set; made if it is not there.
+        rows: dictionaries by column, in any order. Missing columns become null.
+        folder: folder of the data set. It is made if it does not exist.
         deployment: letters, digits, dots, dashes and underscores.
         table: `detections`, `tracks` or `recordings`.
 
     Returns:
-        The files written, one a day.
+        The files written, one for each day.
 
     Raises:
-        OptionError: a name that cannot be a folder's, or no such table.
-        OutputError: a file cannot be written; days that were written before it stay.
+        OptionError: the deployment cannot be the name of a folder, or there is no such table.
+        OutputError: a file cannot be written. The days written before it stay.
     """
     check_deployment(deployment)
     import pyarrow.parquet as pq
@@ -82,7 +82,7 @@ def _columns(table: str) -> tuple[Column, ...]:
 
 
 def _order(table: str) -> list[str]:
-    """Time first, then everything else, so that rows that differ at all have one order."""
+    """Columns by which rows are sorted: time first, then all others, so that the order is always the same."""
     first = {
         "detections": ["start_utc", "recording", "begin_s"],
         "tracks": ["time_utc", "recording", "track", "time_s"],
@@ -92,13 +92,13 @@ def _order(table: str) -> list[str]:
 
 
 def day_of(moment: str | datetime | None) -> str:
-    """`2026-07-01`, or `unknown`."""
+    """The day of a moment as text, `2026-07-01`, or `unknown` if there is none."""
     text = moment.isoformat() if isinstance(moment, datetime) else moment
     return text[:10] if text else UNKNOWN
 
 
 def _remove_others(home: Path, kept: list[Path]) -> None:
-    """Days of an earlier writing that have no rows any more."""
+    """Remove the files of days that were written earlier and have no rows now."""
     with writing(home):
         for path in set(home.glob("day=*/part-*.parquet")) - set(kept):
             path.unlink()
@@ -107,7 +107,7 @@ def _remove_others(home: Path, kept: list[Path]) -> None:
 
 
 def open_dataset(folder: Path, table: str = "detections") -> Any:
-    """One table of a data set, all deployments and days, as a `pyarrow.dataset.Dataset`; nothing is read yet.
+    """Open one table of a data set, all deployments and days, as a `pyarrow.dataset.Dataset`. No rows are read yet.
 
     Raises:
         OptionError: there is no such table in the folder.
@@ -125,11 +125,19 @@ def open_dataset(folder: Path, table: str = "detections") -> Any:
 
 
 def collect(outputs: list[Path], folder: Path, deployment: str) -> dict[str, int]:
-    """Gather the tables of output folders (of `locate` or `archive`) into a data set. → rows by table.
+    """Gather the tables of output folders (of `locate` or `archive`) into a data set.
+
+    Args:
+        outputs: the output folders.
+        folder: folder of the data set.
+        deployment: name of the deployment; its earlier rows are replaced.
+
+    Returns:
+        Number of rows for each table.
 
     Raises:
         OptionError: a folder holds no `detections.csv`, or two of them hold the same recording.
-        OutputError: the data set cannot be written.
+        OutputError: the data set cannot be written, or all new tables are empty while the deployment has results.
     """
     tables: dict[str, list[Row]] = {name: [] for name in TABLES}
     seen: dict[str, Path] = {}
@@ -148,9 +156,9 @@ def collect(outputs: list[Path], folder: Path, deployment: str) -> dict[str, int
 
 
 def read_output(output: Path, wanted: Collection[str] = tuple(TABLES)) -> dict[str, list[Row]]:
-    """The tables of one output folder, typed, tracks with the moment of every row where the recording's start is known.
+    """Read the tables of one output folder, with values of the right types.
 
-    Those that are not wanted stay empty.
+    Rows of tracks get `time_utc` if the start of their recording is known. Tables that are not in `wanted` stay empty.
 
     Raises:
         OptionError: there is no `detections.csv`, or a table cannot be read.
@@ -164,13 +172,13 @@ def read_output(output: Path, wanted: Collection[str] = tuple(TABLES)) -> dict[s
     starts = starts_of(tables)
     for row in tables["tracks"]:
         start = starts.get(row["recording"])
-        if start and not row["time_utc"]:  # archives write it, single runs do not
+        if start and not row["time_utc"]:  # `archive` writes this column, `locate` does not
             row["time_utc"] = start + timedelta(seconds=row["time_s"])
     return tables
 
 
 def starts_of(tables: dict[str, list[Row]]) -> dict[str, datetime]:
-    """First sample of every recording that has a start, from its own row or from one of its calls."""
+    """Time of the first sample of every recording, from its own row or from one of its calls, if it is known."""
     starts = {}
     for row in tables["detections"]:
         if row["start_utc"]:

@@ -1,7 +1,7 @@
 """Detections in the formats of other programs: Raven, Audacity, DCASE, JSON, Parquet.
 
-Everything here works on rows, dictionaries by column (`schema.DETECTIONS`, `schema.RECORDINGS`) with None where nothing
-is known, so that a run and an archive write the same files.
+All functions take rows: dictionaries by column (`schema.DETECTIONS`, `schema.RECORDINGS`), with None for unknown
+values. So `locate` and `archive` write the same files.
 """
 
 from __future__ import annotations
@@ -21,20 +21,22 @@ from whalefinder.results.schema import DETECTIONS, NO_CALLS, Column, arrow_schem
 Row = dict[str, Any]
 DCASE_FRAME_S = 0.1
 ALL = "_all"
-"""Stem of files about all recordings together; no recording's own stem begins with `_`."""
+"""Stem of files about all recordings together. The stem of a recording never begins with `_`."""
 PER_RECORDING = {"raven": ".selections.txt", "audacity": ".labels.txt", "dcase": ".dcase.csv"}
 
 
 def write_formats(
     rows: Sequence[Row], folder: Path, formats: Iterable[str], recordings: Sequence[Row] = ()
 ) -> list[Path]:
-    """The formats besides CSV. Raven, Audacity and DCASE get one file per recording that has rows.
+    """Write the formats besides CSV. Raven, Audacity and DCASE have one file for each recording with detections.
 
     Args:
         rows: detections, as `tables.row_of` makes them.
+        folder: folder of the files.
         formats: some of `tables.FORMATS`.
-        recordings: what was listened to, in order, as `tables.row_of_recording` makes them. With them Raven tables say
-            where the files are, and of several recordings there is a table over all, in cumulative time.
+        recordings: the recordings that were searched, in order, as `tables.row_of_recording` makes them. With them,
+            Raven tables say where the files are; and for several recordings there is one Raven table of all, with
+            times that run on from file to file.
 
     Returns:
         The paths written.
@@ -67,7 +69,7 @@ def write_formats(
 
 
 def _unused(stem: str, taken: set[str]) -> str:
-    """The stem, with a number where another recording has it; disks that do not tell a from A count them as one."""
+    """The stem, with a number if it is taken. Small and capital letters count as the same, as on some disks."""
     tried = (stem if number == 1 else f"{stem}_{number}" for number in itertools.count(1))
     found = next(name for name in tried if name.lower() not in taken)
     taken.add(found.lower())
@@ -75,7 +77,7 @@ def _unused(stem: str, taken: set[str]) -> str:
 
 
 def safe_stem(name: str) -> str:
-    """A recording's name as the stem of an output file: no folder can hide in it."""
+    """The name of a recording as the stem of an output file, without characters that could name another folder."""
     stem = name.rsplit(".", 1)[0] if "." in name[1:] else name
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in stem).strip("._") or "recording"
 
@@ -88,7 +90,7 @@ def _write_parquet(rows: Sequence[Row], path: Path) -> None:
 
 
 def arrow_table(rows: Sequence[Row], columns: tuple[Column, ...], **metadata: str) -> Any:
-    """Rows as an Arrow table with the columns' schema; a column that a row lacks is null."""
+    """Rows as an Arrow table with the schema of the columns. A missing value becomes null."""
     import pyarrow as pa
 
     times = [column.name for column in columns if column.kind == "time"]
@@ -97,7 +99,7 @@ def arrow_table(rows: Sequence[Row], columns: tuple[Column, ...], **metadata: st
 
 
 def _time(text: str | datetime | None) -> datetime | None:
-    """`2026-07-01T12:00:01.000Z` or a time with a zone → the same moment in UTC, without a zone."""
+    """The moment in UTC without a zone, from text such as `2026-07-01T12:00:01.000Z` or from a time with a zone."""
     moment = datetime.fromisoformat(text) if isinstance(text, str) else text
     return moment.astimezone(UTC).replace(tzinfo=None) if moment and moment.tzinfo else moment
 
@@ -122,7 +124,7 @@ RAVEN_EXTRAS = (
     ("Azimuth Error (deg)", "azimuth_sd_deg"),
     ("Elevation Error (deg)", "elevation_sd_deg"),
 )
-"""Raven keeps columns that it does not know."""
+"""Further columns of a selection table, which Raven keeps."""
 RAVEN_COLUMNS = (
     "Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)",
     "Begin File", "Begin Path", "File Offset (s)", *(title for title, _ in RAVEN_EXTRAS),
@@ -130,7 +132,7 @@ RAVEN_COLUMNS = (
 
 
 def _write_raven(rows: Sequence[Row], path: Path, recordings: Sequence[Row]) -> None:
-    """A selection table. Its times run on from file to file, as Raven opens `recordings`; offsets begin anew in each."""
+    """Write a selection table. Times run on from file to file, as Raven does; file offsets begin at 0 in each file."""
     known, starts, passed = {}, {}, 0.0
     for recording in recordings:
         known[recording["recording"]] = recording
@@ -173,7 +175,7 @@ def _flat(value: Any) -> Any:
 
 
 def _write_audacity(rows: Sequence[Row], path: Path, recordings: Sequence[Row]) -> None:
-    r"""Label track: begin, end and text; the line after, begun with `\`, holds the band."""
+    r"""Write a label track: begin, end and text. The line after it begins with `\` and holds the band."""
     with replacing(path) as beside, beside.open("w", encoding="utf-8", newline="\n") as file:
         for row in rows:
             words = [_flat(row["label"]), f"p={row['probability']:.2f}"]
@@ -187,9 +189,9 @@ def _write_audacity(rows: Sequence[Row], path: Path, recordings: Sequence[Row]) 
 
 
 def _write_dcase(rows: Sequence[Row], path: Path, recordings: Sequence[Row]) -> None:
-    """`frame,class,source,azimuth,elevation` every 100 ms: front = north, azimuth anticlockwise, -180...180.
+    """Write `frame,class,source,azimuth,elevation` every 100 ms, with azimuth 0 = north, anticlockwise, -180...180.
 
-    Class 0 is a whale, 1 is anything else.
+    Class 0 is a whale, and 1 is any other label.
     """
     lines = []
     for source, row in enumerate(rows):
@@ -197,7 +199,7 @@ def _write_dcase(rows: Sequence[Row], path: Path, recordings: Sequence[Row]) -> 
             continue
         kind = int(row["label"] in NO_CALLS)
         azimuth = round((180.0 - row["azimuth_deg"]) % 360.0 - 180.0)
-        # A millionth more, since 0.3 / 0.1 is 2.9999….
+        # A millionth is added, since 0.3 / 0.1 is 2.9999… in floating point.
         first, last = (int(row[name] / DCASE_FRAME_S + 1e-6) for name in ("begin_s", "end_s"))
         lines += [(frame, kind, source, azimuth, round(row["elevation_deg"])) for frame in range(first, last + 1)]
     with replacing(path) as beside:
@@ -205,7 +207,9 @@ def _write_dcase(rows: Sequence[Row], path: Path, recordings: Sequence[Row]) -> 
 
 
 def read_rows(path: Path, columns: tuple[Column, ...]) -> list[Row]:
-    """Rows of a CSV file with these columns, typed; columns that are missing become None, others are kept as text.
+    """Read the rows of a CSV file, with values of the types of `columns`.
+
+    A column that the file lacks becomes None. A column that is not in `columns` is kept as text.
 
     Raises:
         OptionError: the file is missing, or a value does not fit its column.

@@ -1,15 +1,15 @@
-"""PAMGuard's binary files (`.pgdf`): its clicks and whistles with bearings, in our columns, for comparison.
+"""Reading PAMGuard's binary files (`.pgdf`): clicks and whistles with bearings, in our columns, for comparison.
 
-PAMGuard's angles are those of the array's own axes: x starboard, y forward, z up. What they mean depends on the array's
-shape, and PAMGuard's own source is the reference (`AbstractLocalisation.getWorldVectors`):
+PAMGuard's angles refer to the array's own axes: x starboard, y forward, z up. Their meaning depends on the shape of the
+array. The source is PAMGuard's own code (`AbstractLocalisation.getWorldVectors`):
 
-- a volume: (azimuth, elevation), the azimuth *anticlockwise from x*, the vector
+- a volume: (azimuth, elevation), with the azimuth *anticlockwise from x*: the vector is
   (cos el cos az, cos el sin az, sin el);
-- a line: one angle from the line's axis; left and right stay open;
-- a plane: two angles against axes that depend on the order of its hydrophones, which the file does not hold. They are
-  put in words, not converted.
+- a line: one angle from the axis of the line. It does not say whether the sound is on the left or on the right.
+- a plane: two angles from axes that depend on the order of the hydrophones. The file does not hold this order, so the
+  angles are written as text in `ambiguity` and not converted.
 
-The file does not hold the heading either: it must be given.
+The file does not hold the heading of the array. The user must give it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from whalefinder.results.schema import DETECTIONS, names
 KINDS = {"Click Detector": "click", "SoundTrap Click Detector": "click", "WhistlesMoans": "whistle"}
 LINE, PLANE, VOLUME = 2, 3, 4  # PAMGuard's ArrayManager
 AZIMUTH_FROM_X = 4
-"""Clicks of module versions before this (2017) hold their two angles in another order."""
+"""Clicks of module versions before this one (2017) have their two angles in another order."""
 CHUNK = struct.Struct(">ii")
 Shape = str
 
@@ -47,17 +47,17 @@ def read_pamguard(
     shape: Shape | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Row]:
-    """Detections of one file by column (`schema.DETECTIONS`), in order of time; seconds count from the file's start.
+    """Read the detections of one file as rows (`schema.DETECTIONS`), in order of time. Seconds count from its start.
 
     Args:
-        path: a `.pgdf` file of the click or the whistle and moan detector.
-        heading_deg: where the array's y axis (or the line's axis) points, clockwise from true north.
-        shape: `line`, `plane` or `volume`, where the file does not tell: clicks do not. None: one angle is a line's,
-            two are a volume's.
-        say: takes what could not be read, one line each.
+        path: a `.pgdf` file of the click detector or of the whistle and moan detector.
+        heading_deg: direction of the array's y axis (or of the line's axis), clockwise from true north.
+        shape: `line`, `plane` or `volume`, if the file does not say it (files of clicks do not). None: one angle means
+            a line, two angles mean a volume.
+        say: is called with one line for each thing that could not be read.
 
     Raises:
-        RecordingError: the file is missing, no PAMGuard file, or of another module.
+        RecordingError: the file is missing, is not a PAMGuard file, or comes from another module.
         OptionError: pypamguard is not installed, or an unknown shape.
     """
     path = Path(path)
@@ -86,7 +86,7 @@ def read_pamguard(
 
 
 def _load(path: Path, say: Callable[[str], None]) -> Any:
-    """The parsed file; what is damaged is said, and the rest is kept."""
+    """The parsed file. Damaged parts are reported to `say`, and the rest is kept."""
     needs("pypamguard", what="reading PAMGuard's files")
     from pypamguard.core.exceptions import ModuleNotFoundException
     from pypamguard.core.pamguardfile import PAMGuardFile
@@ -104,12 +104,12 @@ def _load(path: Path, say: Callable[[str], None]) -> Any:
     report = Report()
     file = PAMGuardFile(str(path), io.BytesIO(content[:whole]), report=report)
     try:
-        with redirect_stdout(io.StringIO()):  # it prints what it does
+        with redirect_stdout(io.StringIO()):  # pypamguard prints messages
             file.load()
     except ModuleNotFoundException as reason:
         raise RecordingError(f"{path}: {reason} Only clicks, whistles and moans can be read") from reason
     except Exception as reason:
-        # A parser that meets damaged bytes may raise anything; what it read before is good.
+        # On damaged bytes the parser can raise any error. What it read before is good.
         say(f"{path.name}: damaged after {len(file.data)} detections ({reason}); those are kept")
     if report.errors:
         say(f"{path.name}: {len(report.errors)} data units are damaged ({report.errors[0]})")
@@ -119,7 +119,7 @@ def _load(path: Path, say: Callable[[str], None]) -> Any:
 
 
 def _header_bytes(content: bytes) -> int:
-    """Length of the file's header. Its own length field is 4 too low in PAMGuard 2.02, so its parts are counted."""
+    """Length of the file's header, counted from its parts. The length field is 4 too low in PAMGuard 2.02."""
     at = CHUNK.size + 4 + 12
     for strings, fixed in ((2, 24), (3, 4)):
         for _ in range(strings):
@@ -129,7 +129,7 @@ def _header_bytes(content: bytes) -> int:
 
 
 def _chunks(content: bytes) -> Iterator[int]:
-    """Lengths of the whole chunks from the begin on; pypamguard itself would run for ever on a length below 8."""
+    """Lengths of the complete chunks, from the begin. At a chunk length below 8 pypamguard itself would never end."""
     at = _header_bytes(content)
     if at > len(content):
         return
@@ -143,7 +143,7 @@ def _chunks(content: bytes) -> Iterator[int]:
 
 
 def _duration_s(unit: Any, file: Any) -> float:
-    """From the unit itself, or its samples at the rate that header and footer imply; 0 where neither is known."""
+    """Duration from the unit itself, or from its samples and the rate by header and footer. 0 if neither is known."""
     if unit.millis_duration is not None:
         return float(unit.millis_duration) / 1000
     samples = unit.sample_duration if unit.sample_duration is not None else getattr(unit, "duration", None)
@@ -156,12 +156,12 @@ def _duration_s(unit: Any, file: Any) -> float:
 
 
 def _bearing(unit: Any, heading_deg: float, shape: Shape | None, old: bool) -> Row:
-    """Azimuth, elevation, their errors and what is ambiguous, from a click's own angles or from an annotation."""
+    """Azimuth, elevation, their errors and `ambiguity`, from the angles of a click or from an annotation."""
     note = getattr(unit.annotations, "bearing", None) if unit.annotations is not None else None
     if note is None and unit.annotations is not None:
         note = getattr(unit.annotations, "beam_angles", None)
     source = note if note is not None else unit
-    # pypamguard gives an array of one as a number.
+    # pypamguard gives an array of one value as a number.
     found = np.atleast_1d(_or_empty(getattr(source, "angles", None))).astype(float)
     errors = np.degrees(
         np.atleast_1d(_or_empty(getattr(source, "errors" if note is not None else "angle_errors", None)))
@@ -184,7 +184,7 @@ def _or_empty(values: Any) -> Any:
 
 
 def to_outside(azimuth_rad: float, elevation_rad: float, heading_deg: float = 0.0) -> Row:
-    """PAMGuard's angles of a volume (anticlockwise from starboard, up) → degrees clockwise from true north.
+    """Convert PAMGuard's angles of a volume (anticlockwise from starboard, up) to degrees clockwise from true north.
 
     >>> to_outside(math.radians(90), 0.0, 30.0)   # straight ahead of an array that heads for 30°
     {'azimuth_deg': 30.0, 'elevation_deg': 0.0}
@@ -198,7 +198,7 @@ def to_outside(azimuth_rad: float, elevation_rad: float, heading_deg: float = 0.
 
 
 def _cone(angle_rad: float, errors_deg: np.ndarray, heading_deg: float) -> Row:
-    """A line's angle from its axis: the first of two azimuths that it allows at elevation 0, as our own lines do."""
+    """The angle from the axis of a line, as the first of the two azimuths that it allows at elevation 0."""
     angle = abs(math.degrees(angle_rad))
     first, second = sorted((heading_deg + sign * angle) % 360.0 for sign in (1, -1))
     cone = Cone(

@@ -1,4 +1,4 @@
-"""Questions in SQL about results: read-only, on this machine, with nothing fetched from anywhere (DuckDB)."""
+"""Queries of results in SQL, by DuckDB. They only read, on this machine, and do not use the network."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from whalefinder.results.formats import arrow_table
 from whalefinder.results.schema import Column
 
 LOCKS = (
-    "python_enable_replacements = false",  # or a query could name variables of this program
+    "python_enable_replacements = false",  # otherwise a query could read variables of this program
     "autoload_known_extensions = false",
     "autoinstall_known_extensions = false",
-    "enable_external_access = false",  # no files, no network: the views are handed over from outside
+    "enable_external_access = false",  # no files, no network; the views are registered before
     "lock_configuration = true",
 )
 
@@ -25,13 +25,13 @@ TELLING = (
     "recording", "track", "begin_s", "time_s", "label", "azimuth_deg", "elevation_deg", "probability", "azimuth_sd_deg",
     "start_utc",
 )  # fmt: skip
-"""Columns that a narrow screen shows first."""
+"""Columns that are shown first if the screen is narrow."""
 KNOWN = frozenset(column.name for columns in TABLES.values() for column in columns) | {"deployment", "day"}
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a query gave: names of the columns, and rows."""
+    """The result of a query: names of the columns, and rows."""
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
@@ -40,7 +40,7 @@ class Answer:
         """The same rows with these columns, in this order.
 
         Raises:
-            OptionError: a column that the answer does not have.
+            OptionError: the answer does not have one of the columns.
         """
         unknown = [name for name in columns if name not in self.columns]
         if unknown:
@@ -49,7 +49,7 @@ class Answer:
         return Answer(tuple(columns), [tuple(row[place] for place in places) for row in self.rows])
 
     def fitting(self, width: int) -> Answer:
-        """The columns that say most and fit a table so many characters wide, in their order; at least one."""
+        """The most important columns that fit a table of `width` characters, in their order; at least one column."""
         kept: list[str] = []
         left = width - 1  # the frame
         for name in sorted(self.columns, key=self._rank):
@@ -61,7 +61,7 @@ class Answer:
         return self.only([name for name in self.columns if name in kept])
 
     def _rank(self, name: str) -> int:
-        """What the query computed comes first, what is empty in all rows last."""
+        """Rank of a column: those that the query computed come first, those that are empty in all rows come last."""
         place = self.columns.index(name)
         if self.rows and all(row[place] in (None, "") for row in self.rows):
             return len(TELLING) + 2
@@ -71,7 +71,7 @@ class Answer:
 
 
 def text_of(cell: Any) -> str:
-    """Times as in the other tables, numbers as they are, nothing for what is unknown."""
+    """A cell as text: times as in the other tables, an empty text for None."""
     if cell is None:
         return ""
     return cell.isoformat(timespec="milliseconds") + "Z" if hasattr(cell, "hour") else str(cell)
@@ -81,7 +81,7 @@ def query(sql: str, folder: Path) -> Answer:
     """Answer one SELECT over the views `detections`, `tracks` and `recordings`.
 
     Args:
-        sql: DuckDB's SQL. It can read the views and nothing else, no file, no address.
+        sql: a query in DuckDB's SQL. It can read only the views: no files and no web addresses.
         folder: a data set (`results.write_dataset`), or an output folder with `detections.csv`.
 
     Raises:
@@ -103,18 +103,18 @@ def query(sql: str, folder: Path) -> Answer:
             found = connection.execute(statements[0])
             return Answer(tuple(entry[0] for entry in found.description or ()), found.fetchall())
         except duckdb.Error as reason:
-            # The first paragraph says what is wrong, the rest draws an arrow under the query.
+            # The first paragraph of the message says what is wrong. The rest draws an arrow under the query.
             raise OptionError(f"query: {' '.join(str(reason).split(chr(10) * 2)[0].split())}") from reason
 
 
 def _views(folder: Path, sql: str) -> Iterator[tuple[str, Any]]:
-    """Every table as Arrow, from Parquet where it is or from CSV, with the same columns either way."""
+    """Every table as Arrow, from a data set of Parquet files or from CSV, with the same columns in both cases."""
     if (folder / "detections").is_dir():
         for name, columns in TABLES.items():
             yield name, open_dataset(folder, name) if (folder / name).is_dir() else arrow_table([], _whole(columns))
     elif (folder / "detections.csv").is_file():
         deployment = folder.absolute().name
-        # CSV must be read as a whole: only what the query names.
+        # CSV files are read as a whole, so only the tables that the query names are read.
         for name, rows in read_output(folder, [name for name in TABLES if name in sql.lower()]).items():
             for row in rows:
                 row |= {"deployment": deployment, "day": day_of(row[WHEN[name]])}

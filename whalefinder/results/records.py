@@ -1,4 +1,4 @@
-"""What is found, as records: a detection, its bearing, and the track of an animal."""
+"""The records of results: a detection, its bearing, and the track of an animal."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from whalefinder.array.geometry import Floats
 from whalefinder.results.ambiguity import Ambiguity
 
 LABELS = ("orca", "other_cetacean", "boat", "ambient")
-"""What an event can be called, in the order of the classifier's outputs; `boat` and `ambient`: no whale is heard."""
+"""The labels of events, in the order of the classifier's outputs. `boat` and `ambient` are not calls."""
 ORCA, OTHER_CETACEAN, BOAT, AMBIENT = range(len(LABELS))
 WHALES = (ORCA, OTHER_CETACEAN)
 WHALE_LABELS = tuple(LABELS[index] for index in WHALES)
 SHOWN_DIGITS = 4
-"""Decimals of a probability in tables."""
+"""Number of decimals of a probability in tables."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +33,20 @@ class Bearing:
 
 @dataclass(frozen=True, kw_only=True)
 class Detection:
-    """One event: times in seconds from the start of the recording, band in Hz, SNR in dB against all other sound.
+    """One event that was found in a recording.
 
-    `label`: one of `LABELS`, `probability`: how sure that is.
-    `level_db`: received level in dB re 1 µPa, r.m.s. over the call in its band, where the array is calibrated.
+    Args:
+        recording: name of the recording.
+        begin_s, end_s: seconds from the start of the recording.
+        start_utc: begin as a time of day, or None if unknown.
+        low_hz, high_hz: its band.
+        label: one of `LABELS`.
+        probability: probability of the label, 0 to 1.
+        snr_db: power of the call relative to all other sound, dB.
+        bearing: its direction, or None.
+        channel: the channel in which it was found, from 0; only without an array.
+        evidence: figures from which the score was computed (`calls.scores`).
+        level_db: received level in dB re 1 µPa, r.m.s. over the call in its band; None if the array is not calibrated.
     """
 
     recording: str
@@ -55,35 +65,42 @@ class Detection:
 
     @property
     def is_call(self) -> bool:
-        """Whether the label is a whale's."""
+        """Whether the label is that of a whale."""
         return self.label in WHALE_LABELS
 
     @property
     def azimuth_deg(self) -> float | None:
-        """Clockwise from true north, [0, 360)."""
+        """Azimuth clockwise from true north, [0, 360), or None."""
         return self.bearing.azimuth_deg if self.bearing else None
 
     @property
     def elevation_deg(self) -> float | None:
-        """Positive up."""
+        """Elevation, positive up, or None."""
         return self.bearing.elevation_deg if self.bearing else None
 
     @property
     def azimuth_sd_deg(self) -> float | None:
-        """One standard deviation of the azimuth."""
+        """Standard deviation of the azimuth, or None."""
         return self.bearing.azimuth_sd_deg if self.bearing else None
 
     @property
     def elevation_sd_deg(self) -> float | None:
-        """One standard deviation of the elevation."""
+        """Standard deviation of the elevation, or None."""
         return self.bearing.elevation_sd_deg if self.bearing else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Track:
-    """One animal's way across the sky of the array; every array `[time]`, angles in degrees, seconds from the recording's start.
+    """The directions of one animal over time, as the array hears it.
 
-    `calls`: how many calls of the animal ended in the second before. `fixes`: their indices among the detections given.
+    Args:
+        number: number of the track, from 1.
+        recording: name of the recording.
+        time_s: seconds from the start of the recording, `[time]`.
+        azimuth_deg, elevation_deg: direction, `[time]`.
+        azimuth_sd_deg, elevation_sd_deg: standard deviations, `[time]`.
+        calls: how many calls of the animal ended in the second before, `[time]`.
+        fixes: indices of its calls in the detections from which the track was made.
     """
 
     number: int

@@ -1,6 +1,6 @@
-"""The columns of every table that whalefinder writes: name, kind, unit, what it says. The only place that knows them.
+"""The columns of every table that whalefinder writes: name, kind, unit, description. They are defined only here.
 
-`docs/results.md` lists the same, and a test compares the two.
+`docs/results.md` lists the same columns, and a test compares the two.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ FRAME = "azimuth clockwise from true north, elevation positive up, both from the
 
 
 NO_CALLS = frozenset({"boat", "ambient", "other"})
-"""Labels of what is no whale; `other` was written by version 0.1."""
+"""Labels of events that are not calls. Version 0.1 wrote `other`."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column; `unit` is empty for text and plain numbers."""
+    """One column of a table. `unit` is empty for text and for numbers without a unit."""
 
     name: str
     kind: Kind
@@ -55,7 +55,7 @@ DETECTIONS = (
     Column("channel", "integer", "", "channel where the call is clearest, from 1; only without an array"),
     Column("level_db", "number", "dB re 1 µPa", "received level of the call, r.m.s. while it lasts, low_hz-high_hz"),
 )
-"""Of `detections.csv`; the first 14 in this order, always."""
+"""Columns of `detections.csv`. The first 14 never change their order."""
 
 TRACKS = (
     Column("track", "integer", "", "number of the track in this table, from 1"),
@@ -67,7 +67,7 @@ TRACKS = (
     Column("calls", "integer", "", "calls of this animal that ended in the second before"),
     Column("recording", "text", "", "file name of the recording"),
 )
-"""Of `tracks.csv`."""
+"""Columns of `tracks.csv`."""
 
 RECORDINGS = (
     Column("recording", "text", "", "name of the recording, as in the other tables"),
@@ -79,7 +79,7 @@ RECORDINGS = (
     Column("heard_from_s", "number", "s", "begin of the part that was searched, from the start of the recording"),
     Column("heard_to_s", "number", "s", "end of the part that was searched, from the start of the recording"),
 )
-"""Of `recordings.csv`: what was listened to, in the order of the run."""
+"""Columns of `recordings.csv`: the recordings that were searched, in the order of the run."""
 
 TABLES = {"detections": DETECTIONS, "tracks": TRACKS, "recordings": RECORDINGS}
 
@@ -90,9 +90,9 @@ def names(columns: tuple[Column, ...]) -> tuple[str, ...]:
 
 
 def arrow_schema(columns: tuple[Column, ...], **metadata: str) -> pa.Schema:
-    """The Arrow schema with `unit` and `description` in every field's metadata, and the frame in the table's.
+    """The Arrow schema, with `unit` and `description` in the metadata of every field, and `FRAME` in that of the table.
 
-    Times are milliseconds in UTC without a zone, so that no reader shifts them.
+    Times are milliseconds in UTC without a zone, so that no program converts them to local time.
     """
     import pyarrow as pa
 

@@ -1,4 +1,4 @@
-"""Detections and tracks as rows, and the CSV files that grow while a run goes on. What the columns mean: `schema`."""
+"""Detections and tracks as rows, and CSV files that grow during a run. `schema` says what the columns mean."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from whalefinder.results.records import SHOWN_DIGITS, Detection, Track
 from whalefinder.results.schema import DETECTIONS, RECORDINGS, TRACKS, names
 
 COLUMNS = names(DETECTIONS)[:14]
-"""The first columns of `detections.csv`, in this order, always."""
+"""The first columns of `detections.csv`. Their order never changes."""
 EXTRA_COLUMNS = names(DETECTIONS)[14:]
 TRACK_COLUMNS = names(TRACKS)
 RECORDING_COLUMNS = names(RECORDINGS)
@@ -25,43 +25,47 @@ FORMATS = ("csv", "parquet", "raven", "audacity", "dcase", "json", "jsonl")
 
 
 class Heard(Protocol):
-    """What `recordings.csv` says of a recording that was listened to (`sound.recording.Recording` has all of it)."""
+    """What `recordings.csv` needs to know of a recording that was searched. `Recording` has all of it."""
 
     @property
     def name(self) -> str:
-        """As in every other table."""
+        """Name of the recording, as in the other tables."""
 
     @property
     def paths(self) -> Sequence[Path]:
-        """Its files."""
+        """Paths of its files."""
 
     @property
     def start_utc(self) -> datetime | None:
-        """Where it is known."""
+        """Time of the first sample, or None if unknown."""
 
     @property
     def rate_hz(self) -> int:
-        """Samples a second of each hydrophone."""
+        """Sample rate of the file."""
 
     @property
     def begin_s(self) -> float:
-        """Where in the file listening begins."""
+        """Begin of the part that is searched, seconds from the start of the file."""
 
     @property
     def duration_s(self) -> float:
-        """Seconds that are listened to."""
+        """Length of the part that is searched, in seconds."""
 
     @property
     def file_s(self) -> float:
-        """Seconds of the file."""
+        """Length of the file in seconds."""
 
     @property
     def num_channels(self) -> int:
-        """Hydrophones."""
+        """Number of channels that are used."""
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
-    """`"csv,raven"` → `("csv", "raven")`; CSV is always written."""
+    """Split a list of formats, `"csv,raven"` → `("csv", "raven")`. CSV is always in the result.
+
+    Raises:
+        OptionError: a format is unknown.
+    """
     wanted = [part.strip().lower() for part in text.split(",") if part.strip()]
     unknown = [name for name in wanted if name not in FORMATS]
     if unknown:
@@ -70,7 +74,7 @@ def parse_formats(text: str) -> tuple[str, ...]:
 
 
 def row_of(detection: Detection) -> dict[str, Any]:
-    """One detection by column; numbers rounded to what they can mean, None where nothing is known."""
+    """One detection as a row: rounded numbers, and None for unknown values."""
     bearing = detection.bearing
     start = detection.start_utc
     return {
@@ -95,7 +99,7 @@ def row_of(detection: Detection) -> dict[str, Any]:
 
 
 def rows_of(track: Track) -> Iterator[dict[str, Any]]:
-    """One track by column, a row a second."""
+    """One track as rows, one for each second."""
     for k in range(len(track.time_s)):
         yield {
             "track": track.number,
@@ -110,7 +114,7 @@ def rows_of(track: Track) -> Iterator[dict[str, Any]]:
 
 
 def row_of_recording(recording: Heard) -> dict[str, Any]:
-    """What was listened to, by column."""
+    """One recording as a row."""
     return {
         "recording": recording.name,
         "path": str(recording.paths[0].absolute()),
@@ -136,7 +140,11 @@ def _rounded(value: float | None, digits: int = 4) -> float | None:
 
 
 class CsvWriter:
-    """A CSV file that is written as results come, so that a run that is stopped keeps what it found."""
+    """A CSV file that is written row by row during a run, so that the rows are kept if the run is stopped.
+
+    Raises:
+        OutputError: the file cannot be written (also by `write` and `close`).
+    """
 
     def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
         self.path = path
@@ -148,19 +156,23 @@ class CsvWriter:
             self._file.flush()
 
     def write(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Append rows and hand them to the operating system."""
+        """Append rows and pass them to the operating system at once."""
         with writing(self.path):
             self._rows.writerows(rows)
             self._file.flush()
 
     def close(self) -> None:
-        """Close the file; a disk that fills up at the last moment is reported too."""
+        """Close the file. A disk that is full only now is reported too."""
         with writing(self.path):
             self._file.close()
 
 
 def write_table(path: Path, columns: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> None:
-    """A whole CSV file at once."""
+    """Write a whole CSV file.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     table = CsvWriter(path, columns)
     try:
         table.write(rows)
@@ -171,6 +183,6 @@ def write_table(path: Path, columns: tuple[str, ...], rows: Iterable[dict[str, A
 def write_others(
     detections: list[Detection], folder: Path, formats: tuple[str, ...], recordings: Sequence[Heard] = ()
 ) -> list[Path]:
-    """The formats besides CSV, see `formats.write_formats`. → the paths written."""
+    """Write the formats besides CSV (see `formats.write_formats`), and return the paths."""
     sources = [row_of_recording(recording) for recording in recordings]
     return write_formats([row_of(detection) for detection in detections], folder, formats, sources)
