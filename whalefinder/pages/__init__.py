@@ -1,1 +1,1 @@
-"""Pictures and HTML pages. Results and sound come in; files to look at and listen to go out."""
+"""Pictures and HTML pages. Results and sound come in; pictures, sound clips and pages go out."""

@@ -1,4 +1,4 @@
-"""A call to look at and to listen to: its spectrogram and a short sound, small enough to sit inside a page."""
+"""The spectrogram and the sound of one call, small enough to be stored inside a page."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from whalefinder.errors import RecordingError
 from whalefinder.sound import spectrogram
 
 MARGIN_S = 0.5
-LONGEST_S = 8.0  # of a longer call its begin
+LONGEST_S = 8.0  # of a longer call only its begin is used
 SOUND_HZ = 24_000
-PEAK = 0.7  # quiet recordings are made louder, or nobody would hear a thing
+PEAK = 0.7  # the sound is scaled to this peak, since most recordings are too quiet to listen to
 
 
 @dataclass(frozen=True)
 class Cut:
-    """What is around one call in one channel.
+    """One channel of a recording around one call.
 
     Args:
         level_db: `[frequency, frame]` dB re full scale, on the bins of `spectrogram`.
-        begin_s: where the cut begins, from the start of the recording.
-        flac: mono, `SOUND_HZ`, peak at `PEAK`.
+        begin_s: begin of the cut, in seconds from the start of the recording.
+        seconds: length of the cut.
+        flac: its sound as a FLAC file: mono, `SOUND_HZ`, peak at `PEAK`.
     """
 
     level_db: Floats
@@ -39,15 +40,17 @@ class Cut:
 
     @property
     def sound(self) -> str:
-        """The sound as a `data:` address."""
+        """The sound as a `data:` address for a web page."""
         return "data:audio/flac;base64," + base64.b64encode(self.flac).decode("ascii")
 
 
 def cut_out(path: Path, begin_s: float, end_s: float, channel: int = 1) -> Cut:
-    """Cut a call out of its recording with half a second around it.
+    """Cut a call out of its recording, with half a second before and after it.
 
     Args:
-        channel: from 1.
+        path: the recording.
+        begin_s, end_s: the call, in seconds from the start of the recording.
+        channel: channel of the file, from 1.
 
     Raises:
         RecordingError: the file is missing, unreadable, or ends before the call.

@@ -1,6 +1,6 @@
-"""Charts for a page, as SVG that takes the page's text colour, so that light, dark and print all can be read.
+"""Charts for a page, as SVG in the text colour of the page. So they can be read on light and dark screens and on paper.
 
-Every axis has its unit. What would be too many shapes for a browser is drawn as one picture inside the SVG.
+Every axis has its unit. If there are too many shapes for a browser, they are drawn as one picture inside the SVG.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, NUM_BINS
 
 INK = "#123456"  # stands for the page's text colour, see `_svg`
 CALL, QUIET = "#d9480f", "#8a97a6"
-MANY = 1500  # points; more are counted in cells
+MANY = 1500  # up to so many points are drawn one by one; more are counted in cells
 COMPASS = ((0, 90, 180, 270, 360), ("N", "E", "S", "W", "N"))
 STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "whalefinder", "font.size": 10.5, "font.family": "sans-serif",
@@ -45,13 +45,13 @@ def _figure(width: float, height: float, **kind: Any) -> Iterator[tuple[Figure, 
 
 
 def _svg(figure: Figure, title: str) -> str:
-    """The figure as an `<svg>` element of the page, named for those who cannot see it."""
+    """The figure as an `<svg>` element of the page, with its title for screen readers."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    # The size is the page's business; the proportions are in the viewBox.
+    # The page decides the size. The proportions are in the viewBox.
     text = re.sub(r'^<svg([^>]*?) width="[^"]*"', r"<svg\1", text)
     text = re.sub(r'^<svg([^>]*?) height="[^"]*"', r"<svg\1", text)
     safe = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
@@ -69,12 +69,12 @@ def _time_axis(axis: Axes, dated: bool) -> None:
 
 
 def _counts(axis: Axes) -> None:
-    """Half a call does not exist."""
+    """Whole numbers on the vertical axis, since it counts calls."""
     axis.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
 
 
 def calls_by_day(days: Sequence[str], calls: Sequence[int]) -> str:
-    """Bars, one a day, each from midnight to midnight."""
+    """Calls per day as bars, each from midnight to midnight UTC. → SVG."""
     with _figure(6.2, 2.9) as (figure, axis):
         x = np.array(days, "datetime64[D]").astype(float)
         axis.bar(x + 0.05, calls, width=0.9, align="edge", color=CALL)
@@ -88,11 +88,12 @@ def calls_by_day(days: Sequence[str], calls: Sequence[int]) -> str:
 
 
 def calls_by_hour(days: Sequence[str], counts: Floats, listened: np.ndarray | None) -> str:
-    """Days across, hours of the day up; hours without a recording are grey.
+    """Calls by day (horizontal) and hour of the day (vertical). Hours without a recording are grey. → SVG.
 
     Args:
-        counts: `[hour, day]` calls.
-        listened: `[hour, day]` whether anything was recorded, or None where that is unknown.
+        days: dates such as `2026-07-01`.
+        counts: number of calls `[hour, day]`.
+        listened: whether anything was recorded, `[hour, day]`, or None if unknown.
     """
     with _figure(6.2, 2.9) as (figure, axis):
         first = float(np.array(days[0], "datetime64[D]").astype(float))
@@ -116,7 +117,10 @@ def calls_by_hour(days: Sequence[str], counts: Floats, listened: np.ndarray | No
 
 
 def calls_in_time(minutes: Floats, total: float) -> str:
-    """Without dates: bars over the recordings laid end to end."""
+    """Calls over time if there are no dates: bars over all recordings, one after the other. → SVG.
+
+    `minutes` are the times of the calls, and `total` is the length of all recordings in minutes.
+    """
     step = next((step for step in (0.1, 0.5, 1, 5, 10, 30) if total / step <= 60), 60)
     with _figure(6.2, 2.9) as (figure, axis):
         axis.hist(minutes, bins=np.arange(0, total + 1.5 * step, step).tolist(), color=CALL)
@@ -128,18 +132,18 @@ def calls_in_time(minutes: Floats, total: float) -> str:
 
 
 def _colours() -> ListedColormap:
-    """From few to many; the ends of the map would vanish on a dark or on a white page."""
+    """Colours from few to many, without the ends of the colour map, which cannot be seen on a dark or white page."""
     return ListedColormap(matplotlib.colormaps["plasma"](np.linspace(0.2, 0.92, 64)))
 
 
 def rose(azimuth_deg: Floats) -> str:
-    """Calls by direction, north up, clockwise."""
+    """Number of calls by azimuth `[call]` degrees, north up, clockwise. → SVG."""
     with _figure(3.6, 3.2, projection="polar") as (figure, axis):
         counts, edges = np.histogram(azimuth_deg % 360, bins=36, range=(0, 360))
         polar: Any = axis
         polar.set_theta_zero_location("N")
         polar.set_theta_direction(-1)
-        # Equal areas for equal counts, or many calls would look like very many.
+        # The area of a sector is proportional to the count. So the radius is its square root.
         polar.bar(
             np.radians(edges[:-1] + 5),
             np.sqrt(counts),
@@ -158,7 +162,10 @@ def rose(azimuth_deg: Floats) -> str:
 
 
 def bearings(x: Floats, azimuth_deg: Floats, sd_deg: Floats, dated: bool) -> str:
-    """Azimuth of every call against time with one standard deviation; of more than `MANY`, how many fall into a cell."""
+    """Azimuth of every call `[call]` over time, with one standard deviation. → SVG.
+
+    For more than `MANY` calls it shows how many fall into each cell of time and azimuth.
+    """
     with _figure(8.2, 3.4) as (figure, axis):
         if len(x) <= MANY:
             axis.errorbar(
@@ -182,11 +189,11 @@ def bearings(x: Floats, azimuth_deg: Floats, sd_deg: Floats, dated: bool) -> str
 
 
 def tracks(lines: Sequence[tuple[Floats, Floats, Floats]], dated: bool) -> str:
-    """Azimuth against time with a band of two standard deviations; one (time, azimuth, sd) a track."""
+    """Azimuth of tracks over time, with bands of two standard deviations; one (time, azimuth, sd) per track. → SVG."""
     with _figure(10.4, 3.0) as (figure, axis):
         colours = matplotlib.colormaps["tab10"]
         for number, (x, azimuth, sd) in enumerate(lines):
-            # A line must not cross the plot where north closes the circle.
+            # No line is drawn across the plot where the azimuth jumps from 360° to 0°.
             seam = np.append(np.abs(np.diff(azimuth)) > 180, False)
             value, colour = np.where(seam, np.nan, azimuth), colours(number % 10)
             axis.plot(x, value, color=colour, linewidth=1.6, rasterized=len(lines) > MANY)
@@ -205,7 +212,7 @@ def _compass(axis: Axes) -> None:
 
 
 def histogram(values: Floats, unit: str, name: str, step: float = 2.0) -> str:
-    """How often which level; bars of `step` dB."""
+    """Histogram of levels `[call]`, with bars of `step` dB. → SVG."""
     with _figure(6.2, 2.9) as (figure, axis):
         low = np.floor(values.min() / step) * step
         axis.hist(
@@ -222,7 +229,10 @@ def histogram(values: Floats, unit: str, name: str, step: float = 2.0) -> str:
 
 
 def spectrogram_of(cut: Cut, begin_s: float, end_s: float, low_hz: float, high_hz: float) -> str:
-    """Level of one cut with the call's box; seconds of the recording, 50 dB from black to white."""
+    """Spectrogram of one cut with a box around the call, 50 dB from black to white. → SVG.
+
+    The call is given by its begin and end in seconds of the recording and by its band in hertz.
+    """
     with _figure(4.4, 2.4) as (figure, axis):
         extent = (
             cut.begin_s,

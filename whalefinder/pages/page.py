@@ -24,7 +24,7 @@ DOTS_PER_INCH = 90
 
 @dataclass(frozen=True)
 class Grid:
-    """A table: one cell a string; the first column is the row's name."""
+    """A table of texts. The first column holds the names of the rows."""
 
     caption: str
     header: tuple[str, ...]
@@ -33,7 +33,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture with its words, and a sound to hear with it (a path relative to the report)."""
+    """A picture (PNG) with a caption, and perhaps a sound (a path relative to the page)."""
 
     caption: str
     png: bytes
@@ -41,13 +41,13 @@ class Drawing:
 
     @property
     def source(self) -> str:
-        """The picture as a `data:` address."""
+        """The picture as a `data:` address for a web page."""
         return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
 
 
 @dataclass
 class Section:
-    """One headed part of the report."""
+    """One part of a page with a heading."""
 
     title: str
     words: list[str] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Section:
 
 
 def png_of(figure: Figure) -> bytes:
-    """A figure as PNG without dates or versions, so that the same data give the same bytes."""
+    """A figure as PNG without date and version, so that the same data give the same bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=DOTS_PER_INCH, format="png", metadata={"Software": None})
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Pictures: a recording with its calls, an array with what it can see, a training curve."""
+"""Pictures: a recording with its calls, tracks, an array with its expected error, a training curve, a heat map."""
 
 from __future__ import annotations
 
@@ -21,14 +21,19 @@ from whalefinder.results.records import Detection, Track
 from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S, NUM_BINS
 from whalefinder.words import count
 
-MAX_COLUMNS = 2400
-LEAST_ELEVATION_SPAN_DEG = 10.0
+MAX_COLUMNS = 2400  # of the spectrogram in a picture
+LEAST_ELEVATION_SPAN_DEG = 10.0  # the axis of elevation shows at least so many degrees
 Box = tuple[float, float, float, float]
 INK, CALL_COLOUR, OTHER_COLOUR = "#1b2a3a", "#ff6b35", "#8a97a6"
 
 
 class Picture:
-    """Collects a recording's spectrogram as it streams by, at most `MAX_COLUMNS` wide whatever its length."""
+    """The picture of a recording. It collects the spectrogram piece by piece, in at most `MAX_COLUMNS` columns.
+
+    Args:
+        duration_s: length of the recording, or of its part.
+        begin_s: where in the recording the part begins.
+    """
 
     def __init__(self, duration_s: float, begin_s: float = 0.0) -> None:
         frames = max(1, int(np.ceil(duration_s / FRAME_S)) + 2)
@@ -39,7 +44,11 @@ class Picture:
         self.begin_s, self.duration_s = begin_s, duration_s
 
     def add(self, first_frame: int, level_db: Floats, call_share: Floats) -> None:
-        """Take the loudest level and the highest call share, both `[frequency, frame]`, of the frames in each column."""
+        """Add frames from `first_frame` of the part on. Each column keeps the highest level and call share in it.
+
+        Shape:
+            level_db (dB) and call_share `[frequency, frame]`.
+        """
         columns = (first_frame + np.arange(level_db.shape[1])) // self.per_column
         starts = np.flatnonzero(np.diff(columns, prepend=-1))
         if not len(starts):
@@ -51,15 +60,19 @@ class Picture:
         self.call_share[:, target] = np.maximum(self.call_share[:, target], share)
 
     def save(self, path: Path, title: str, detections: list[Detection], with_bearing: bool) -> None:
-        """Write `figure` as a PNG."""
+        """Write `figure` as a PNG file.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
         _save(self.figure(title, detections, with_bearing), path)
 
     def figure(self, title: str, detections: list[Detection], with_bearing: bool) -> Figure:
-        """Spectrogram with the calls' mask above, bearing against time with error bars below."""
+        """The spectrogram with outlines of the calls, and below it azimuth and elevation over time with error bars."""
         rows = 3 if with_bearing else 1
         height = 3.6 + 2.2 * (rows - 1)
         figure = Figure(figsize=(12, height))
-        # Places in inches: a layout engine would draw everything twice, a third of the picture's time.
+        # Margins in inches. A layout engine would draw everything twice, which is a third of the time of a picture.
         grid = figure.add_gridspec(
             rows, 2, height_ratios=[2.2, 1, 1][:rows], width_ratios=[60, 1], wspace=0.02, hspace=0.08,
             left=0.06, right=0.94, bottom=0.55 / height, top=1 - 0.35 / height,
@@ -80,7 +93,7 @@ class Picture:
         return figure
 
     def draw_on(self, axis: Axes, title: str, detections: list[Detection]) -> AxesImage:
-        """The spectrogram with the calls' mask and a box around every detection; returns the image for a colour bar."""
+        """Draw the spectrogram, outlines of the calls and a box around every detection. → image for the colour bar."""
         extent = (
             self.begin_s,
             self.begin_s + self.level_db.shape[1] * self.per_column * FRAME_S,
@@ -113,8 +126,8 @@ class Picture:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    # Figures without pyplot leave a notebook's backend alone. Spectrograms are noise: more than a little compression
-    # takes three times as long and saves a tenth.
+    # Figures are made without pyplot, so the backend of a notebook does not change. Spectrograms hardly compress: a
+    # higher level takes three times as long and makes the file only a tenth smaller.
     with writing(path):
         figure.savefig(path, dpi=110, pil_kwargs={"compress_level": 2})
 
@@ -136,7 +149,7 @@ def _draw_compass_ticks(axis: Axes) -> None:
 
 
 def _widen(axis: Axes, least_span: float) -> None:
-    """Show at least this span: an axis that zooms in on equal values makes structure of rounding."""
+    """Show at least this span. Otherwise the axis would zoom in on rounding errors if all values are nearly equal."""
     low, high = axis.get_ylim()
     if high - low < least_span:
         middle = (low + high) / 2
@@ -144,7 +157,13 @@ def _widen(axis: Axes, least_span: float) -> None:
 
 
 def draw_tracks(tracks: list[Track], detections: list[Detection], path: Path, title: str) -> None:
-    """Polar plot (north up, straight down in the middle) and angles against time; calls as points, tracks with their bands."""
+    """Draw tracks as a PNG file: a polar plot (north up, straight down in the middle), and the angles over time.
+
+    Calls are points. Tracks are lines with bands of two standard deviations.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
     figure = Figure(figsize=(12, 5.2), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=[1, 1.5])  # type: ignore[misc]
     polar = left.add_subplot(projection="polar")
@@ -160,7 +179,7 @@ def draw_tracks(tracks: list[Track], detections: list[Detection], path: Path, ti
         colour = colours((track.number - 1) % 10)
         _draw_calls(polar, azimuth, elevation, [detections[k] for k in track.fixes], colour)
         polar.plot(np.radians(track.azimuth_deg), 90 + track.elevation_deg, color=colour, linewidth=1.6)
-        # A line must not cross the plot where north closes the circle.
+        # No line is drawn across the plot where the azimuth jumps from 360° to 0°.
         seam = np.append(np.abs(np.diff(track.azimuth_deg)) > 180, False)
         _draw_band(azimuth, track.time_s, np.where(seam, np.nan, track.azimuth_deg), track.azimuth_sd_deg, colour)
         _draw_band(
@@ -193,12 +212,16 @@ def _draw_calls(polar: Axes, azimuth: Axes, elevation: Axes, calls: list[Detecti
 
 
 def draw_array(array: HydrophoneArray, path: Path) -> None:
-    """Write `array_figure` as a PNG."""
+    """Write `array_figure` as a PNG file.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     _save(array_figure(array), path)
 
 
 def array_figure(array: HydrophoneArray) -> Figure:
-    """Plan and side view of the hydrophones, and the expected error of a typical call around the compass."""
+    """The hydrophones from above and from the side, and the expected error of a typical call over azimuth."""
     figure = Figure(figsize=(13, 4.2), layout="constrained")
     axes = figure.subplots(1, 3)
     for axis, (a, b), names in zip(axes, ((0, 1), (0, 2)), (("east", "north"), ("east", "up")), strict=False):
@@ -222,7 +245,7 @@ def _draw_expected_error(axis: Axes, array: HydrophoneArray) -> None:
         lowest, highest = min(lowest, *errors), min(90.0, max(highest, *errors))
         axis.plot(azimuth, np.minimum(errors, 90), color=colour, label=f"elevation {elevation}°")
     axis.set(xlabel="azimuth (° from north)", ylabel="expected error (°)", yscale="log", title="typical call, SNR 0 dB")
-    axis.set_ylim(lowest / 3, highest * 3)  # at least a decade: rounding is no structure
+    axis.set_ylim(lowest / 3, highest * 3)  # at least a decade, so that rounding errors do not show
     axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.yaxis.set_major_formatter("{x:g}")
     axis.yaxis.set_minor_formatter(NullFormatter())
@@ -249,7 +272,7 @@ def _draw_phones(axis: Axes, array: HydrophoneArray, a: int, b: int, names: tupl
 
 
 def _places(array: HydrophoneArray, a: int, b: int) -> list[tuple[Floats, list[int]]]:
-    """Where the hydrophones stand in one view, with the channels that this view shows (nearly) in one place."""
+    """Places of hydrophones in one view, each with the channels that are (nearly) at this place in the view."""
     places: list[tuple[Floats, list[int]]] = []
     for channel, position in zip(array.channels, array.positions_m[:, [a, b]], strict=True):
         near = [channels for place, channels in places if np.linalg.norm(place - position) < 0.08 * array.aperture_m]
@@ -261,7 +284,11 @@ def _places(array: HydrophoneArray, a: int, b: int) -> list[tuple[Floats, list[i
 
 
 def draw_curve(curve: Path, path: Path, ylabel: str = "divergence (nats per bin)") -> None:
-    """Training and validation loss against steps, from `curve.csv`."""
+    """Draw training and validation loss over steps as a PNG file, from `curve.csv`.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
     with curve.open(newline="") as file:
         rows = list(csv.DictReader(file))
     figure = Figure(figsize=(7, 4), layout="constrained")
@@ -292,14 +319,20 @@ def draw_occlusion(
     unit: str = "confidence",
     full_colour: float = 0.1,
 ) -> None:
-    """The heat map over the spectrogram; what costs nothing is left clear, so that the sound shows through.
+    """Draw a heat map over a spectrogram as a PNG file. Places without a loss have no colour, so the sound can be seen.
 
     Args:
-        level_db: `[frequency, frame]`, the frames of the map.
-        loss: the map, `[frequency, frame]`, from frame `first_frame` of the recording on.
-        event: (begin s, end s, low Hz, high Hz) to outline.
-        unit: of the map, for its colour bar.
-        full_colour: the scale reaches to the largest loss, and to this at least, so that a loss of nothing does not glow.
+        level_db: spectrogram `[frequency, frame]` of the frames of the map, dB.
+        loss: the map `[frequency, frame]`.
+        first_frame: index in the recording of the first frame.
+        path: the PNG file.
+        title: title of the picture.
+        event: (begin s, end s, low Hz, high Hz) of a box around the event.
+        unit: name of the values of the map, for its colour bar.
+        full_colour: the colour scale ends at the largest loss, but at least at this value. So tiny losses stay pale.
+
+    Raises:
+        OutputError: the file cannot be written.
     """
     begin = (first_frame - 0.5) * FRAME_S
     low_khz = (FIRST_BIN - 0.5) * BIN_HZ / 1e3

@@ -1,6 +1,6 @@
-"""`whalefinder report`: what a folder of results says, as one HTML page that needs no network.
+"""The page of `whalefinder report`: the results in a folder as one HTML file that needs no network.
 
-tables → facts, charts (`charts`), the clearest calls with sounds (`cuts`) → `templates/report.html`
+tables → figures, charts (`charts`), the clearest calls with their sounds (`call_clip`) → `templates/report.html`
 """
 
 from __future__ import annotations
@@ -23,17 +23,21 @@ from whalefinder.results.schema import NO_CALLS
 from whalefinder.words import count, duration, rounded
 
 MOST_BEST = 50
-"""Each takes up to 0.4 MB of the page."""
+"""At most so many calls are shown with picture and sound. Each takes up to 0.4 MB of the page."""
 SURE = 0.9
-MAX_POINTS = 200  # of one track; more cannot be told apart on a screen
+MAX_POINTS = 200  # points of one track that are drawn; more cannot be seen on a screen
 LONGEST_TABLE = 30
 
 
 @dataclass(kw_only=True)
 class Results:
-    """Tables of one folder, with a clock that all their rows share.
+    """Tables of one folder, with one time axis for all rows.
 
-    `dated`: every recording with results has a start, and times are UTC; else files are laid end to end.
+    Args:
+        calls, tracks, recordings: rows of the tables; `calls` holds only detections that are calls.
+        starts: start of each recording in UTC, if it is known.
+        offsets_s: start of each recording in seconds if all recordings are put one after the other.
+        dated: True if all starts are known. Times are then UTC; otherwise recordings are put one after the other.
     """
 
     calls: list[Row]
@@ -44,26 +48,26 @@ class Results:
     dated: bool = True
 
     def at(self, recording: str, seconds: float) -> float:
-        """Time on the charts: days since 1970, as matplotlib counts them, or minutes."""
+        """A time on the charts: days since 1970 (as in matplotlib) if dated, else minutes."""
         if self.dated:
             return (self.starts[recording].timestamp() + seconds) / 86_400
         return (self.offsets_s[recording] + seconds) / 60
 
     @property
     def hours(self) -> float | None:
-        """Listened, or None where that was not written down."""
+        """Hours that were searched, or None if the folder has no table of recordings."""
         return sum(end - begin for begin, end in map(_heard, self.recordings)) / 3600 if self.recordings else None
 
 
 def _heard(recording: Row) -> tuple[float, float]:
-    """The part that was listened to, seconds; tables of version 0.1 tell none: all of it."""
+    """The part that was searched, in seconds. Tables of version 0.1 do not say it: then it is the whole recording."""
     end = recording["heard_to_s"]
     return recording["heard_from_s"] or 0.0, recording["duration_s"] if end is None else end
 
 
 @dataclass(frozen=True)
 class Chart:
-    """An SVG with its words; `kind`: `rose`, `long`, `wide` (a row of its own) or nothing."""
+    """An SVG with a caption. `kind` is its size on the page: `rose`, `long`, `wide` (a row of its own) or empty."""
 
     caption: str
     svg: str
@@ -72,7 +76,7 @@ class Chart:
 
 @dataclass(kw_only=True)
 class Part:
-    """One headed part of the page: charts (SVG), sentences, a table."""
+    """One part of the page with a heading: charts, sentences, a table."""
 
     title: str
     charts: list[Chart] = field(default_factory=list)
@@ -87,13 +91,13 @@ def write_report(
     """Write the page of a folder of results.
 
     Args:
-        folder: the `--out` folder of `locate` or `archive`.
-        out: the HTML file; default `folder/report.html`.
-        recordings: folders or files where recordings are now, if they have moved.
-        best: how many of the clearest calls are shown with spectrogram and sound, at most `MOST_BEST`.
+        folder: output folder of `locate` or `archive`.
+        out: the HTML file, or None for `folder/report.html`.
+        recordings: folders or files where the recordings are now, if they have been moved.
+        best: number of the clearest calls that are shown with spectrogram and sound, at most `MOST_BEST`.
 
     Returns:
-        What is missing on the page, one line each (recordings that were not found).
+        One line for each recording that was not found, and so is missing on the page.
 
     Raises:
         OptionError: the folder holds no results, or jinja2 is missing.
@@ -115,7 +119,11 @@ def write_report(
 
 
 def read_results(folder: Path) -> Results:
-    """The tables of an output folder, put on one clock."""
+    """Read the tables of an output folder.
+
+    Raises:
+        OptionError: the folder holds no results, or a table cannot be read.
+    """
     tables = read_output(folder)
     calls = [row for row in tables["detections"] if row["label"] not in NO_CALLS]
     found = Results(calls=calls, tracks=tables["tracks"], recordings=tables["recordings"], starts=starts_of(tables))
@@ -183,7 +191,7 @@ def _when(results: Results) -> Part:
 
 
 def _by_hour(results: Results) -> tuple[list[str], Floats, np.ndarray | None]:
-    """Calls and listening on a grid `[hour, day]` from the first day to the last."""
+    """All days, the number of calls `[hour, day]`, and whether anything was recorded `[hour, day]`."""
     heard = [_hour(results.starts[row["recording"]], row["begin_s"]) for row in results.calls]
     recorded = [
         range(_hour(start, begin), _hour(start, max(begin, end - 1e-3)) + 1)
@@ -209,7 +217,7 @@ def _where(results: Results) -> Part:
     from whalefinder.pages import charts
 
     part = Part(title="From where")
-    # A cone's azimuth is one of two, and would point where no whale was.
+    # With a line or a plane the azimuth is one of two, and may be the wrong one.
     known = [
         row for row in results.calls if row["azimuth_deg"] is not None and not is_one_of_two(kind_of(row["ambiguity"]))
     ]
@@ -301,7 +309,7 @@ def _levels(results: Results) -> Part:
 
 
 def _cards(results: Results, places: Sequence[Path], best: int) -> tuple[list[dict[str, Any]], list[str]]:
-    """The clearest calls with picture and sound; and what could not be shown."""
+    """The clearest calls with picture and sound, and one line for each recording that could not be shown."""
     from whalefinder.pages import charts
     from whalefinder.pages.call_clip import cut_out
 
@@ -325,7 +333,7 @@ def _cards(results: Results, places: Sequence[Path], best: int) -> tuple[list[di
 
 
 def clearest(calls: Sequence[Row], count: int) -> list[Row]:
-    """The calls to look at first: sure ones (probability ≥ 0.9) before others, then by how far they stand out."""
+    """The `count` clearest calls: those with probability ≥ 0.9 before all others, and then by SNR, highest first."""
 
     def rank(row: Row) -> tuple[bool, float, str, float]:
         return (
@@ -339,7 +347,7 @@ def clearest(calls: Sequence[Row], count: int) -> list[Row]:
 
 
 def _files(results: Results, places: Sequence[Path]) -> dict[str, Path]:
-    """Where each recording is: where the user says, else where it was during the run."""
+    """Path of each recording: where the user says, else where it was during the run."""
     found = {row["recording"]: Path(row["path"]) for row in results.recordings if row["path"]}
     found = {name: path for name, path in found.items() if path.is_file()}
     wanted: dict[str, set[str]] = {}
@@ -353,7 +361,7 @@ def _files(results: Results, places: Sequence[Path]) -> dict[str, Path]:
                 namesakes.setdefault(path.name, []).append(path)
         for base, paths in namesakes.items():
             for name in wanted[base]:
-                # Stations name their files alike: where there are several, the folders have to agree.
+                # Several stations can use the same file names. Then the folders must agree too.
                 below = [path for path in paths if path.as_posix().endswith("/" + name)]
                 alone = paths if len(paths) == len(wanted[base]) == 1 and name not in found else []
                 found.update((name, path) for path in (below or alone)[:1])
