@@ -1,4 +1,4 @@
-"""What is asked of the networks: how likely is the name of an event, how much of it is call; and what that rests on."""
+"""The scores that `explain` measures: probability of a label, call share of an event. It finds what they depend on."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from whalefinder.sound import features
 
 Place = tuple[slice, slice]
 FULL_COLOUR = {"probability": 0.1, "call share": 0.1, "log-odds": 0.4}
-"""What a map must lose somewhere to be drawn in full colour. The second decimal is the last that people read, so 0.01 is to
-be a breath and 0.1 a colour; log-odds of 0.4 are at most 0.1 of a probability, since dp = p(1 - p) d ln(p/(1 - p))."""
-REACH = REACH_FRAMES  # in bins as in frames: all kernels and strides of the network are square
+"""The loss that is drawn in full colour, for each kind of map. People read probabilities to two decimals, so 0.01 is
+drawn pale and 0.1 strong. Log-odds of 0.4 are at most 0.1 of a probability, since dp = p(1 - p) d ln(p/(1 - p))."""
+REACH = REACH_FRAMES  # the same number of bins and of frames: all kernels and strides of the network are square
 
 
 def class_probability(network: Classifier, name: str) -> Score:
-    """Confidence of a classifier in one class: its calibrated probability."""
+    """A score of planes `[batch, plane, frequency, frame]`: the classifier's calibrated probability of one class."""
     index = LABELS.index(name)
 
     def score(planes: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ def class_probability(network: Classifier, name: str) -> Score:
 
 
 def log_odds(score: Score) -> Score:
-    """The same confidence as ln p / (1 - p): where an answer is all but certain, a probability hardly moves and this does."""
+    """The same score as log odds, ln(p / (1 - p)). If p is near 1 it hardly changes, but the log odds do."""
 
     def scored(planes: Tensor) -> Tensor:
         return score(planes).clamp(1e-6, 1 - 1e-6).logit()
@@ -47,14 +47,15 @@ def log_odds(score: Score) -> Score:
 
 
 def call_share(network: nn.Module, bins: Tensor, planes: Tensor) -> Score:
-    """Confidence of the segmenter in an event: mean call share of its bins.
+    """A score of planes `[batch, plane, frequency, frame]`: the mean call share of the bins of an event.
 
-    The network looks at ± `REACH` bins and frames. So of planes that differ from `planes` in one place, only the surroundings
-    of that place are asked again; the answer is the same (a test compares the two).
+    The network uses ± `REACH` bins and frames around a bin. So if planes differ from `planes` in one place, only the
+    surroundings of this place are computed again. The result is the same (a test compares the two).
 
     Args:
-        bins: `[frequency, frame]` bool, those of the event.
-        planes: with nothing covered, `[plane, frequency, frame]`.
+        network: the segmentation network.
+        bins: the bins of the event, `[frequency, frame]` bool.
+        planes: the planes with nothing covered, `[plane, frequency, frame]`.
     """
     bottom, right = (-size % UPSAMPLING for size in bins.shape)  # the network's grid
     whole = nn.functional.pad(planes, (0, right, 0, bottom), mode="replicate")
@@ -88,7 +89,7 @@ def call_share(network: nn.Module, bins: Tensor, planes: Tensor) -> Score:
 
 
 def _moved(changed: Tensor, weight: Tensor) -> Place | None:
-    """Where the answer may be another and counts: within `REACH` of what has `changed`, among the bins that have a weight."""
+    """The place where the result can change and counts: within `REACH` of `changed`, among bins with a weight."""
     place = []
     for axis in (1, 0):
         covered, counted = (torch.nonzero(each.any(axis))[:, 0] for each in (changed, weight > 0))
@@ -103,7 +104,7 @@ def _moved(changed: Tensor, weight: Tensor) -> Place | None:
 
 
 def _cut_around(inside: list[Place], shape: tuple[int, ...]) -> list[Place]:
-    """Cuts of one size, on the network's grid, that hold each place and all that its answer looks at."""
+    """Cuts of one size, on the network's grid. Each holds one place and all bins and frames that its result uses."""
     cuts = []
     for axis, length in enumerate(shape):
         begins = [max(0, place[axis].start - REACH) // UPSAMPLING * UPSAMPLING for place in inside]
@@ -118,8 +119,12 @@ def _cut_around(inside: list[Place], shape: tuple[int, ...]) -> list[Place]:
 def explain_segmenter(
     excerpt: Excerpt, network: SegmentationNetwork, occluder: Occluder | None = None, report: Report = silent
 ) -> HeatMap:
-    """What the call share of an event rests on; where there is none, the call share of the whole window."""
-    begin, end = excerpt.begin // UPSAMPLING * UPSAMPLING, excerpt.end  # the network's grid stays where it is
+    """Heat map of the call share of an event, or of the whole window if there is no event.
+
+    Raises:
+        OptionError: captum is not installed.
+    """
+    begin, end = excerpt.begin // UPSAMPLING * UPSAMPLING, excerpt.end  # on the grid of the network
     planes = features.segmenter_planes(excerpt.masks.spectra, excerpt.masks.valid)[..., begin:end]
     bins = excerpt.masks.valid[:, None].expand(planes.shape[-2:]).clone()
     if excerpt.event is not None:
@@ -137,7 +142,7 @@ def explain_segmenter(
 
 @dataclass(frozen=True)
 class Named:
-    """A label, its heat map, and the probabilities of all of `LABELS` in the window that was explained."""
+    """A label, its heat map, and the probabilities `[class]` of all `LABELS` in the window that was explained."""
 
     name: str
     heat: HeatMap
@@ -153,18 +158,22 @@ def explain_classifier(
     *,
     in_log_odds: bool = False,
 ) -> Named:
-    """What the name of an event rests on: the sound that `locate` names it by, in the window that is likeliest a whale.
+    """Heat map of the probability of a label: on which parts of the sound it depends.
 
-    With an array that is the beam towards the event, and the probability is the one that the event's score has joined.
-    Without an event it is the hydrophones' mean power, and the classifier's word alone.
+    The sound is the one that the classifier gets in `locate`, in the window that is most likely a whale. With an array
+    it is the beam towards the event, and the probability is joined with the score of the event. Without an event it is
+    the mean power of the hydrophones, and the probability is that of the classifier alone.
 
     Args:
-        name: one of `LABELS`; None for the label that `locate` gives, without an event for the likeliest.
-        occluder: in frames of the spectrum, as for the segmenter.
-        in_log_odds: map those of the classifier's own word, since a probability of all but 1 hardly moves.
+        excerpt: from `listen`.
+        network: the classifier.
+        name: one of `LABELS`. None: the label that `locate` gives, or the likeliest label if there is no event.
+        occluder: the window that covers, in frames of the spectrum.
+        report: is called with (windows done, windows in all).
+        in_log_odds: map the log odds of the classifier alone. This helps if the probability is nearly 1.
 
     Raises:
-        OptionError: an unknown class.
+        OptionError: an unknown label, or captum is not installed.
     """
     if name is not None and name not in LABELS:
         raise OptionError(f"class {name!r} is unknown; choose from {', '.join(LABELS)}")
@@ -189,12 +198,12 @@ def explain_classifier(
         first_frame=excerpt.masks.first_frame + first + begins[best],
         report=report,
     )
-    heard = min(WINDOW_FRAMES, spectra.shape[-1] - begins[best])  # a short sound is mirrored; the mirror is not shown
+    heard = min(WINDOW_FRAMES, spectra.shape[-1] - begins[best])  # the mirrored part of a short sound is not shown
     return Named(name, heat.stretched(POOL_FRAMES).until(heard), answer)
 
 
 def _sound(excerpt: Excerpt) -> tuple[int, Tensor]:
-    """The first frame and the spectra that the classifier hears."""
+    """The first frame and the spectra that the classifier gets."""
     event, judgement = excerpt.event, excerpt.judgement
     if event is None:
         event = Event(begin=excerpt.begin, end=excerpt.end, low_hz=0.0, high_hz=0.0, evidence={})
@@ -203,7 +212,7 @@ def _sound(excerpt: Excerpt) -> tuple[int, Tensor]:
 
 
 def _joined(excerpt: Excerpt, said: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The classifier's word and the event's score as one, as `locate` has it. `[class]` → `[class]`."""
+    """The probabilities joined with the score of the event, as in `locate`. `[class]` → `[class]`."""
     judgement = excerpt.judgement
     return said if judgement is None else with_event_score(said, judgement.score, steered=judgement.look is not None)
 

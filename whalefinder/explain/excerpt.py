@@ -1,4 +1,4 @@
-"""A few seconds out of a recording of any length, without reading what lies before or after."""
+"""A few seconds of a recording, read without the rest, with the event and the decision of `locate`."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from whalefinder.sound.spectrogram import CELL_FRAMES, FRAME_S, HOP, RATE_HZ
 
 GRID_FRAMES = 15 * CELL_FRAMES
 GRID_S = GRID_FRAMES * HOP / RATE_HZ
-"""Excerpts begin on this grid, 1.28 s: frames and covariance cells are then those of the whole recording, and it is a whole
-number of samples at all usual rates."""
+"""Excerpts begin at multiples of this, 1.28 s. So frames and covariance cells are the same as in the whole recording.
+It is a whole number of samples at all usual rates."""
 
 
 Levels = NDArray[np.float64]
-REACH_S = 12.0  # what planes, covariances and the network look at (5 s), and room for a long event
-NEAR_S = 0.25  # people read times off a picture
+REACH_S = 12.0  # read before and after: 5 s for planes, covariances and network, and room for a long event
+NEAR_S = 0.25  # an event this near counts, since people read the time from a picture
 AROUND_S = 0.5  # shown before and after an event
 BARE_S = 1.5  # shown before and after a time at which there is no event
 LONGEST_S = 8.0
@@ -34,15 +34,15 @@ LONGEST_S = 8.0
 
 @dataclass(frozen=True, kw_only=True)
 class Excerpt:
-    """What was heard around a time.
+    """The sound around a time, with its masks, event and decision.
 
     Args:
-        masks: of the hydrophones that were taken together, with some seconds on either side.
-        array: these hydrophones; None where places are unknown, or a single one hears.
-        channels: these hydrophones as people count them, from 1.
-        event: the candidate call at that time (frames from the begin of `masks`), or None.
-        judgement: what `locate` makes of it; None without an event.
-        begin, end: frames to explain, from the begin of `masks`.
+        masks: masks of the hydrophones that are used together, with some seconds before and after.
+        array: geometry of these hydrophones, or None if it is unknown or only one hydrophone hears.
+        channels: channels of these hydrophones, from 1.
+        event: the event at that time (frames counted from the begin of `masks`), or None.
+        judgement: the decision of `locate` about the event, or None.
+        begin, end: frames to explain, counted from the begin of `masks`.
     """
 
     masks: Masks
@@ -54,7 +54,7 @@ class Excerpt:
     end: int
 
     def seconds(self, frame: int) -> float:
-        """Time in the recording of a frame counted from the begin of `masks`."""
+        """Time in the recording, in seconds, of a frame counted from the begin of `masks`."""
         return max(0.0, (self.masks.first_frame + frame - 0.5) * FRAME_S)
 
     def box(self) -> tuple[float, float, float, float] | None:
@@ -65,23 +65,31 @@ class Excerpt:
         return self.seconds(event.begin), self.seconds(event.end), event.low_hz, event.high_hz
 
     def level_db(self, first_frame: int, frames: int) -> Levels:
-        """Mean level of the hydrophones from a frame of the recording on, dB re full scale. → `[frequency, frame]`."""
+        """Mean level of the hydrophones, dB re full scale, in `frames` frames from a frame of the recording on.
+
+        Shape:
+            → `[frequency, frame]`.
+        """
         begin = first_frame - self.masks.first_frame
         power = spectrogram.power(self.masks.spectra[..., begin : begin + frames]).mean(0)
         return 10 * (power.double() + spectrogram.FLOOR).log10().numpy()  # type: ignore[no-any-return]
 
 
 def listen(recording: Recording, at_s: float, judge: Judge, settings: EventSettings | None = None) -> Excerpt:
-    """Masks and the event around a time, heard and judged as `locate` does it.
+    """Masks, event and decision around a time, computed as in `locate`.
 
-    Where places are unknown each hydrophone is judged alone, and of the events at that time the likeliest call counts.
+    If the places of the hydrophones are unknown, there is a decision for each hydrophone alone. Of their events at that
+    time the likeliest call is used.
 
     Args:
-        judge: of a `Locator` with `all_events`, or events that can be no call have no judgement.
+        recording: the recording.
+        at_s: the time, in seconds from its start.
+        judge: that of a `Locator` with `all_events`. Otherwise events that cannot be a call have no decision.
+        settings: how masks become events, or None for the shipped settings.
 
     Raises:
         OptionError: `at_s` lies outside the recording.
-        RecordingError: it cannot be read there, or all hydrophones are silent there.
+        RecordingError: the recording cannot be read there, or all hydrophones are silent there.
     """
     samples, first_frame = read_excerpt(recording, at_s, REACH_S)
     if not len(hearing(samples)):
@@ -102,7 +110,7 @@ def listen(recording: Recording, at_s: float, judge: Judge, settings: EventSetti
 
 
 def _rank(judgement: Judgement | None) -> tuple[bool, float]:
-    """Calls first, the likeliest of them before the others: as `locate` chooses between hydrophones."""
+    """Rank of a decision: calls before others, then by probability, as `locate` chooses between hydrophones."""
     return (False, 0.0) if judgement is None else (judgement.is_call, judgement.probability)
 
 
@@ -125,14 +133,17 @@ def _window(event: Event | None, middle: int, frames: int) -> tuple[int, int]:
         margin, begin, end = round(BARE_S / FRAME_S), middle, middle + 1
     else:
         begin, end = event.begin, event.end
-        if end - begin > longest - 2 * margin:  # of a long event the part around the time
+        if end - begin > longest - 2 * margin:  # of a long event only the part around the time
             half = longest // 2 - margin
             begin, end = max(begin, middle - half), min(end, middle + half)
     return max(0, begin - margin), min(frames, end + margin)
 
 
 def read_excerpt(recording: Recording, at_s: float, reach_s: float) -> tuple[Samples, int]:
-    """Samples within `reach_s` of `at_s` at `RATE_HZ`, `[channel, time]`, and the frame of the recording they begin at.
+    """Read the samples within `reach_s` seconds of the time `at_s`.
+
+    Returns:
+        Samples `[channel, time]` at `RATE_HZ`, and the frame of the recording at which they begin.
 
     Raises:
         OptionError: `at_s` lies outside the recording.

@@ -1,4 +1,4 @@
-"""Which hydrophone carries a bearing: occlusion over channels. One is left out at a time, and the fix is made again."""
+"""Which hydrophone matters most for a bearing. Each hydrophone is left out in turn, and the fix is computed again."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ from whalefinder.sound.beam import mvdr_beam
 from whalefinder.sound.spectrogram import CELL_FRAMES
 
 FALSE_ALARMS = 0.01
-"""How often an array whose hydrophones are all in order may be said to disagree with itself, by noise alone."""
+"""Probability that noise alone makes an array disagree with itself although all its hydrophones are in order."""
 LEAST_SCATTER = 0.1
-"""The variance of a move is taken as at least this share of the variance without the hydrophone: the difference of two estimated
-covariances may come out far too small."""
+"""The variance of a shift is at least this share of the variance without the hydrophone. The reason: it is a difference
+of two estimated covariances, which can be far too small."""
 CLEAR = 3.0
-"""The evidence must be this far beyond the scatter that is left without the hydrophone, before it is accused."""
+"""A hydrophone stands out only if leaving out any other one leaves so many times the disagreement."""
 
 ALIKE = 0.9
-"""Hydrophones whose absence costs this share of the dearest one's σ are named with it."""
+"""Hydrophones whose absence makes σ grow by at least this share of the largest growth are named together."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Without:
-    """The fix without one hydrophone.
+    """The fix without one hydrophone. Values are None if the others give no fix.
 
     Args:
-        channel: the hydrophone left out, as people count them, from 1.
-        shift_deg: how far the fix moves; along the line alone where only a line is left.
-        shift_sd_deg: how far noise alone would move it that way, one standard deviation.
-        sd_deg: its standard deviation then (r.m.s. of both axes; of the angle from the line, where only a line is left).
-        sd_growth: over the standard deviation with all of them, the same angle.
-        log_likelihood_loss: how much less the others say for their best direction, against noise alone.
-        doubt: that move over the largest that noise would let happen (`FALSE_ALARMS`).
-        stands_out: it is this one. Without it the others agree with one another, and without any other they do not.
-        note: what the others cannot tell; empty for nothing.
+        channel: channel of the hydrophone that is left out, from 1.
+        shift_deg: how far the fix moves. If the others form a line, only the angle from the line counts.
+        shift_sd_deg: standard deviation of such a shift if there is only noise.
+        sd_deg: standard deviation of the fix without it: r.m.s. of both axes, or of the angle from the line.
+        sd_growth: this standard deviation divided by that of the fix with all hydrophones.
+        log_likelihood_loss: by how much the log likelihood of the fix is lower without it.
+        doubt: the shift divided by the largest shift that noise explains (`FALSE_ALARMS`).
+        stands_out: True if the others agree without it, and do not agree without any other hydrophone.
+        note: what the others cannot measure, as text; may be empty.
     """
 
     channel: int
@@ -62,19 +62,26 @@ class Without:
 
     @property
     def disagrees(self) -> bool:
-        """Noise does not explain the move: some hydrophone has a wrong place or clock, or two sounds overlap."""
+        """Whether noise cannot explain the shift: a hydrophone has a wrong place or clock, or two sounds overlap."""
         return self.doubt > 1.0
 
 
 def leave_one_out(
     masks: Masks, event: Event, array: HydrophoneArray, network: SegmentationNetwork | None
 ) -> tuple[Fix, list[Without]] | None:
-    """The fix of an event and what becomes of it without each hydrophone; None where its mask holds nothing.
+    """The fix of an event with all hydrophones, and the fix without each one.
 
-    The mask is the one of the second look with all hydrophones, and stays: one thing is taken away at a time.
+    The mask is computed once, from the beam of all hydrophones, and is used for all fixes. So only one thing changes
+    at a time.
 
     Args:
-        network: for the second look; None trusts the masks as they are.
+        masks: masks and spectra of the array's hydrophones.
+        event: the event.
+        array: the geometry of these hydrophones.
+        network: the segmentation network, for the mask of the beam. None: the masks are used as they are.
+
+    Returns:
+        The fix and one row for each hydrophone, or None if no bin of the mask holds enough call.
     """
     if network is not None:
         masks = _second_look(masks, event, array, network)
@@ -89,7 +96,7 @@ def leave_one_out(
 
 @torch.inference_mode()
 def _second_look(masks: Masks, event: Event, array: HydrophoneArray, network: SegmentationNetwork) -> Masks:
-    """The call share as a beam towards the first fix hears it, in the event's frames (see `bearings`)."""
+    """The masks with the call share of a beam towards the first fix, within the event (see `event_bearing`)."""
     look = find_bearing(masks, event, array, None)
     if look is None:
         return masks
@@ -106,7 +113,7 @@ def _second_look(masks: Masks, event: Event, array: HydrophoneArray, network: Se
 
 @dataclass(frozen=True)
 class _Heard:
-    """An event as some of the hydrophones heard it."""
+    """An event in the sound of some of the hydrophones."""
 
     masks: Masks
     event: Event
@@ -151,9 +158,10 @@ def _without(heard: _Heard, m: int, fix: Fix) -> Without:
 
 
 def _odd_one(heard: _Heard) -> int | None:
-    """The one hydrophone without which the others agree with one another far better than without any other; or None.
+    """The hydrophone that stands out, or None: without it the others agree far better than without any other.
 
-    Of four, any three give a direction unless their delays are longer than the way between them: only a large fault stands out.
+    With four hydrophones three are left, and nearly any delays of three fit some direction. So only a large fault
+    stands out there.
     """
     if len(heard.hydrophones) < 3:
         return None
@@ -164,20 +172,25 @@ def _odd_one(heard: _Heard) -> int | None:
 
 
 def _doubt(heard: _Heard) -> float:
-    """How far some hydrophones disagree with one another: their largest `Without.doubt`."""
+    """How much some hydrophones disagree with one another: their largest `Without.doubt`."""
     fix = heard.fix()
     return math.inf if fix is None else max(_without(heard, m, fix).doubt for m in heard.hydrophones)
 
 
 def _move(fix: Fix, left: Fix, rest: HydrophoneArray) -> tuple[float, float, int]:
-    """How far a fix moves when a hydrophone is left out, what noise would do.
+    """How far a fix moves if a hydrophone is left out, and how far noise alone would move it.
 
-    Of two estimates of which one uses all that the other does and more, the difference has the difference of their
-    covariances (Hausman 1978, doi:10.2307/1913827). Only what `rest` can tell is compared: the angle from its line, or the
-    nearer of two mirror images.
+    One estimate uses all data of the other and more. Then the covariance of their difference is the difference of their
+    covariances (Hausman 1978, doi:10.2307/1913827). Only what `rest` can measure is compared: for a line the angle from
+    it, for a plane the nearer of the two mirror images.
+
+    Args:
+        fix: the fix with all hydrophones.
+        left: the fix without one.
+        rest: the array without it.
 
     Returns:
-        the shift and its standard deviation that way, radians, and how many angles were compared.
+        The shift and its standard deviation in that direction, in radians, and the number of angles compared (1 or 2).
     """
     axes = rest.principal_axes()[1]
     if rest.shape == "line":
@@ -192,7 +205,7 @@ def _move(fix: Fix, left: Fix, rest: HydrophoneArray) -> tuple[float, float, int
         shift = tangent_offset(here, fix.u, mirror @ left.u)
         few, all_ = turn @ left.covariance @ turn.T, fix.covariance
     values, vectors = np.linalg.eigh(few - all_)
-    # Both are estimates, and their difference may come out too small, or below zero.
+    # Both covariances are estimates, so their difference can be too small or even negative.
     values = np.maximum(values, LEAST_SCATTER * np.diag(vectors.T @ few @ vectors))
     length, deviations = float(np.linalg.norm(shift)), math.sqrt(np.sum((vectors.T @ shift) ** 2 / values))
     along = length / deviations if deviations > 0 else math.sqrt(values.mean())
@@ -209,7 +222,7 @@ def _note(rest: HydrophoneArray) -> str:
 
 
 def _sd_rad(covariance: Floats, u: Floats, rest: HydrophoneArray) -> float:
-    """One standard deviation of what `rest` can tell: r.m.s. of both axes, or along the arc to its line."""
+    """Standard deviation of what `rest` can measure: r.m.s. of both axes, or for a line of the angle from it."""
     if rest.shape != "line":
         return float(np.sqrt(np.trace(covariance) / 2))
     axis = rest.principal_axes()[1][0]
@@ -219,7 +232,7 @@ def _sd_rad(covariance: Floats, u: Floats, rest: HydrophoneArray) -> float:
 
 
 def summary(rows: list[Without]) -> str:
-    """One or two sentences: which hydrophone carries the fix, and which one does not agree."""
+    """One or two sentences: which hydrophone matters most for the fix, and which one does not agree with the others."""
     growth = {row.channel: row.sd_growth for row in rows if row.sd_growth is not None}
     if not growth:
         return "two hydrophones: without either there is no direction, so both carry all of it"
@@ -250,7 +263,7 @@ def summary(rows: list[Without]) -> str:
 
 
 def write_rows(rows: list[Without], path: Path) -> None:
-    """The table as CSV; an empty cell where nothing can be said.
+    """Write the table as CSV, with empty cells for unknown values.
 
     Raises:
         OutputError: the file cannot be written.

@@ -1,11 +1,12 @@
-"""Why a network decided as it did: cover a piece of what it sees, and watch its confidence fall.
+"""Why a network decided as it did: cover a part of its input, and measure how much its confidence falls.
 
-*Occlusion* slides a window over time and frequency, puts something that says nothing in its place, and asks again. The
-loss of confidence, drawn where the window lay, shows what the answer rests on: the call, or something that has nothing
-to do with whales (a confound). `occlude` takes any function of the planes; `decisions` makes one of a classifier and of
-the segmenter. What carries a *bearing* are hydrophones, so there a hydrophone is covered at a time (`leave_one_out`).
+*Occlusion* moves a window over time and frequency, replaces the input in it by a neutral one, and runs the network
+again. The loss of confidence, drawn where the window was, shows on what the answer depends: on the call, or on
+something that has nothing to do with whales (a confound). `occlude` takes any function of the planes; `decisions` has
+those of the classifier and of the segmentation network. For a *bearing* a hydrophone is left out instead
+(`leave_one_out`).
 
-What a map cannot say: a network may use two signs of which either suffices; covering one alone then costs nothing.
+A map has one limit. If a network uses two signs and each alone is enough, then covering one of them costs nothing.
 """
 
 from __future__ import annotations
@@ -29,29 +30,30 @@ from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S
 Score = Callable[[Tensor], Tensor]
 """Planes `[batch, plane, frequency, frame]` → confidence `[batch]`, or `[batch, value]` with a `target`."""
 BASELINES = ("mean", "silence")
-BLUR = 3  # the local mean reaches this many windows, so that a call or a line does not stand for itself
+BLUR = 3  # the local mean is taken over this many windows, so that a call is not replaced by itself
 BATCH = 8
 Report = Callable[[int, int], None]
-"""Called with (windows done, windows in all)."""
+"""It is called with (windows done, windows in all)."""
 
 
 def silent(done: int, total: int) -> None:
-    """A report to nobody."""
+    """A report that does nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Occluder:
-    """The window that covers: its size and step, in bins (46.9 Hz) and frames (10.7 ms), and what it leaves behind.
+    """The window that covers the input: its size and step in bins (46.9 Hz) and frames (10.7 ms), and what replaces it.
 
     Args:
-        bins, frames: size; larger finds what is spread out, smaller draws sharper but may find nothing.
-        stride_bins, stride_frames: step; where windows overlap the map is their mean.
-        baseline: `mean`, the planes blurred over three windows in both directions, keeps the level and colour of the
-            background; `silence` is 0 in every plane: what the normalisation makes of a bin like all others, and of
-            bins above a recorder's band.
+        bins, frames: size. A larger window finds signs that are spread out; a smaller one gives a sharper map but may
+            find nothing.
+        stride_bins, stride_frames: step. Where windows overlap, the map is their mean.
+        baseline: `mean` replaces the planes by their mean over three windows in both directions, so the level of the
+            background stays. `silence` replaces them by 0, which is the value of average bins and of bins above the
+            recorder's band.
 
     Raises:
-        OptionError: sizes or steps below 1, a step beyond the window, an unknown baseline.
+        OptionError: a size or step below 1, a step larger than the window, or an unknown baseline.
     """
 
     bins: int = 16
@@ -74,7 +76,7 @@ class Occluder:
 
     @classmethod
     def of(cls, hz: float, seconds: float, baseline: str = "mean") -> Occluder:
-        """A window of about `hz` by `seconds`, moved by half of it."""
+        """A window of about `hz` by `seconds`, moved by half its size."""
         bins, frames = max(1, round(hz / BIN_HZ)), max(1, round(seconds / FRAME_S))
         return cls(
             bins=bins,
@@ -85,7 +87,7 @@ class Occluder:
         )
 
     def covers(self, planes: Tensor) -> Tensor:
-        """What stands in a covered place; same shape as `planes` `[plane, frequency, frame]`."""
+        """The planes that replace covered ones; same shape as `planes` `[plane, frequency, frame]`."""
         if self.baseline == "silence":
             return torch.zeros_like(planes)
         bins, frames = (BLUR * size // 2 for size in self.size(planes))
@@ -93,11 +95,11 @@ class Occluder:
         return features.moving_mean(along_time.transpose(-2, -1), bins).transpose(-2, -1)
 
     def size(self, planes: Tensor) -> tuple[int, int]:
-        """The window in bins and frames, no larger than what there is to cover."""
+        """The size of the window in bins and frames, not larger than `planes` `[plane, frequency, frame]`."""
         return min(self.bins, planes.shape[-2]), min(self.frames, planes.shape[-1])
 
     def count(self, planes: Tensor) -> int:
-        """How often the network is asked."""
+        """The number of places of the window on `planes` `[plane, frequency, frame]`."""
         window = self.size(planes)
         step = (self.stride_bins, self.stride_frames)
         places = [-(-(n - w) // s) + 1 for n, w, s in zip(planes.shape[-2:], window, step, strict=True)]
@@ -106,13 +108,13 @@ class Occluder:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """What covering each place cost.
+    """The loss of confidence for each place that was covered.
 
     Args:
-        loss: confidence lost, `[frequency, frame]`; negative where covering made the network surer.
-        confidence: with nothing covered.
-        step: (bins, frames) over which the map is constant.
-        first_frame: of the recording.
+        loss: loss of confidence, `[frequency, frame]`. It is negative where covering made the network surer.
+        confidence: the confidence with nothing covered.
+        step: (bins, frames) of a cell, in which the map is constant.
+        first_frame: index in the recording of the first frame.
     """
 
     loss: NDArray[np.float64]
@@ -121,28 +123,28 @@ class HeatMap:
     first_frame: int = 0
 
     def peak(self) -> tuple[float, float]:
-        """(time s, frequency Hz) of the dearest place: the middle of its cell of the map."""
+        """(time s, frequency Hz) of the largest loss: the middle of its cell of the map."""
         bin_, frame = np.unravel_index(int(self.loss.argmax()), self.loss.shape)
         rows, columns = (self._cell(int(at), axis) for axis, at in enumerate((bin_, frame)))
         middle = (columns[0] + columns[1] - 1) / 2 + self.first_frame
         return float(middle * FRAME_S), float(((rows[0] + rows[1] - 1) / 2 + FIRST_BIN) * BIN_HZ)
 
     def weight_within(self, mask: NDArray[np.bool_]) -> float:
-        """Share of all loss (gains do not count) that lies in `mask` `[frequency, frame]`; NaN where nothing is lost."""
+        """Share of all loss that lies in `mask` `[frequency, frame]`. Gains do not count. NaN if there is no loss."""
         lost = np.maximum(self.loss, 0.0)
         total = float(lost.sum())
         return float(lost[mask].sum()) / total if total > 0 else float("nan")
 
     def stretched(self, frames: int) -> HeatMap:
-        """The map of planes whose every frame stands for `frames` of the spectrum; `first_frame` stays."""
+        """The map in frames of the spectrum, if one frame of the planes stands for `frames` of them."""
         return replace(self, loss=self.loss.repeat(frames, axis=1), step=(self.step[0], self.step[1] * frames))
 
     def until(self, frames: int) -> HeatMap:
-        """The first `frames` of it."""
+        """The first `frames` frames of the map."""
         return replace(self, loss=self.loss[:, :frames])
 
     def rows(self) -> Iterator[dict[str, float]]:
-        """The map as a table, one row a cell: times s, band Hz, loss."""
+        """The map as a table, one row for each cell: times in s, band in Hz, loss."""
         bins, frames = self.loss.shape
         for low in range(0, bins, self.step[0]):
             for begin in range(0, frames, self.step[1]):
@@ -169,13 +171,15 @@ def occlude(
     first_frame: int = 0,
     report: Report = silent,
 ) -> HeatMap:
-    """Heat map of the confidence that `score` loses when a window of the planes is covered, all planes together.
+    """Heat map of the loss of `score` when a window of all planes is covered (Zeiler and Fergus 2014, arXiv:1311.2901).
 
     Args:
-        score: any function of planes, asked with batches of up to 8.
+        score: any function of batches of planes; a batch has up to 8.
         planes: `[plane, frequency, frame]`.
-        target: which value, where `score` returns several.
-        first_frame: of the recording, for the times of the map.
+        occluder: the window, or None for the default one.
+        target: index of the value, if `score` returns several.
+        first_frame: index in the recording of the first frame, for the times of the map.
+        report: is called with (windows done, windows in all).
 
     Raises:
         OptionError: captum is not installed, or the planes have another shape.
@@ -190,7 +194,7 @@ def occlude(
         nonlocal asked
         answer = score(batch)
         asked += len(batch)
-        report(min(asked - 1, total), total)  # the first is the question with nothing covered
+        report(min(asked - 1, total), total)  # the first call has nothing covered
         return answer
 
     channels = planes.shape[0]
@@ -217,7 +221,7 @@ def _captum_occlusion() -> type:
 
 
 def write_map(heat: HeatMap, path: Path) -> None:
-    """The map as CSV, one row a cell.
+    """Write the map as CSV, one row for each cell.
 
     Raises:
         OutputError: the file cannot be written.
