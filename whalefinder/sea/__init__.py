@@ -1,1 +1,1 @@
-"""The simulated sea. A scene comes in (calls, boats, wind, exact moving geometry); a recording and its truth go out."""
+"""The simulated sea. A scene (calls, boats, wind, moving geometry) comes in; a recording and its true calls go out."""

@@ -1,4 +1,4 @@
-"""Wind noise: -17 dB per decade, independent at each hydrophone or diffuse (from all sides at once)."""
+"""Wind noise: -17 dB per decade of frequency, independent at each hydrophone or diffuse (from all directions)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ BLOCK_S = 10.0
 def wind_noise(
     rng: np.random.Generator, samples: int, positions_m: Floats, sound_speed_m_s: float, *, diffuse: bool = False
 ) -> Floats:
-    """Ambient noise with power 1 in the band of SNR. → `[channel, samples]`."""
+    """Ambient noise `[channel, samples]` at `RATE_HZ`, with power 1 in the band in which SNR is measured.
+
+    Args:
+        rng: source of the random numbers.
+        samples: length.
+        positions_m: hydrophones `[channel, 3]`, metres.
+        sound_speed_m_s: metres per second.
+        diffuse: True for noise from all directions, False for independent noise at each hydrophone.
+    """
     blocks, left = [], samples
     while left > 0:
         length = min(left, int(BLOCK_S * RATE_HZ))
@@ -32,7 +40,7 @@ def _block(
     hz = np.fft.rfftfreq(samples, 1 / RATE_HZ)
     if diffuse:
         distance = np.linalg.norm(positions_m[:, None] - positions_m[None], axis=-1)
-        # Isotropic noise is coherent as sin(kd) / kd between two hydrophones; np.sinc(x) is sin(πx) / πx.
+        # The coherence of isotropic noise at two hydrophones is sin(kd) / kd; np.sinc(x) is sin(πx) / πx.
         coherence = np.sinc(2 * hz[:, None, None] * distance / sound_speed_m_s) + 1e-6 * np.eye(channels)
         spectrum = np.einsum("fmn,nf->mf", np.linalg.cholesky(coherence), spectrum)
     return np.fft.irfft(spectrum * 10 ** (DB_PER_DECADE * np.log10(np.maximum(hz, 20.0) / 1000.0) / 20), samples)
