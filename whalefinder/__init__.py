@@ -1,4 +1,4 @@
-"""whalefinder finds the calls of whales, and the direction of each. The public names, in the order of the data.
+"""whalefinder finds the calls of whales and the direction of each call. This module holds the public names.
 
 array = whalefinder.load_array("array.toml")
 for call in whalefinder.locate("night.wav", array):

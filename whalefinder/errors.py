@@ -1,4 +1,4 @@
-"""What can go wrong, as a user would name it.
+"""The errors that whalefinder raises, named after what the user has to look at.
 
     WhalefinderError          catch this one to catch them all
     ├── ArrayError            an array file, or a geometry that cannot give a bearing
@@ -8,7 +8,7 @@
     ├── LossError             predictions or labels that a loss cannot compare (a ValueError too)
     └── OutputError           a result that could not be written
 
-Each message is one line: what it is about, the value found, the limit, the remedy.
+Each message is one line: the file or argument concerned, the value found, the limit, and what to do.
 """
 
 

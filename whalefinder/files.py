@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever reads half of one, and a full disk is said in one line."""
+"""Safe writing of files. A file gets its name only when it is complete, and a full disk gives a one-line error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from whalefinder.errors import OutputError
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn a full disk or a missing permission into one clear line."""
+    """Turn a full disk or a missing permission within the `with` block into an error of one line.
+
+    Raises:
+        OutputError: the block could not write to `path`.
+    """
     try:
         yield
     except (OSError, soundfile.SoundFileError) as reason:
@@ -28,14 +32,14 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A place beside `path` to write to, which takes its name only when it is whole and on the disk.
+    """Give a temporary path beside `path` to write to. At the end of the `with` block it is renamed to `path`.
 
     Raises:
-        OutputError: it cannot be written; `path` is as it was.
+        OutputError: the file cannot be written. `path` is then unchanged.
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Not the process' number alone: runs in containers, or on several machines, have the same ones.
+        # A random name: process numbers are not unique, since containers and machines can use the same ones.
         beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
         try:
             yield beside

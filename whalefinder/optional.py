@@ -1,4 +1,4 @@
-"""Libraries that the plain install does without, and the extra that brings each."""
+"""Optional libraries, and the extra (as in `pip install 'whalefinder[train]'`) that installs each."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ EXTRA_OF = {
 
 
 def needs(*modules: str, what: str) -> None:
-    """Say in one line which library is missing and which extra brings it; to be called before every such import.
+    """Check that optional libraries are installed. Call this before every import of one.
 
     Args:
         modules: names as in `EXTRA_OF`.
-        what: what cannot be done without them.
+        what: the job that needs them, as the message names it.
 
     Raises:
-        OptionError: one of `modules` is not installed.
+        OptionError: one of `modules` is not installed. The message names it and the extra that installs it.
     """
     if missing := [name for name in modules if find_spec(name) is None]:
         extras = ",".join(sorted({EXTRA_OF[name] for name in missing}))

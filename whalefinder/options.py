@@ -1,4 +1,4 @@
-"""What is asked of every recording, the same for one file and for an archive."""
+"""The options of a search for calls. They are the same for one file and for an archive."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ class LocateOptions:
     """Options of `run_locate` and of an `Archive`; the archive's plan file keeps them.
 
     Args:
-        segmenter, classifier: weights, or None for the shipped ones.
-        time_format: of the start time in file names, as for strptime; None for those of common recorders.
-        min_probability: calls are reported from this value of the column `probability` on, 0 to 1; None: a threshold per label.
-        all_events: also what is probably no call, labelled `boat` or `ambient`.
-        method: `steering`, or `network` for bearings from a regressor.
-        regressor: weights for `network`, or None for the shipped ones.
+        segmenter, classifier: paths of weights, or None for the shipped weights.
+        time_format: format of the start time in the file names, as for strptime. None: the formats of common recorders.
+        min_probability: report calls whose column `probability` has at least this value, 0 to 1. None: the
+            shipped threshold of each label.
+        all_events: also report events that are probably not calls, labelled `boat` or `ambient`.
+        method: `steering`, or `network` for bearings from a regressor (a network trained for one array).
+        regressor: path of weights for `network`, or None for the shipped weights.
     """
 
     segmenter: Path | None = None

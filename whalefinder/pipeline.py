@@ -2,7 +2,7 @@
 
     segments of sound → spectra → masks → events → bearing and name of each event → detections
 
-Nothing here depends on how long the recording is or how its file is cut into blocks.
+The results do not depend on the length of the recording or on how its file is read in blocks.
 """
 
 from __future__ import annotations
@@ -37,25 +37,31 @@ from whalefinder.sound.recording import Recording, open_recording
 from whalefinder.sound.spectrogram import CELL_FRAMES
 
 CORE_CELLS = 720  # 61 s of sound go through the network at once
-LEAD_CELLS, TAIL_CELLS = CONTEXT_CELLS, 144  # an event is judged with 2 s before it and 12 s from its begin on
+LEAD_CELLS, TAIL_CELLS = CONTEXT_CELLS, 144  # an event is judged with the 2 s before it and the 12 s after its start
 CELL_SAMPLES = CELL_FRAMES * spectrogram.HOP
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """Results as they come: detections, and a picture's worth of sound, that of the hydrophones that heard most call."""
+    """The results of one stretch of a recording: its detections, and what the picture of the recording shows.
+
+    Args:
+        detections: calls that begin in this stretch, in order of time.
+        seconds_done: seconds of the recording, or of its part, that are worked on so far.
+        pieces: masks of this stretch, one for each group of hydrophones; the picture shows the group with most call.
+    """
 
     detections: list[Detection]
     seconds_done: float
     pieces: tuple[Masks, ...]
 
     def later(self, seconds: float) -> Stretch:
-        """The same in a recording of which so much came before."""
+        """The same stretch with all times moved later by `seconds`, the begin of the part in its recording."""
         return replace(self, detections=[_later(each, seconds) for each in self.detections]) if seconds else self
 
     @property
     def first_frame(self) -> int:
-        """Of the recording, or of the part that is listened to."""
+        """Index of the first frame, counted from the begin of the recording, or of the part that is searched."""
         return self.pieces[0].first_frame
 
     @cached_property
@@ -69,26 +75,27 @@ class Stretch:
 
     @property
     def call_share(self) -> np.ndarray:
-        """`[frequency, frame]`."""
+        """Share of each bin's power that is call, 0 to 1, `[frequency, frame]`."""
         return self._loudest.shares[CALL].numpy()
 
 
 class Locator:
-    """Finds calls and bearings; build once, use for many recordings.
+    """Finds calls and their bearings. Build it once and use it for many recordings.
 
     Args:
-        array: geometry, or None for detection alone.
-        network: a segmenter, or None for the shipped one.
+        array: geometry, or None to detect calls without bearings.
+        network: the segmentation network, or None for the shipped one.
         settings: how masks become events.
-        all_events: keep events that are probably no call, labelled `boat` or `ambient`.
-        method: `steering`, or `network` for a regressor, which knows one array. Where a hydrophone of it is deaf, what
-            is left is another array and is steered.
-        regressor: weights for `network`, or None for the shipped ones.
-        classifier: names the events, or None for the shipped one.
-        labels: thresholds of the names, or None for the shipped ones (`labels.toml`).
+        all_events: also keep events that are probably not calls, labelled `boat` or `ambient`.
+        method: `steering`, or `network` for bearings from a regressor (a network trained for one array). When a
+            hydrophone of the array is deaf, the regressor does not fit any more and steering gives the bearings.
+        regressor: path of weights for `network`, or None for the shipped weights.
+        classifier: the network that names the events, or None for the shipped one.
+        labels: thresholds of the names, or None for the shipped thresholds (`labels.toml`).
 
     Raises:
         ArrayError: the regressor was trained for another array.
+        ModelError: weights cannot be used.
         OptionError: an unknown method, or `network` without an array.
     """
 
@@ -120,10 +127,10 @@ class Locator:
 
     @classmethod
     def of(cls, array: HydrophoneArray | None, options: LocateOptions) -> Locator:
-        """The pipeline that options ask for.
+        """Build a locator from options.
 
         Raises:
-            ArrayError, ModelError, OptionError: as the class; weights cannot be used.
+            ArrayError, ModelError, OptionError: as for the class.
         """
         settings = EventSettings()
         if options.min_probability is not None:
@@ -139,12 +146,12 @@ class Locator:
         )
 
     def stream(self, recording: Recording) -> Iterator[Stretch]:
-        """Work through a recording piece by piece.
+        """Work through a recording piece by piece, and yield the results of each stretch.
 
-        Every frame goes through the network once, but for the margins of the pieces; events are looked for in a window
-        that slides over the masks, so that none is cut by a piece's end.
+        Every frame goes through the network once; only the frames at the edges of a piece go through it twice. The
+        search for events uses a window that slides over the masks, so the end of a piece does not cut an event.
         """
-        # Memory grows with the channels: many hydrophones are taken in shorter pieces.
+        # Memory grows with the number of channels, so arrays of many hydrophones are read in shorter pieces.
         core = max(72, CORE_CELLS // max(1, recording.num_channels // 6))
         margin = MARGIN_CELLS * CELL_SAMPLES
         window: list[Masks] = []
@@ -161,16 +168,16 @@ class Locator:
             yield self._stretch(window, done, window[0].end, recording).later(recording.begin_s)
 
     def _masks(self, segment: audio.Segment, recording: Recording) -> list[Masks]:
-        """Masks of the core of one segment, of each group of hydrophones."""
+        """Masks of the core of one segment, one for each group of hydrophones."""
         last = segment.first_sample + segment.samples.shape[1] == segment.core[1]
-        # The frame centred on a piece's last sample belongs to the next piece, if there is one: whole cells.
+        # The frame centred on a piece's last sample belongs to the next piece, if there is one. So cells stay whole.
         samples = segment.samples if last else segment.samples[:, :-1]
         begin, end = (round(sample / spectrogram.HOP) for sample in segment.core)
         pieces = self.judge.masks(samples, segment.first_sample // spectrogram.HOP, recording)
         return [masks.between(begin, masks.end if last else end) for masks in pieces]
 
     def _stretch(self, window: list[Masks], begin: int, end: int, recording: Recording) -> Stretch:
-        """Detections that begin in frames [begin, end) of the recording."""
+        """Results of frames [begin, end), with the detections that begin there."""
         found: list[Detection] = []
         for heard in self.judge.heard(window, recording):
             masks = heard.masks
@@ -217,20 +224,26 @@ def locate(
     begin_s: float = 0.0,
     end_s: float | None = None,
 ) -> list[Detection]:
-    """Calls of one recording, in order of time, with a bearing each where `array` is given.
+    """Find the calls of one recording.
 
     Args:
         path: WAV, W64, RF64 or FLAC.
-        array: from `load_array`.
-        all_events: also what is probably no call, labelled `boat` or `ambient`.
+        array: from `load_array`, or None to detect calls without bearings.
+        network: the segmentation network, or None for the shipped one.
+        settings: how masks become events, or None for the shipped settings.
+        all_events: also report events that are probably not calls, labelled `boat` or `ambient`.
         method: `steering`, or `network` for bearings from a regressor (see `Locator`).
-        regressor: its weights, or None for the shipped ones.
-        begin_s, end_s: listen to this part alone, in seconds from the start of the recording.
+        regressor: path of its weights, or None for the shipped weights.
+        begin_s, end_s: search this part only, in seconds from the begin of the recording. None: to its end.
+
+    Returns:
+        The calls in order of time, each with a bearing if there is an array.
 
     Raises:
-        RecordingError: the file cannot be used at all, or ends before the part.
+        RecordingError: the file cannot be used at all, or it ends before the part begins.
         ArrayError: the regressor was trained for another array.
-        OptionError: the part ends before it begins.
+        ModelError: weights cannot be used.
+        OptionError: an unknown method, `network` without an array, or a part that ends before it begins.
 
     Warns:
         UserWarning: the file is damaged; what could be read is returned.
@@ -254,7 +267,7 @@ def _later(detection: Detection, seconds: float) -> Detection:
 
 
 def _likeliest(found: list[Detection]) -> list[Detection]:
-    """Of detections that overlap the likeliest, in order of time: hydrophones at unknown places hear the same call."""
+    """Keep the likeliest of detections that overlap in time, since single hydrophones can hear the same call."""
     kept: list[Detection] = []
     for call in sorted(found, key=lambda d: -d.probability):
         if all(call.end_s <= other.begin_s or other.end_s <= call.begin_s for other in kept):

@@ -1,4 +1,4 @@
-"""A run over many recordings: one bad file never ends it, and never goes unsaid."""
+"""A run over many recordings. A bad file does not end the run: it is reported and counted."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from whalefinder.tracks.find import find_tracks
 
 @dataclass(kw_only=True)
 class Summary:
-    """What a run did."""
+    """What a run did: recordings read, problems met, seconds of sound, detections, and the number of tracks."""
 
     recordings: int = 0
     failures: int = 0
@@ -64,18 +64,22 @@ def run_locate(
     report: Report = lambda done_s, total_s, note: None,
     say: Callable[[str], None] = print,
 ) -> Summary:
-    """Locate the calls of many recordings into `out`.
+    """Locate the calls of many recordings, and write tables and pictures into the folder `out`.
 
     Args:
-        formats: of more files besides detections.csv, with commas (`parse_formats`).
-        pictures: one for each recording.
-        begin_s, end_s: the part of every recording that is worked on; None is its end.
-        report: called with (seconds done, seconds in all, note).
-        say: takes warnings and problems, one line each.
+        paths: recordings, or the files of recordings with one file per channel.
+        array_path: the array file, or None to detect calls without bearings.
+        out: folder of the results.
+        options: how to search.
+        formats: formats of the tables besides detections.csv, divided by commas (`parse_formats`).
+        pictures: draw one picture for each recording.
+        begin_s, end_s: the part of every recording to search, in seconds. None: to its end.
+        report: is called with (seconds done, seconds in all, note).
+        say: is called with each warning and each problem, one line each.
 
     Raises:
-        ArrayError, OptionError, ModelError, OutputError: nothing can go on. Recordings that cannot be
-        read are said and counted in `Summary.failures` instead.
+        ArrayError, OptionError, ModelError, OutputError: the run cannot go on. A recording that cannot be
+            read raises nothing: it is reported to `say` and counted in `Summary.failures`.
     """
     others = parse_formats(formats)
     array = load_array(array_path) if array_path else None
@@ -84,7 +88,7 @@ def run_locate(
     opened = _open_all(group_recordings(paths, array), array, options.time_format, (begin_s, end_s), summary, say)
     table_path = out / "detections.csv"
     if not opened and table_path.exists():
-        return summary  # nothing to add, and the results of an earlier run are not ours to wipe
+        return summary  # there is nothing to add; the results of an earlier run must stay
     write_table(out / "recordings.csv", RECORDING_COLUMNS, map(row_of_recording, opened))
     table = CsvWriter(table_path, (*COLUMNS, *EXTRA_COLUMNS))
     tracks = CsvWriter(out / "tracks.csv", TRACK_COLUMNS) if array is not None else None
@@ -156,7 +160,7 @@ def _warnings(opened: list[Recording]) -> Iterator[str]:
 
 
 def _unused_name(path: Path, taken: set[str]) -> str:
-    """The file's name, with its folder or a number before it where another recording has the same."""
+    """The file's name. If another recording has the same name, the folder or a number is put before it."""
     candidates = [path.name, path.as_posix(), *(f"{n}-{path.name}" for n in range(2, len(taken) + 3))]
     return next(name for name in candidates if safe_stem(name) not in taken)
 
@@ -171,7 +175,10 @@ def _one(
     seconds: Callable[[float], None],
     summary: Summary,
 ) -> None:
-    """One recording into the tables, the summary and pictures; what it found stays, however it ends."""
+    """Search one recording and add it to the tables, the summary and the pictures.
+
+    If an error ends the search early, the calls found so far are kept.
+    """
     from whalefinder.pages.plots import Picture, draw_tracks
 
     found = summary.found

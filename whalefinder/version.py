@@ -1,3 +1,3 @@
-"""The version, alone, so that the build need not import the package."""
+"""The version. It stands alone here, so that the build does not import the package."""
 
 __version__ = "0.2.0"

@@ -1,4 +1,4 @@
-"""Numbers as people read them: counts with the right plural, durations with a fitting unit, no exponents."""
+"""Numbers in the form that people read: counts with the right plural, durations in a suitable unit, no exponents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
 
 
 def rounded(value: float, digits: int = 3) -> str:
-    """A number to so many significant digits, with thousands apart and without an exponent.
+    """A number rounded to `digits` significant digits, with commas between thousands and no exponent.
 
     >>> rounded(1234.5, 2), rounded(0.002778), rounded(12.0), rounded(0.0)
     ('1,200', '0.00278', '12', '0')
@@ -28,7 +28,7 @@ def rounded(value: float, digits: int = 3) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds below two minutes, minutes below two hours, then hours.
+    """A duration as text: seconds below two minutes, minutes below two hours, then hours.
 
     >>> duration(10), duration(90.0), duration(750), duration(9e6)
     ('10 s', '90 s', '12.5 min', '2,500 h')
