@@ -1,7 +1,7 @@
-"""What an array leaves open: other directions from which a call would have sounded the same, or nearly the same.
+"""Ambiguity of a bearing: other directions from which a call sounds the same, or nearly the same, to the array.
 
-Inside the program an ambiguity is one of three types. Tables hold it in words: `words` writes them, `kind_of` reads of
-which kind they are.
+In the program an ambiguity is an object of one of three types. In tables it is text: `words` writes this text, and
+`kind_of` reads the kind of ambiguity from it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Cone:
-    """A line of hydrophones knows only the angle from its own axis. Every direction on that cone fits as well.
+    """Ambiguity of a line of hydrophones. It measures only the angle from its axis: all directions of a cone fit.
 
     Args:
-        angle_deg: between the call and the axis.
-        axis_azimuth_deg, axis_elevation_deg: where the axis points.
-        azimuths_deg: those of the cone at elevation 0, two or none; None for a steep line, which knows no azimuth.
+        angle_deg: angle between the call and the axis.
+        axis_azimuth_deg, axis_elevation_deg: direction of the axis.
+        azimuths_deg: azimuths of the cone at elevation 0: two, or none. None for a steep line, which gives no azimuth.
     """
 
     angle_deg: float
@@ -37,7 +37,7 @@ class Cone:
 
 @dataclass(frozen=True, kw_only=True)
 class Mirror:
-    """Hydrophones in one plane cannot decide on which side of it the call was. This is the direction on the other side."""
+    """Ambiguity of hydrophones in one plane: they cannot decide on which side of it the call is. This is the other side."""
 
     azimuth_deg: float
     elevation_deg: float
