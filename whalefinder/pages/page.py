@@ -1,6 +1,6 @@
-"""HTML pages: the one way to write them, and pages of sections with text, tables and pictures. They open without a network.
+"""HTML pages. All pages are written here; pages of sections have text, tables and pictures. They need no network.
 
-Everything that is shown goes through the template's autoescape, so that a file's name can hold no markup.
+All text goes through the template's autoescape, so the name of a file cannot add markup.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def png_of(figure: Figure) -> bytes:
 
 
 def write_html(path: Path, template: str, **facts: Any) -> None:
-    """Fill one of `templates/` and write it. What is shown is escaped, but for what a template calls `safe`: our own SVG.
+    """Fill a template of `templates/` and write the page. All text is escaped, except our own SVG (`safe` in a template).
 
     Args:
         path: of the page; it is there whole or not at all.
