@@ -1,7 +1,7 @@
-"""Simulated boats: cavitation that beats with the blades, engine lines, whines, clanks.
+"""Simulated boats: cavitation noise that beats with the propeller blades, engine lines, whines, clanks.
 
-A boat here is one sound at 1 m; `propagation` moves it. None of it is cut from recordings, so weights
-trained on it carry nobody's licence.
+A boat here is one sound at 1 m; `propagation` moves it. Nothing comes from recordings, so no licence of a recording
+applies to weights that are trained on it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _cavitation(rng: np.random.Generator, samples: int, seconds: float) -> Float
     octaves = np.log2(hz / peak)
     level = np.where(octaves < 0, 4.0 * octaves, -rng.uniform(2, 8) * octaves) + rng.normal(0, 3, len(hz))
     noise = shaped_noise(rng, samples, hz, level)
-    # Two bands beat separately: propellers modulate high frequencies most.
+    # In half of the boats a high band beats on its own too, since propellers modulate high frequencies most.
     if rng.random() < 0.5:
         tilt = level + np.where(hz > log_uniform(rng, 600, 4000), 0.0, -40.0)
         noise = noise + _beat(rng, samples, seconds) * shaped_noise(rng, samples, hz, tilt)

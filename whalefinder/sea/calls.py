@@ -1,7 +1,7 @@
-"""Simulated whale calls: whistles, pulsed calls with harmonics and side-bands, near-tonal calls, click trains.
+"""Simulated whale calls: whistles, pulsed calls with harmonics and side-bands, nearly tonal calls, click trains.
 
-Ranges follow field reports of killer whales: whistles 1.5-18 kHz, pulse rates 0.25-2 kHz with energy to
-15 kHz, durations 0.05-3 s (references in `docs/conventions.md`).
+The ranges follow field reports of killer whales: whistles 1.5-18 kHz, pulse rates 0.25-2 kHz with energy up to 15 kHz,
+durations 0.05-3 s (references in `docs/conventions.md`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from whalefinder.sound.spectrogram import RATE_HZ
 
 
 def whistle(rng: np.random.Generator) -> Floats:
-    """A frequency-modulated tone with a weak second harmonic. → `[time]`."""
+    """A frequency-modulated tone with a weak second harmonic. → `[time]` at `RATE_HZ`."""
     samples = int(rng.uniform(0.25, 1.6) * RATE_HZ)
     centre = log_uniform(rng, 1800, 9500)
     octaves = rng.uniform(0.05, 0.5) * smooth_curve(rng, samples, int(rng.integers(2, 6)))
@@ -26,14 +26,14 @@ def whistle(rng: np.random.Generator) -> Floats:
 
 
 def near_tonal(rng: np.random.Generator) -> Floats:
-    """A tone that stays within about ± 100 Hz: the hardest call for a direction. → `[time]`."""
+    """A tone that stays within about ± 100 Hz: the hardest call for direction finding. → `[time]` at `RATE_HZ`."""
     samples = int(rng.uniform(0.3, 1.2) * RATE_HZ)
     hz = log_uniform(rng, 900, 9000) + 60 * smooth_curve(rng, samples, 3)
     return np.sin(2 * np.pi * np.cumsum(hz) / RATE_HZ) * _swell(rng, samples)
 
 
 def pulsed_call(rng: np.random.Generator) -> Floats:
-    """One to three pulsed elements with harmonics, side-bands and sometimes a second, high voice. → `[time]`."""
+    """One to three pulsed elements with harmonics, side-bands and sometimes a whistle too. → `[time]` at `RATE_HZ`."""
     parts = []
     base = log_uniform(rng, 250, 1800)
     for _ in range(int(rng.integers(1, 4))):
@@ -57,7 +57,7 @@ def pulsed_call(rng: np.random.Generator) -> Floats:
 
 
 def click_train(rng: np.random.Generator) -> Floats:
-    """Short broad-band clicks at a slowly changing rate. → `[time]`."""
+    """Short broad-band clicks at a slowly changing rate. → `[time]` at `RATE_HZ`."""
     samples = int(rng.uniform(0.4, 2.0) * RATE_HZ)
     rate_hz = log_uniform(rng, 8, 150) * 2 ** (0.5 * smooth_curve(rng, samples, 3))
     impulses = np.diff(np.floor(np.cumsum(rate_hz) / RATE_HZ), prepend=0.0)
@@ -78,7 +78,7 @@ CALLS: dict[str, tuple[float, Callable[[np.random.Generator], Floats]]] = {
 
 
 def random_call(rng: np.random.Generator, kind: str | None = None) -> tuple[str, Floats]:
-    """A call of the given or a random kind, peak 1. → (kind, `[time]` at `RATE_HZ`)."""
+    """A call of the given kind (a key of `CALLS`) or of a random kind, peak 1. → (kind, `[time]` at `RATE_HZ`)."""
     if kind is None:
         names = list(CALLS)
         kind = names[int(rng.choice(len(names), p=[CALLS[name][0] for name in names]))]

@@ -1,8 +1,8 @@
-"""Moving sources to moving delays: what each hydrophone hears, exactly, sample by sample.
+"""The sound of a moving source at each hydrophone, exact to the sample.
 
-A sound that left the source at time s arrives at hydrophone m at t = s + |p(s) - r_m| / c. That map is
-inverted (it is monotone for anything slower than sound) and the source read at s(t), so Doppler shift,
-curved wavefronts and changing delays all follow from one line. Levels fall by 1 / distance.
+A sound that leaves the source at time s arrives at hydrophone m at t = s + |p(s) - r_m| / c. For sources slower than
+sound this function can be inverted: s(t) is the time at which the sound heard at t was emitted. The source's sound is
+read at s(t), so Doppler shift, curved wavefronts and changing delays are all included. Amplitudes fall as 1 / distance.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from whalefinder.sound.spectrogram import RATE_HZ
 
 OVERSAMPLING = 8
 PATH_STEP_S = 0.002
-"""Paths are inverted on this grid: at 12 m/s past 30 m the linear step errs by 2 µm."""
+"""Paths are inverted at times this far apart. At 12 m/s and 30 m distance the interpolation is wrong by 2 µm."""
 
 
 @dataclass(frozen=True)
 class Path:
-    """A straight swim or pass: `start_m` and `velocity_m_s` `[3]`, relative to the array's origin, at time 0."""
+    """A straight path at constant speed: position at time 0 and velocity, `[3]` each, from the array's origin."""
 
     start_m: tuple[float, float, float]
     velocity_m_s: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -33,7 +33,7 @@ class Path:
         return np.asarray(self.start_m) + np.multiply.outer(np.asarray(seconds, float), np.asarray(self.velocity_m_s))
 
     def mirrored(self, depth_m: float) -> Path:
-        """The same path above the surface, which lies `depth_m` over the array's origin."""
+        """The mirror image of the path in the surface, which is `depth_m` above the array's origin."""
         (x, y, z), (vx, vy, vz) = self.start_m, self.velocity_m_s
         return Path((x, y, 2 * depth_m - z), (vx, vy, -vz))
 
@@ -47,12 +47,14 @@ def receive(
     emitted_s: float,
     samples: int,
 ) -> Floats:
-    """Sound at every hydrophone.
+    """The sound of a moving source at every hydrophone.
 
     Args:
         sound: `[time]` at `RATE_HZ`, the pressure 1 m from the source.
+        path: path of the source.
         positions_m: `[channel, 3]` m.
-        emitted_s: when its first sample leaves the source, seconds of the recording (may be negative).
+        sound_speed_m_s: metres per second.
+        emitted_s: time in the recording at which its first sample leaves the source, in seconds (may be negative).
         samples: length of the recording.
 
     Shape:
@@ -76,7 +78,7 @@ def receive(
 
 
 def _cubic(x: Floats, place: Floats) -> Floats:
-    """Lagrange interpolation through four neighbours; at 8-fold oversampling it errs by -90 dB at 12 kHz."""
+    """Lagrange interpolation through four neighbours. With 8-fold oversampling its error is -90 dB at 12 kHz."""
     place = np.clip(place, 1, len(x) - 3)
     index = place.astype(np.int64)
     t = place - index
@@ -90,7 +92,14 @@ def _cubic(x: Floats, place: Floats) -> Floats:
 
 
 def roughened(sound: Floats, grazing_rad: float, roughness_m: float, sound_speed_m_s: float) -> Floats:
-    """What a rough surface leaves of the mirror ray: exp(-2 (k σ sin θ)²), the Rayleigh factor. `[time]`."""
+    """The sound `[time]` after reflection by a rough surface: times exp(-2 (k σ sin θ)²), the Rayleigh factor.
+
+    Args:
+        sound: `[time]` at `RATE_HZ`.
+        grazing_rad: angle θ between ray and surface.
+        roughness_m: r.m.s. height σ of the surface, metres.
+        sound_speed_m_s: metres per second.
+    """
     if roughness_m <= 0:
         return sound
     spectrum = np.fft.rfft(sound)

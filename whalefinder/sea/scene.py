@@ -1,7 +1,7 @@
-"""A scene: animals, boats, wind, an array with its faults → a recording and the truth.
+"""A scene of animals, boats, wind and an array with its faults → a recording and the true calls.
 
-Levels are band levels (0.5-12 kHz) at the array over the ambient noise, so SNR is the level of a call and
-SIR the level of a call less that of all boats together while it sounds.
+Levels are in dB over the ambient noise, in 0.5-12 kHz at the array. So SNR is the level of a call. SIR is the level of
+a call minus that of all boats together during the call.
 """
 
 from __future__ import annotations
@@ -19,7 +19,15 @@ from whalefinder.sound.spectrogram import RATE_HZ
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One call: `sound` `[time]`, where the animal is, when it arrives at the array, its SNR in dB."""
+    """One call.
+
+    Args:
+        sound: `[time]` at `RATE_HZ`.
+        path: path of the animal.
+        begin_s: time at which the call arrives at the array's origin.
+        snr_db: its SNR in dB.
+        kind: name of its kind.
+    """
 
     sound: Floats
     path: Path
@@ -30,7 +38,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Boat:
-    """One boat: `sound` `[time]` (repeated when short), its path, its relative level in dB."""
+    """One boat: its `sound` `[time]` (repeated if it is short), its path, its level in dB over the ambient noise."""
 
     sound: Floats
     path: Path
@@ -39,7 +47,14 @@ class Boat:
 
 @dataclass(frozen=True)
 class Faults:
-    """One-sigma errors of the real array against its file: per axis and phone, per phone, per phone, once."""
+    """Differences between the real array and its array file, as standard deviations.
+
+    Args:
+        position_m: of each coordinate of each hydrophone.
+        timing_s: of the clock of each hydrophone.
+        gain_db: of the gain of each hydrophone.
+        sound_speed_m_s: of the sound speed.
+    """
 
     position_m: float = 0.0
     timing_s: float = 0.0
@@ -49,14 +64,18 @@ class Faults:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """Everything that sounds.
+    """All sources of sound, and the array.
 
     Args:
-        sir_db: level of the first call over all boats while it sounds; None keeps the boats' own levels
-            (dB over the ambient).
+        array: the array as its file describes it.
+        seconds: length of the recording.
+        calls: calls of animals.
+        boats: boats.
+        sir_db: level of the first call over all boats together during the call. None: the boats keep their levels.
         surface_coefficient: amplitude of the surface image, 0 = none, -0.8 = a calm sea.
-        roughness_m: r.m.s. height of the surface.
-        diffuse: wind noise from all sides instead of independent hydrophones.
+        roughness_m: r.m.s. height of the surface, metres.
+        diffuse: True for wind noise from all directions, False for independent noise at each hydrophone.
+        faults: how the real array differs from its file.
     """
 
     array: HydrophoneArray
@@ -72,7 +91,7 @@ class Scene:
 
 @dataclass(frozen=True, kw_only=True)
 class TrueCall:
-    """What was there: times at the array (s), direction (degrees), range (m), levels (dB)."""
+    """The truth about one call: times at the array (s), direction (degrees), range (m), levels (dB)."""
 
     begin_s: float
     end_s: float
@@ -86,7 +105,7 @@ class TrueCall:
 
 @dataclass(frozen=True, kw_only=True)
 class SimulatedRecording:
-    """`samples` `[channel, time]` at `RATE_HZ`, its parts of the same shape, and the truth."""
+    """A recording: `samples` `[channel, time]` at `RATE_HZ`, its parts in the same shape, and the true calls."""
 
     samples: Floats
     calls: Floats
@@ -96,7 +115,7 @@ class SimulatedRecording:
 
 
 def simulate(scene: Scene, seed: int) -> SimulatedRecording:
-    """Let the scene sound. The same seed gives the same sea."""
+    """Compute the recording of a scene. The same seed gives the same recording."""
     rng = np.random.default_rng([seed, 4])
     array = _faulty(scene.array, scene.faults, rng)
     samples = round(scene.seconds * RATE_HZ)
@@ -128,7 +147,7 @@ def _faulty(array: HydrophoneArray, faults: Faults, rng: np.random.Generator) ->
 
 
 def _instrument(x: Floats, faults: Faults, seed: int) -> Floats:
-    """Gain and clock of each channel: the same for every part of one recording."""
+    """Apply the faults of gain and clock of each channel. They are the same for all parts of one recording."""
     if not faults.gain_db and not faults.timing_s:
         return x
     rng = np.random.default_rng([seed, 5])
@@ -140,9 +159,9 @@ def _instrument(x: Floats, faults: Faults, seed: int) -> Floats:
 
 
 def _emission_s(call: Call, array: HydrophoneArray) -> float:
-    """When a call must leave the whale to reach the array's origin at `begin_s`."""
+    """Time at which a call must leave the whale to reach the array's origin at `begin_s`."""
     leave = call.begin_s
-    for _ in range(5):  # fixed point; converges by v/c = 1/1000 a turn
+    for _ in range(5):  # fixed-point iteration; each round makes the error v/c = 1/1000 as large
         leave = call.begin_s - float(np.linalg.norm(call.path.at(leave))) / array.sound_speed_m_s
     return leave
 
@@ -168,7 +187,7 @@ def _heard(sound: Floats, path: Path, scene: Scene, array: HydrophoneArray, emit
 
 
 def _repeated(sound: Floats, samples: int) -> Floats:
-    """Long enough for the recording plus a second on either side, there and back without a step."""
+    """The sound played forwards and backwards in turn, so that it has no jump, for the recording plus two seconds."""
     there_and_back = np.concatenate([sound, sound[::-1]])
     return np.resize(there_and_back, samples + 2 * RATE_HZ)
 

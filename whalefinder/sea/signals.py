@@ -1,6 +1,6 @@
 """Building blocks of simulated sound: smooth random curves, shaped noise, band levels.
 
-Every function takes a `numpy.random.Generator`, so that one seed gives one sea.
+Random functions take a `numpy.random.Generator`, so the same seed gives the same sound. All sounds are at `RATE_HZ`.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ def smooth_curve(rng: np.random.Generator, samples: int, knots: int) -> Floats:
     place = np.linspace(1, knots + 1 - 1e-9, samples)
     index = place.astype(int)
     t = place - index
-    # Cubic B-spline through the knots: continuous curvature, so instantaneous frequency has no kinks.
+    # Cubic B-spline of the knots. Its curvature is continuous, so a frequency that follows it has no kinks.
     weights = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
     curve: Floats = sum(w * values[index - 1 + k] for k, w in enumerate(weights)) / 6.0
     return curve * 1.5
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """A number between `low` and `high`, each factor as likely as any other."""
+    """A random number between `low` and `high` whose logarithm is uniform."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def taper(samples: int, edge_s: float) -> Floats:
-    """Raised-cosine fade in and out of `edge_s` seconds. → `[time]` in 0...1."""
+    """A window `[time]` in 0...1 that fades in and out, each over `edge_s` seconds, as a raised cosine."""
     edge = int(max(1, min(samples // 2, round(edge_s * RATE_HZ))))
     fade = 0.5 - 0.5 * np.cos(np.pi * (np.arange(edge) + 0.5) / edge)
     window = np.ones(samples)
@@ -43,7 +43,7 @@ def taper(samples: int, edge_s: float) -> Floats:
 
 
 def shaped_noise(rng: np.random.Generator, samples: int, level_hz: Floats, level_db: Floats) -> Floats:
-    """Gaussian noise whose power density follows (Hz, dB) points, straight over log frequency. → `[time]`."""
+    """Gaussian noise `[time]` whose power density goes through points (Hz, dB), linear over log frequency."""
     spectrum = np.fft.rfft(rng.standard_normal(samples))
     hz = np.fft.rfftfreq(samples, 1 / RATE_HZ)
     gain_db = np.interp(np.log(np.maximum(hz, 1.0)), np.log(level_hz), level_db)
@@ -51,7 +51,7 @@ def shaped_noise(rng: np.random.Generator, samples: int, level_hz: Floats, level
 
 
 def band_power(x: NDArray[np.floating]) -> float:
-    """Mean square within `BAND_HZ` of the last axis (`[..., time]`), averaged over the others."""
+    """Mean square of `[..., time]` within `BAND_HZ`, averaged over all leading axes."""
     spectrum = np.fft.rfft(x, axis=-1)
     hz = np.fft.rfftfreq(x.shape[-1], 1 / RATE_HZ)
     inside = (hz >= BAND_HZ[0]) & (hz <= BAND_HZ[1])

@@ -1,4 +1,4 @@
-"""Writing simulated recordings to disk: the sound, the array file, the truth as a table."""
+"""Drawing random scenes, and writing simulated recordings: the sound, the array file, the true calls as a table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,16 @@ SOUND_FILES = {".wav", ".flac", ".w64"}
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What `whalefinder simulate` is asked for."""
+    """What to simulate: the options of `whalefinder simulate`.
+
+    Args:
+        seconds: length of the recording.
+        calls, boats: how many of each.
+        snr_db: SNR of every call, in 0.5-12 kHz at the array.
+        sir_db: level of the first call over all boats, or None: the boats keep their own levels.
+        surface_coefficient, roughness_m, diffuse, faults: as for `Scene`.
+        calls_from: folder of WAV or FLAC clips of calls, or None for simulated calls.
+    """
 
     seconds: float = 30.0
     calls: int = 4
@@ -41,7 +50,12 @@ class Plan:
 
 
 def draw_scene(plan: Plan, array: HydrophoneArray, seed: int) -> Scene:
-    """A scene as planned: calls at even times from one swimming animal, boats that pass at 30-150 m."""
+    """A random scene: calls at even intervals from one swimming animal, and boats that pass at 30-150 m.
+
+    Raises:
+        OptionError: the folder `calls_from` does not exist or holds no clips.
+        RecordingError: a clip cannot be read.
+    """
     rng = np.random.default_rng([seed, 7])
     depth = array.depth_m or 0.0
     distance, azimuth = rng.uniform(80, 400), rng.uniform(0, 2 * np.pi)
@@ -90,7 +104,11 @@ def _sounds(plan: Plan, rng: np.random.Generator) -> list[tuple[str, np.ndarray]
 
 
 def read_clip(path: Path) -> np.ndarray:
-    """First channel of a clip at `RATE_HZ`. → `[time]`."""
+    """Read the first channel of a clip, `[time]` at `RATE_HZ`.
+
+    Raises:
+        RecordingError: the clip cannot be read.
+    """
     try:
         samples, rate = soundfile.read(path, dtype="float64", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as reason:
@@ -99,7 +117,13 @@ def read_clip(path: Path) -> np.ndarray:
 
 
 def write_simulation(scene: Scene, seed: int, out: Path, name: str = "simulated") -> SimulatedRecording:
-    """Write `NAME.wav`, `array.toml` (without the faults: that is the point) and `truth.csv` to `out`."""
+    """Simulate a scene and write `NAME.wav`, `array.toml` and `truth.csv` to the folder `out`.
+
+    The array file does not know the faults, as in real life.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
     sea = simulate(scene, seed)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -111,7 +135,7 @@ def write_simulation(scene: Scene, seed: int, out: Path, name: str = "simulated"
 
 
 def write_truth(truth: tuple[TrueCall, ...], path: Path) -> None:
-    """One row per true call: times at the array, direction, range, levels."""
+    """Write a CSV file with one row per true call: times at the array, direction, range, levels."""
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.DictWriter(file, list(TrueCall.__dataclass_fields__))
         rows.writeheader()
