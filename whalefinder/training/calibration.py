@@ -1,4 +1,4 @@
-"""Examples that training never sees: scores on them, and probabilities that mean what they say."""
+"""Examples that training never uses: scores on them, and calibration of the probabilities by them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from whalefinder.results.records import LABELS, ORCA
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What a run is validated on: planes `[example, ...]`, labels, and which are real mixtures of the dev split."""
+    """Examples for validation.
+
+    Args:
+        planes: `[example, plane, frequency, frame]`.
+        labels: class indices `[example]`.
+        real: whether the example is a real mixture of the dev split, `[example]` bool.
+    """
 
     planes: Tensor
     labels: Tensor
@@ -23,7 +29,10 @@ class HeldOut:
 
 
 def validation_scores(logits: Tensor, examples: HeldOut) -> dict[str, float]:
-    """Loss over all, and how many real (else: all) orcas and others are told from each other at even odds."""
+    """Loss over all examples, and recall and specificity of orcas at a probability of 0.5.
+
+    Recall and specificity use the real examples, or all if there are no real ones.
+    """
     loss = float(nn.functional.cross_entropy(logits, examples.labels))
     judged = examples.real if bool(examples.real.any()) else ~examples.real
     orca, found = examples.labels[judged] == ORCA, logits[judged].softmax(1)[:, ORCA] > 0.5
@@ -33,7 +42,7 @@ def validation_scores(logits: Tensor, examples: HeldOut) -> dict[str, float]:
 
 @torch.no_grad()
 def logits_of(network: Classifier, planes: Tensor, batch: int = 64) -> Tensor:
-    """Logits of many examples, dropout off. `[example, ...]` → `[example, class]`."""
+    """Logits of many examples, without dropout. `[example, plane, frequency, frame]` → `[example, class]`."""
     training, network = network.training, network.eval()
     logits = torch.cat([network(part) for part in planes.split(batch)])
     network.train(training)
@@ -41,7 +50,10 @@ def logits_of(network: Classifier, planes: Tensor, batch: int = 64) -> Tensor:
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """T that makes softmax(logits / T) likeliest; the order of the classes stays. `[example, class]`, `[example]` → T."""
+    """Temperature T for which softmax(logits / T) has the smallest cross entropy (Guo et al. 2017, arXiv:1706.04599).
+
+    It does not change which class is the likeliest. `[example, class]`, `[example]` → T.
+    """
 
     def loss(log_t: float) -> float:
         return float(nn.functional.cross_entropy(logits / math.exp(log_t), labels))
@@ -50,10 +62,10 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def fit_offset(logits: Tensor, labels: Tensor, temperature: float) -> float:
-    """What has to be added to the orca's logit so that "an orca or not" is likeliest.
+    """Offset of the orca's logit that gives "orca or not" the smallest cross entropy.
 
-    Training has calls down to -12 dB that nobody hears, and other whales that sound alike; so the network is too shy of
-    orcas where they can be heard. `[example, class]`, `[example]` → offset.
+    Training has calls at -12 dB that cannot be heard, and other whales that sound like orcas. So the network gives
+    audible orcas too low a probability, and the offset corrects this. `[example, class]`, `[example]` → offset.
     """
     others = [index for index in range(len(LABELS)) if index != ORCA]
     odds = (logits[:, ORCA] - temperature * (logits[:, others] / temperature).logsumexp(1)) / temperature
@@ -67,7 +79,7 @@ def fit_offset(logits: Tensor, labels: Tensor, temperature: float) -> float:
 
 @torch.no_grad()
 def calibrate(network: Classifier, examples: HeldOut) -> None:
-    """Fit the temperature to all examples, and the orca's bias to the real ones (where there are any)."""
+    """Fit the network's temperature to all examples, and its bias of the orca to the real ones (if there are any)."""
     logits = logits_of(network, examples.planes)
     temperature = fit_temperature(logits, examples.labels)
     network.temperature.fill_(temperature)

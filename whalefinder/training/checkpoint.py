@@ -1,4 +1,4 @@
-"""Checkpoints and curves of training runs, so that a run that was stopped goes on exactly."""
+"""Checkpoints and curves of training runs. A run that was stopped continues exactly as if it had not been stopped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from whalefinder.files import writing
 
 
 def append_curve(path: Path, step: int, loss: float, scores: dict[str, float]) -> None:
-    """One row of the training curve: step, training loss, validation scores."""
+    """Append a row to the training curve (CSV): step, training loss, validation scores."""
     new = not path.exists()
     with path.open("a", newline="") as file:
         rows = csv.writer(file)
@@ -34,7 +34,11 @@ def save_checkpoint(
     schedule: torch.optim.lr_scheduler.LRScheduler,
     state: dict[str, float],
 ) -> None:
-    """Everything that a run needs to go on; written beside and renamed, so that a cut leaves the old one."""
+    """Write all that a run needs to continue. A run that is stopped while it writes keeps the old checkpoint.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
     parts = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict()}
     temporary = path.with_suffix(".tmp")
     with writing(path):
@@ -49,19 +53,19 @@ def restore_checkpoint(
     optimiser: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
 ) -> dict[str, float]:
-    """Put a checkpoint back. Returns the state of the run.
+    """Load a checkpoint into network, optimiser and schedule. Returns the state of the run.
 
     Raises:
-        ModelError: there is none, it is damaged, or it was made with other settings.
+        ModelError: there is no checkpoint, it is damaged, or it was made with other settings.
     """
     if not path.exists():
         raise ModelError(f"{path}: no checkpoint to resume from; start without `resume`")
     try:
-        parts = torch.load(path, weights_only=True)  # own checkpoint; weights_only refuses anything but tensors
+        parts = torch.load(path, weights_only=True)  # weights_only loads tensors and text, and runs no code
         then = json.loads(parts["settings"])
     except (RuntimeError, KeyError, OSError, EOFError, pickle.UnpicklingError) as reason:
         raise ModelError(f"{path}: damaged checkpoint ({reason}); start without `resume`") from reason
-    now = json.loads(json.dumps(asdict(settings)))  # tuples are lists there
+    now = json.loads(json.dumps(asdict(settings)))  # JSON turns tuples into lists
     changed = [f"{k} was {then.get(k)}, now {v}" for k, v in now.items() if then.get(k) != v]
     if changed:
         raise ModelError(f"{path}: settings differ ({'; '.join(changed)}); resume with the same ones")

@@ -1,9 +1,9 @@
-"""Recipe of the classifier: endless or finite labelled mixtures, and a temperature for the weights that are kept.
+"""Recipe of the classifier: labelled mixtures, without end or a fixed number, and calibration of the weights kept.
 
     whalefinder train classifier --out runs/classifier
 
-Every step's examples, masks and dropout come from the seed and the step number, so a run that was stopped goes on
-exactly.
+The examples, masks and dropout of every step are drawn from the seed and the step number. So a run that was stopped
+continues exactly as if it had not been stopped.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CARD = {
 
 
 def indices_of(settings: Settings, step: int) -> list[int]:
-    """Numbers of the examples of a step: in order, in a new order every epoch of a finite set, or evenly sampled."""
+    """Numbers of the examples of a step: in order; in a new order every epoch of a finite set; or half of them orcas."""
     places = range(step * settings.batch, (step + 1) * settings.batch)
     if settings.imbalance == "sampler":
         return _evenly(settings, step)
@@ -46,7 +46,7 @@ def indices_of(settings: Settings, step: int) -> list[int]:
 
 
 def _evenly(settings: Settings, step: int) -> list[int]:
-    """Half of them orcas, drawn again and again where the set is finite."""
+    """Numbers of examples of which half are orcas. In a finite set examples can be drawn more than once."""
     rng = np.random.default_rng([settings.seed, 18, step])
     high = settings.examples or 2**31
     chosen: list[int] = []
@@ -59,12 +59,12 @@ def _evenly(settings: Settings, step: int) -> list[int]:
 
 
 def clip_planes(clip: LabelledClip) -> Tensor:
-    """Planes of a clip as a whole. → `[plane, frequency, frame]`."""
+    """Input planes of a whole clip. → `[plane, frequency, frame]`."""
     return planes_of(stft(torch.from_numpy(clip.samples)[None]), frequencies_hz() <= clip.bandwidth_hz)
 
 
 def held_out(settings: Settings) -> HeldOut:
-    """Simulated mixtures with calls of the dev split, and the dev split's real mixtures (where there is data)."""
+    """Examples for validation: simulated mixtures with calls of the dev split, and real ones if there is data."""
     few = settings.validation_clips
     judge = labelled.build_sources(
         settings.seed + 1_000_000, real_split="dev", num_calls=few // 2, num_boats=few // 8, num_nuisances=few // 4
@@ -84,10 +84,20 @@ def held_out(settings: Settings) -> HeldOut:
 def train(
     out: Path, settings: Settings, *, sources: Sources | None = None, resume: bool = False, report: Report = silent
 ) -> Path:
-    """Train a classifier into the folder `out`. Returns the path of the best weights, calibrated; see `loop.Run`.
+    """Train a classifier.
 
     Args:
-        sources: to mix from; default: simulation and the train split, drawn from the seed.
+        out: folder of the weights, the checkpoint and the curve.
+        settings: what the run depends on.
+        sources: the sounds to mix, or None for simulated ones and the train split, drawn from the seed.
+        resume: continue from the checkpoint in `out`.
+        report: is called after every step, see `loop.Run.train`.
+
+    Returns:
+        Path of the best weights, which are calibrated.
+
+    Raises:
+        ModelError, OutputError: as `loop.Run`.
     """
     run = Run(
         out, "classifier", settings, lambda: _network(settings),
@@ -103,7 +113,7 @@ def train(
         augment = step if settings.augment else None
         indices = indices_of(settings, step)
         drawn = labelled.draw(sources, settings.seed, indices, augment=augment, boat_ratio=settings.boat_ratio)
-        torch.manual_seed(settings.seed * 1_000_003 + step)  # dropout too goes on exactly
+        torch.manual_seed(settings.seed * 1_000_003 + step)  # so that dropout too is the same after a stop
         return training_loss(run.network, drawn.planes, drawn.labels, settings)
 
     def scores_of(network: Classifier) -> dict[str, float]:

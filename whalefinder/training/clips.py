@@ -1,7 +1,7 @@
-"""Real clips by split and permitted use, read through the data folder's manifest.
+"""Real clips by split and permitted use, found by the manifest of the data folder.
 
-The folder is named by the environment variable `WHALEFINDER_DATA` (default `../shared/data`). Nothing of
-it is copied anywhere; weights that ship learn from rows with `split=train` and `use=train` alone.
+The environment variable `WHALEFINDER_DATA` names the folder (default `../shared/data`). Nothing in it is copied. The
+shipped weights are trained only on rows with `split=train` and `use=train`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from whalefinder.sound.spectrogram import RATE_HZ
 
 SHORT_FIELD_CALLS = ("S199-L-4", "jpod", "kpod", "lpod")
-"""Field rows that are one call; the longer ones have calls at times that nobody wrote down."""
+"""Field clips that are one call. Longer ones have calls at times that are not in the manifest."""
 REAL_SOURCES = (
     "real recordings of the train split (Ford call catalogue, Open Government Licence - Canada 2.0; "
     "Orcasound and spectrace clips, MIT or CC0)"
@@ -29,7 +29,7 @@ REAL_SOURCES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """One row of the manifest: where it lies, what it is, what it may be used for."""
+    """One row of the manifest: the path of a clip, what it is, and what it may be used for."""
 
     path: Path
     kind: str
@@ -40,19 +40,19 @@ class Clip:
     rate_hz: int
 
     def read(self) -> NDArray[np.float32]:
-        """Loudest channel at `RATE_HZ`. → `[time]`."""
+        """Read the loudest channel, `[time]` at `RATE_HZ`, without its mean."""
         samples, rate_hz = soundfile.read(self.path, dtype="float32", always_2d=True)
         loudest = samples[:, int(samples.std(axis=0).argmax())]
         return soxr.resample(loudest - loudest.mean(), rate_hz, RATE_HZ).astype(np.float32)
 
 
 def data_folder() -> Path:
-    """Where the recordings lie; it need not exist."""
+    """Folder of the real recordings. It may not exist."""
     return Path(os.environ.get("WHALEFINDER_DATA", "../shared/data"))
 
 
 def find_clips(kind: str, split: str, use: str | None = None, folder: Path | None = None) -> list[Clip]:
-    """Rows of the manifest of one kind (`calls`, `boats`, …) and split, sorted by path; [] without data."""
+    """Rows of the manifest of one kind (`calls`, `boats`, …) and split, sorted by path. Empty if there is no data."""
     root = folder or data_folder()
     manifest = root / "manifest.csv"
     if not manifest.is_file():
@@ -76,7 +76,7 @@ def find_clips(kind: str, split: str, use: str | None = None, folder: Path | Non
 
 
 def training_calls(folder: Path | None = None) -> list[Clip]:
-    """Every orca call that shipped weights may learn from: catalogue cuts and short field cuts."""
+    """All orca calls on which shipped weights may be trained: calls of the catalogue and short field clips."""
     calls = find_clips("calls", "train", "train", folder)
     field = [c for c in find_clips("field", "train", "train", folder) if c.path.stem in SHORT_FIELD_CALLS]
     return calls + field

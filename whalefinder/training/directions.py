@@ -1,8 +1,8 @@
-"""Endless calls from known directions on one array, for the regressor.
+"""Random calls from known directions on one array, for training the regressor.
 
-Only the bins that the mask of a call lets through are made, about a tenth of all: every bin gets the powers of call, boats and
-ambient noise, from these its call share, and only a bin of enough share gets a phase at every hydrophone. Call shares are
-the true ones made wrong (`_mistaken`), since masks of the segmenter would cost far more.
+Every bin gets the powers of call, boats and ambient noise, and from these its call share. Only bins with enough call
+share, about a tenth of all, get a phase at every hydrophone. The call shares are the true ones with random errors
+(`_mistaken`), since masks of the segmentation network would take far more time.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from whalefinder.training.losses import azimuth_label, elevation_label
 FRAMES = MAX_CELLS * CELL_FRAMES  # 1 s
 MAX_BOATS = 3
 SNR_DB, SIR_DB = (-10.0, 15.0), (-22.0, 5.0)
-BOATS_DB = (0.0, 30.0)  # all of them over the ambient noise
-USUAL_DEG, STEEPEST_DEG = (-35.0, 8.0), -60.0
-MISTAKE_BIAS, MISTAKE_SD = (-2.5, 0.5), (0.0, 1.5)  # logits; masks of the segmenter see too little rather than too much
+BOATS_DB = (0.0, 30.0)  # level of all boats together over the ambient noise
+USUAL_DEG, STEEPEST_DEG = (-35.0, 8.0), -60.0  # elevations
+MISTAKE_BIAS, MISTAKE_SD = (-2.5, 0.5), (0.0, 1.5)  # of logits; real masks are more often too small than too large
 
 
 @dataclass(frozen=True)
 class Powers:
-    """Sources to draw from: power `[frequency, frame]` each."""
+    """Sounds to draw from, as powers `[frequency, frame]`."""
 
     calls: list[Tensor]
     boats: list[Tensor]
@@ -40,7 +40,7 @@ class Powers:
 
 @dataclass(frozen=True)
 class Lessons:
-    """A batch: bins of every event, `cell` counted through the batch, and labels `(batch, 1)` in [0, 1]."""
+    """A batch: the bins of all events, with `cell` counted through the batch, and labels `(batch, 1)` in [0, 1]."""
 
     bins: CallBins
     azimuth: Tensor
@@ -48,14 +48,15 @@ class Lessons:
 
 
 def powers_of(pool: mixtures.Pool) -> Powers:
-    """The sources of the segmenter's mixtures, without their phases."""
+    """The powers of the sounds that the recipe of the segmenter uses."""
     return Powers([spectrogram.power(x) for x in pool.calls], [spectrogram.power(x) for x in pool.boats])
 
 
 def draw(sources: Powers, array: HydrophoneArray, seed: tuple[int, ...], batch: int) -> Lessons:
-    """One batch; the same seed draws the same batch.
+    """Draw one batch. The same seed draws the same batch.
 
-    One call each from any azimuth, of SIR -22...5 dB over 1-3 boats, or without boats of SNR -10...15 dB.
+    Each example has one call from a random azimuth, with 1-3 boats at SIR -22...5 dB, or without boats at SNR
+    -10...15 dB.
     """
     rng = np.random.default_rng(seed)
     azimuth_deg, elevation_deg = rng.uniform(0.0, 360.0, batch), _elevations(rng, array, batch)
@@ -89,7 +90,7 @@ def draw(sources: Powers, array: HydrophoneArray, seed: tuple[int, ...], batch: 
 
 
 def _elevations(rng: np.random.Generator, array: HydrophoneArray, batch: int) -> Floats:
-    """Half of them evenly over elevation where most animals are, half evenly over the sphere; degrees `[batch]`."""
+    """Elevations `[batch]` in degrees: half of them uniform where most animals are, half uniform over the sphere."""
     top = math.degrees(array.max_elevation_rad())
     low, high = (math.sin(math.radians(limit)) for limit in (STEEPEST_DEG, top))
     usual = rng.uniform(USUAL_DEG[0], min(USUAL_DEG[1], top), batch)
@@ -97,13 +98,13 @@ def _elevations(rng: np.random.Generator, array: HydrophoneArray, batch: int) ->
 
 
 def _slope(rng: np.random.Generator) -> Tensor:
-    """Ambient noise of about -17 dB per decade, band power 1, `[frequency]`."""
+    """Power of ambient noise with about -17 dB per decade, mean 1 in the band, `[frequency]`."""
     slope = sounds.wind_slope(rng).square()
     return slope / slope[sounds.in_band()].mean()
 
 
 def _draw_call(rng: np.random.Generator, sources: Powers) -> Tensor:
-    """A second of a call, power `[frequency, frame]`, band power 1 while it sounds."""
+    """One second with a call: power `[frequency, frame]`, mean 1 in the band during the call."""
     while True:
         power = _cut(rng, sources.calls[int(rng.integers(len(sources.calls)))]) * sounds.tilt(rng, 2.0).square()
         sounding = power.sum(0) > 0
@@ -112,7 +113,7 @@ def _draw_call(rng: np.random.Generator, sources: Powers) -> Tensor:
 
 
 def _draw_boats(rng: np.random.Generator, sources: Powers, boats: Tensor) -> float:
-    """Fill `boats` `[boat, frequency, frame]` with 0-3 of them; → their power together."""
+    """Fill `boats` `[boat, frequency, frame]` with 0-3 boats. → the power of all together."""
     count = int(rng.choice(MAX_BOATS + 1, p=[0.3, 0.25, 0.2, 0.25]))
     if count == 0:
         return 0.0
@@ -124,7 +125,7 @@ def _draw_boats(rng: np.random.Generator, sources: Powers, boats: Tensor) -> flo
 
 
 def _cut(rng: np.random.Generator, power: Tensor) -> Tensor:
-    """A second of it, or all of it somewhere in a second of silence."""
+    """One second of a sound `[frequency, frame]`. A shorter sound is placed at random in one second of silence."""
     length = power.shape[-1]
     if length >= FRAMES:
         begin = int(rng.integers(0, length - FRAMES + 1))
@@ -134,7 +135,7 @@ def _cut(rng: np.random.Generator, power: Tensor) -> Tensor:
 
 
 def _course(rng: np.random.Generator) -> Floats:
-    """Directions `[cell, 3]` of a boat: near the surface, every other one moving by up to 30°/s."""
+    """Directions `[cell, 3]` of a boat near the surface. Every second boat moves, by up to 30°/s."""
     seconds = np.arange(MAX_CELLS) * CELL_FRAMES * spectrogram.FRAME_S
     rate_deg = rng.uniform(-30, 30) if rng.random() < 0.5 else 0.0
     azimuth = np.radians(rng.uniform(0, 360) + rate_deg * seconds)
@@ -142,7 +143,7 @@ def _course(rng: np.random.Generator) -> Floats:
 
 
 def _mistaken(rng: np.random.Generator, share: Tensor) -> Tensor:
-    """True shares as a network might see them: too small, wrong in patches of 4 x 4 bins, half of them blurred."""
+    """True shares with errors like a network's: too small, wrong in patches of 4 x 4 bins, half of them blurred."""
     batch, bins, frames = share.shape
     patches = torch.from_numpy(rng.standard_normal((batch, 1, bins // 4, frames // 4), dtype=np.float32))
     error = torch.nn.functional.interpolate(patches, (bins, frames), mode="bilinear")[:, 0]
@@ -154,7 +155,7 @@ def _mistaken(rng: np.random.Generator, share: Tensor) -> Tensor:
 
 
 def _turn(angle: Tensor) -> Tensor:
-    """exp(j angle): a plane wave from u reaches r early, by r · u / c."""
+    """exp(j angle). A plane wave from u reaches r earlier than the origin, by r · u / c."""
     return torch.polar(torch.ones_like(angle), angle)
 
 
@@ -164,6 +165,6 @@ def _random_phase(rng: np.random.Generator, amplitude: Tensor) -> Tensor:
 
 
 def _independent(rng: np.random.Generator, shape: torch.Size) -> Tensor:
-    """Noise of its own at every hydrophone, mean power 1 over those of a bin, complex `[bin, channel]`."""
+    """Independent noise at every hydrophone, complex `[bin, channel]`, with mean power 1 over the hydrophones of a bin."""
     noise = torch.view_as_complex(torch.from_numpy(rng.standard_normal((*shape, 2), dtype=np.float32)))
     return noise / spectrogram.power(noise).mean(1, keepdim=True).sqrt()

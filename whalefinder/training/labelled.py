@@ -1,8 +1,9 @@
-"""Labelled sound for the classifier: endless mixtures to learn from, and clips of real sound to judge by.
+"""Labelled sound for the classifier: random mixtures for training, and clips of real sound for evaluation.
 
-A clip's source must not give its class away. So a background (wind or a real quiet stretch, boats, nuisances, a
-recorder's colour and band) is drawn first and knows nothing of the class: the example with a call and the one without
-share it to the sample. Calls are only what stands out of their clip, without its own noise and edges.
+The network must not recognise a class by the recording from which a sound came. So the background (wind or a real quiet
+stretch, boats, nuisances, the response and band of a recorder) is drawn first and does not depend on the class: an
+example with a call and one without it have exactly the same background. Of a real call only the bins that stand out of
+its clip are used, without the noise and the edges of the clip.
 """
 
 from __future__ import annotations
@@ -27,22 +28,24 @@ from whalefinder.training.sources import Source, Sources, catalogue_calls
 from whalefinder.training.sources import build_sources as build_sources  # for those who draw from them
 
 SIR_DB = (-12.0, 15.0)
-"""Call over everything else, 0.5-12 kHz, over the call's frames."""
-DOMINATES = 2.0  # a boat of twice the ambient's power is what one hears
+"""Power of the call over all other sound, 0.5-12 kHz, in the frames of the call."""
+DOMINATES = 2.0  # an example without a call is labelled `boat` if a boat has more than this times the ambient power
 EVALUATION_SEED = 1_000_000_000
 CLIP_S = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledClip:
-    """A clip of real sound, `[time]` at `RATE_HZ`, and what it is.
+    """A clip of real sound with its label.
 
     Args:
+        samples: `[time]` at `RATE_HZ`.
         label: one of `LABELS`.
-        source: name of the call's clip, or of the background's where there is no call: the unit of a bootstrap.
-        group: the background's recording: the unit of a split.
-        snr_db: the call over the background, 0.5-12 kHz; NaN without a call or where nobody knows.
-        bandwidth_hz: what its recorder could hold.
+        source: name of the clip of the call, or of the background if there is no call. A bootstrap draws sources.
+        group: name of the recording of the background. All clips of a group are in the same split.
+        snr_db: level of the call over the background, 0.5-12 kHz. NaN without a call or if it is unknown.
+        bandwidth_hz: highest frequency of the recorder's band.
+        kind: `mixture` or `real`.
     """
 
     samples: NDArray[np.float32]
@@ -56,7 +59,7 @@ class LabelledClip:
 
 @dataclass(frozen=True)
 class Info:
-    """What one example was made of: name of its call or "", of its boats, call over background in dB."""
+    """What one example is made of: name of its call (or ""), names of its boats, level of the call in dB."""
 
     call: str
     boats: tuple[str, ...]
@@ -65,7 +68,7 @@ class Info:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A batch: planes `[batch, plane, frequency, frame]`, class indices `[batch]`, and one `Info` each."""
+    """A batch: planes `[batch, plane, frequency, frame]`, class indices `[batch]`, and one `Info` for each example."""
 
     planes: Tensor
     labels: Tensor
@@ -76,10 +79,12 @@ class Drawn:
 
 
 def class_of(seed: int, index: int, boat_ratio: float | None) -> int | None:
-    """Class of the call in example `index`, None without one; known before anything is drawn.
+    """Class of the call in example `index`, or None if it has no call. The example need not be drawn for this.
 
     Args:
-        boat_ratio: n of orca:boat = 1:n; None for pairs, the even index with a call, the odd one without.
+        seed: seed of the examples.
+        index: number of the example.
+        boat_ratio: n for a ratio orca:boat of 1:n. None for pairs: even numbers have a call, odd numbers have none.
     """
     draw = np.random.default_rng([seed, 12, index]).random()
     if boat_ratio is None:
@@ -96,11 +101,14 @@ def draw(
     boat_ratio: float | None = None,
     frames: int = WINDOW_FRAMES,
 ) -> Drawn:
-    """Examples by number; the same number is the same example, whenever it is drawn.
+    """Draw examples by their numbers. The same number always gives the same example.
 
     Args:
-        augment: a number (the step) that varies the examples: colour, band, masks; None leaves them as they are.
-        boat_ratio: see `class_of`; without it 2k and 2k + 1 share one background.
+        sources: the sounds to mix.
+        seed: seed of the examples.
+        indices: numbers of the examples.
+        augment: a number (the step) for random changes of response, band and masks. None: no changes.
+        boat_ratio: see `class_of`. If it is None, examples 2k and 2k + 1 have the same background.
         frames: length of the examples.
     """
     spectra, valid, labels, info = [], [], [], []
@@ -129,7 +137,7 @@ def draw(
 
 
 def _background(sources: Sources, seed: list[int], frames: int) -> tuple[Tensor, Tensor, tuple[str, ...], int]:
-    """Spectrum, usable bins, names of the boats, and `BOAT` or `AMBIENT`; knows nothing of a call."""
+    """Spectrum, usable bins, names of the boats, and `BOAT` or `AMBIENT`. It does not depend on the call."""
     rng = np.random.default_rng(seed)
     total, loudest = _ambient(rng, sources, frames), 0.0
     names = []
@@ -149,7 +157,7 @@ def _background(sources: Sources, seed: list[int], frames: int) -> tuple[Tensor,
 
 
 def _ambient(rng: np.random.Generator, sources: Sources, frames: int) -> Tensor:
-    """Wind noise of power 1 in band with its own slope, or a real quiet stretch."""
+    """Wind noise of power 1 in the band with a random slope, or a real quiet stretch."""
     if sources.ambient and rng.random() < 0.35:
         source = sources.ambient[int(rng.integers(len(sources.ambient)))]
         return cut(rng, source.spectrum, frames) * _smooth_gain(rng, 3.0)
@@ -167,7 +175,11 @@ def _smooth_gain(rng: np.random.Generator, spread_db: float) -> Tensor:
 
 
 def _with_call(rng: np.random.Generator, pool: list[Source], background: Tensor) -> tuple[Tensor, str, float]:
-    """A call put somewhere into the background at a known ratio, whole or cut by an edge by up to a third."""
+    """Add a call to the background at a random place and level. An edge may cut off up to a quarter of it.
+
+    Returns:
+        The mixture, the name of the call ("" if it is silent), and its level over the background in dB.
+    """
     source = pool[int(rng.integers(len(pool)))]
     length, frames = source.spectrum.shape[-1], background.shape[-1]
     at = int(rng.integers(-length // 4, max(1, frames - 3 * length // 4)))
@@ -175,7 +187,7 @@ def _with_call(rng: np.random.Generator, pool: list[Source], background: Tensor)
     call = source.spectrum[:, begin - at : end - at] * _smooth_gain(rng, 2.0)
     heard = sounding(call)
     power = band_power(call[:, heard])
-    if not power > 0:  # nothing, or not a number where no frame sounds
+    if not power > 0:  # no frame of the call sounds: power is 0 or not a number
         return background, "", math.nan
     noise = band_power(background[:, begin:end][:, heard])
     snr_db = float(rng.uniform(*SIR_DB))
@@ -187,19 +199,19 @@ def _with_call(rng: np.random.Generator, pool: list[Source], background: Tensor)
 def _recoloured(
     rng: np.random.Generator, spectrum: Tensor, usable: Tensor, background: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Another recorder: response, band (said in `usable` or not), noise floor, a silent begin.
+    """Change the recorder: its response, its band (known in `usable` or not), its noise floor, a silent begin.
 
-    Nothing of it depends on the call: the floor follows the `background`.
+    None of it depends on the call: the noise floor follows the `background`.
     """
     spectrum = spectrum * _smooth_gain(rng, 5.0)
     if rng.random() < 0.45:
-        # Of these every fourth is a recorder of 8-10 kHz, on whose few bins noise looks like calls most easily.
+        # Every fourth of these is a recorder of 8-10 kHz. In its few bins noise looks like a call more often.
         limit = int(rng.integers(60, spectrogram.NUM_BINS) if rng.random() < 0.75 else rng.integers(60, 96))
         spectrum = spectrum.clone()
         spectrum[limit:] *= 10 ** (-rng.uniform(20, 80) / 20)
         if rng.random() < 0.6:
             usable = usable & (torch.arange(len(usable)) < limit)
-    if rng.random() < 0.3:  # quantisation: white
+    if rng.random() < 0.3:  # white noise, as of quantisation
         floor = spectrogram.power(background).median().sqrt() * 10 ** (-rng.uniform(-15, 20) / 20)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         spectrum = spectrum + floor * torch.randn(spectrum.shape, dtype=spectrum.dtype, generator=generator)
@@ -210,7 +222,7 @@ def _recoloured(
 
 
 def _masked(rng: np.random.Generator, planes: Tensor) -> Tensor:
-    """Hide a band and a moment in half of the examples."""
+    """Set a random band to 0 in half of the examples, and a random moment in half of them."""
     for example in planes:
         if rng.random() < 0.5:
             low, width = int(rng.integers(0, planes.shape[-2])), int(rng.integers(2, 25))
@@ -227,13 +239,15 @@ def _masked(rng: np.random.Generator, planes: Tensor) -> Tensor:
 def evaluation_mixtures(
     split: str, count: int = 200, seed: int = EVALUATION_SEED, sir_db: tuple[float, float] = (-10.0, 10.0)
 ) -> list[LabelledClip]:
-    """Real calls of a split mixed into its real ships, and as many cuts of ships alone; [] without data.
+    """Real calls of a split mixed with its real ships, and as many clips of ships alone. Empty if there is no data.
 
-    The same ships, the same places for both; SIR in 0.5-12 kHz over the call. Bootstrap over `source`.
+    Both use the same ships. A bootstrap should draw sources (`source`).
 
     Args:
         split: `dev` or `test`.
-        count: of clips in all.
+        count: number of clips, half of them with a call.
+        seed: seed of the mixtures.
+        sir_db: range of the level of the call over the ship, 0.5-12 kHz, during the call.
     """
     calls, ships = catalogue_calls(split), clips.find_clips("boats", split)
     if not calls or not ships:
@@ -242,7 +256,7 @@ def evaluation_mixtures(
     mixtures = []
     for k in range(count):
         rng = np.random.default_rng([seed, 1 if split == "dev" else 2, k])
-        # Every second one with a call; calls and ships take turns, so that each counts alike.
+        # Every second clip has a call. Calls are used in turn, so that all are used equally often.
         which, ship = (k // 2) % len(calls), int(rng.integers(len(ships)))
         samples = int(CLIP_S * RATE_HZ)
         begin = int(rng.integers(0, max(1, len(noises[ship]) - samples)))
@@ -281,10 +295,11 @@ def _mix(
 
 
 def real_clips(*, other_species: bool = False) -> list[LabelledClip]:
-    """Real, unmixed clips of the dev split with a call and without; nothing of them is trained on.
+    """Real clips of the dev split, not mixed, with and without a call. Training never uses them.
 
     Args:
-        other_species: the other whales' and dolphins' clips instead, named `other_cetacean`; `source` is the species.
+        other_species: True gives the clips of other whales and dolphins instead, with the label `other_cetacean` and
+            the species as `source`.
     """
     if other_species:
         rows = [(clip, "other_cetacean") for clip in clips.find_clips("other_species", "dev")]

@@ -1,4 +1,4 @@
-"""The loop that all recipes share: draw, forward, loss, backward, step; validation, the best weights kept, stop and go on exactly."""
+"""The training loop of all recipes: draw, forward, loss, backward, step; validate, keep the best weights, resume."""
 
 from __future__ import annotations
 
@@ -23,21 +23,24 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def silent(step: int, loss: float, scores: dict[str, float] | None) -> None:
-    """A report that says nothing."""
+    """A report that does nothing."""
 
 
 def adamw(network: nn.Module, settings: Any) -> torch.optim.Optimizer:
-    """AdamW over all weights, at `settings.peak_rate` and `settings.weight_decay`."""
+    """AdamW for all weights, with `settings.peak_rate` and `settings.weight_decay`."""
     return torch.optim.AdamW(network.parameters(), settings.peak_rate, weight_decay=settings.weight_decay)
 
 
 def one_cycle(warm_up: float) -> Callable[[torch.optim.Optimizer, Any], LRScheduler]:
-    """A rate that rises in a share `warm_up` of the steps and falls in the rest."""
+    """A schedule whose learning rate rises during the share `warm_up` of the steps and falls during the rest."""
     return lambda optimiser, settings: OneCycleLR(optimiser, settings.peak_rate, settings.steps, pct_start=warm_up)
 
 
 def descend(network: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor) -> float:
-    """After forward and loss: zero the gradients, backward, step; in any other order it does not learn (docs/paper.md 6.2)."""
+    """One step after forward and loss: zero the gradients, backward, step. → the loss.
+
+    In another order the network does not learn (docs/paper.md, 6.2). Gradients are clipped to a norm of 1.
+    """
     optimiser.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -52,10 +55,13 @@ def descents(
     loss_at: Callable[[int], Tensor],
     steps: range,
 ) -> Iterator[tuple[int, float]]:
-    """Take the steps. → (steps taken, loss), one after the other.
+    """Take the steps one after the other. Yields (number of steps taken, loss).
 
     Args:
-        loss_at: draws the examples of a step, counted from 0, and compares what the network says of them.
+        network: the network to train.
+        optimiser, schedule: its optimiser and learning-rate schedule.
+        loss_at: draws the examples of a step (from 0) and returns the loss of the network on them.
+        steps: numbers of the steps.
     """
     for step in steps:
         loss = descend(network, optimiser, loss_at(step))
@@ -67,15 +73,16 @@ class Run(Generic[Network]):
     """A training run in the folder `out`, from its beginning or from `out/last.pt`.
 
     Args:
-        name: of the weights, `out/name.safetensors`.
+        out: folder of the weights, the checkpoint and the curve.
+        name: name of the weights, `out/name.safetensors`.
         settings: a dataclass with steps, peak_rate, weight_decay, validate_every, patience, threads and seed.
-        build: makes the network, after the seed is set.
-        resume: go on from the checkpoint; the same settings are needed.
-        optimiser, schedule: make them of (network, settings) and (optimiser, settings).
+        build: builds the network; it is called after the seed is set.
+        resume: continue from the checkpoint, which needs the same settings.
+        optimiser, schedule: functions that make them from (network, settings) and (optimiser, settings).
 
     Raises:
-        ModelError: there is no checkpoint to go on from, or another one.
-        OutputError: nothing can be written to `out`.
+        ModelError: there is no checkpoint to continue from, or it has other settings.
+        OutputError: files cannot be written to `out`.
     """
 
     def __init__(
@@ -109,16 +116,16 @@ class Run(Generic[Network]):
         card: Callable[[Network], dict[str, Any]],
         report: Report = silent,
     ) -> Path:
-        """Take the steps. Returns the path of the best weights.
+        """Train to the last step, or until validation no longer improves. Returns the path of the best weights.
+
+        After the end, and also after Ctrl-C, `out` holds the checkpoint `last.pt`, the best weights and `curve.csv`.
 
         Args:
             loss_at: see `descents`.
-            validate: scores; the first one, the lower the better, says which weights are kept.
-            card: given a copy of the network whose weights are to be kept, and which it may calibrate: what their card
-                says besides settings and scores.
-            report: called after every step with (step, loss, scores or None).
-
-        Ctrl-C, like the end, leaves `last.pt`, the best weights and `curve.csv` behind.
+            validate: returns scores. The weights with the lowest first score are kept.
+            card: gets a copy of the network before its weights are kept, and may calibrate it. It returns what the card
+                of the weights says besides settings and scores.
+            report: is called after every step with (step, loss, scores or None).
         """
         settings, state, began = self.settings, self.state, time.monotonic()
         left = range(int(state["step"]), settings.steps)

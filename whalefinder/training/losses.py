@@ -1,9 +1,10 @@
-"""Training losses for a direction: azimuth on a circle from one node, elevation below what the water allows.
+"""Training losses for a direction: azimuth is cyclic, and elevation has an upper limit, since whales are under water.
 
-Networks see labels in [0, 1]: azimuth / 360° and (elevation + 90°) / 180°. A prediction comes from a linear node and may
-be any finite number; azimuth is read modulo 1. Every loss takes columns `(batch, 1)`, PyTorch tensors or NumPy arrays
-(two NumPy arrays give a NumPy number back), and refuses what would otherwise train in silence: a shape that would be
-broadcast, NaN, degrees in place of labels. `docs/losses.md` compares them; docs/paper.md, 3, derives them.
+Labels are in [0, 1]: azimuth / 360° and (elevation + 90°) / 180°. A prediction comes from a linear node and can be any
+finite number; azimuth is taken modulo 1. Every loss takes columns `(batch, 1)`, PyTorch tensors or NumPy arrays (NumPy
+arrays give a NumPy number back). It raises an error for inputs that would train wrongly without a warning: a shape that
+PyTorch would broadcast, NaN, degrees instead of labels. `docs/losses.md` compares the losses; docs/paper.md, 3, derives
+them.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ TO_ELEVATION_LABEL = "add 90 to degrees and divide by 180"
 
 
 def azimuth_label(azimuth_deg: Number) -> Number:
-    """Degrees, any number of turns, to a label in [0, 1): azimuth / 360 modulo 1.
+    """Azimuth in degrees to a label in [0, 1): azimuth / 360 modulo 1.
 
     >>> azimuth_label(270.0), azimuth_label(-90.0)
     (0.75, 0.75)
@@ -37,7 +38,7 @@ def azimuth_label(azimuth_deg: Number) -> Number:
 
 
 def azimuth_deg(label: Number) -> Number:
-    """Label or raw node to degrees in [0, 360), the inverse of `azimuth_label`.
+    """Label or output of the node to degrees in [0, 360), the inverse of `azimuth_label`.
 
     >>> azimuth_deg(1.25)
     90.0
@@ -46,7 +47,7 @@ def azimuth_deg(label: Number) -> Number:
 
 
 def elevation_label(elevation_deg: Number) -> Number:
-    """Degrees in [-90, 90] to a label in [0, 1]: (elevation + 90) / 180, so that the horizon is 0.5.
+    """Elevation in degrees, [-90, 90], to a label in [0, 1]: (elevation + 90) / 180. The horizon is 0.5.
 
     >>> elevation_label(-45.0)
     0.25
@@ -64,9 +65,9 @@ def elevation_deg(label: Number) -> Number:
 
 
 def angle_of(encoding: Values) -> Values:
-    """The label in [0, 1) of a (sine, cosine) pair of any length > 0: the inverse of `AzimuthLoss.encode`.
+    """The label in [0, 1) of a pair (sine, cosine) of any length > 0: the inverse of `AzimuthLoss.encode`.
 
-    The arctan of sine / cosine would give 0.125 and 0.625 the same answer; atan2 keeps the quadrant.
+    The arctan of sine / cosine would give the same result for 0.125 and 0.625; atan2 keeps the quadrant.
 
     Shape:
         `(batch, 2)` → `(batch, 1)`
@@ -79,9 +80,9 @@ def angle_of(encoding: Values) -> Values:
 
 
 def azimuth_weight(elevation_label: Values) -> Values:
-    """cos² of a true elevation given as a label: what an azimuth is worth there.
+    """Weight of an azimuth error at a true elevation: cos² of the elevation, which is given as a label.
 
-    A direction known to ±s is an azimuth known to ±s / cos(elevation), and the best weight is one over the variance.
+    If a direction is known to ±s, its azimuth is known to ±s / cos(elevation). The best weight is 1 / variance.
 
     Shape:
         `(batch, 1)` → `(batch, 1)`, in [0, 1]
@@ -90,15 +91,15 @@ def azimuth_weight(elevation_label: Values) -> Values:
         LossError: another shape or type, or a label outside [0, 1].
     """
     label = _label(elevation_label, "elevation label", TO_ELEVATION_LABEL)
-    # elevation = π (label - 1/2), and the cosine of that is the sine of π label.
+    # elevation = π (label - 1/2), and its cosine is the sine of π label.
     return _as_given(torch.sin(math.pi * label).square(), elevation_label)
 
 
 class AzimuthLoss(nn.Module):
-    """Mean squared error between sines and cosines: cyclic, so that 359° and 1° are 2° apart.
+    """Mean squared error of sine and cosine. It is cyclic, so that 359° and 1° are 2° apart.
 
-    Equal to mean(1 - cos 2π(p - l)): 0 where directions agree, 2 where they are opposite. Its gradient is
-    2π sin 2π(p - l) / batch, which vanishes for the exact opposite too, but noise leaves that crest.
+    It equals mean(1 - cos 2π(p - l)): 0 for equal directions, 2 for opposite ones. Its gradient is
+    2π sin 2π(p - l) / batch. This is 0 for exactly opposite directions too, but any small change leaves that point.
 
     >>> loss = AzimuthLoss()
     >>> float(loss(np.array([[0.0]]), np.array([[1.0]]))), float(loss(np.array([[0.25]]), np.array([[0.75]])))
@@ -120,10 +121,10 @@ class AzimuthLoss(nn.Module):
         """The loss, a scalar.
 
         Args:
-            prediction_tensor: raw azimuth node, modulo 1.
+            prediction_tensor: output of the azimuth node, taken modulo 1.
             label_tensor: true azimuth / 360°, in [0, 1].
-            weight: what each row counts, ≥ 0, usually `azimuth_weight` of its true elevation; all 1 if None.
-                The sum is divided by the batch, not by the weights: a steep direction is to count less.
+            weight: weight ≥ 0 of each row, usually `azimuth_weight` of its true elevation; None means 1. The sum is
+                divided by the number of rows, not by the weights, since a steep direction should count less.
 
         Shape:
             prediction_tensor, label_tensor, weight `(batch, 1)`
@@ -133,7 +134,7 @@ class AzimuthLoss(nn.Module):
         """
         p, l = _pair(prediction_tensor, label_tensor, "azimuth", TO_AZIMUTH_LABEL)
         # Half of (sin p - sin l)² + (cos p - cos l)² is 1 - (sin p sin l + cos p cos l) = 1 - cos(p - l);
-        # the mean over the two columns brings the half.
+        # the mean over the two columns gives the half.
         square = (_encode(p) - _encode(l)).square()
         if weight is not None:
             square = square * _weights(weight, p)
@@ -141,7 +142,7 @@ class AzimuthLoss(nn.Module):
 
 
 class ElevationLoss(nn.Module):
-    """Squared error, plus relu(p - highest)²: William is never above the water.
+    """Squared error plus a penalty relu(p - highest)² for predictions above the water.
 
     Args:
         highest: the largest label that physics allows, in [0, 1]; 0.5 for an array at the surface, 1 for no limit.
@@ -161,14 +162,14 @@ class ElevationLoss(nn.Module):
 
     @classmethod
     def of(cls, array: HydrophoneArray) -> ElevationLoss:
-        """The loss with the limit of an array: asin(min(1, depth / min_range)), none where the depth is unknown."""
+        """The loss with the limit of an array, asin(min(1, depth / min_range)). No limit if the depth is unknown."""
         return cls(elevation_label(math.degrees(array.max_elevation_rad())))
 
     def forward(self, prediction_tensor: Values, label_tensor: Values) -> Values:
         """The loss, a scalar.
 
         Args:
-            prediction_tensor: raw elevation node.
+            prediction_tensor: output of the elevation node.
             label_tensor: (true elevation + 90°) / 180°, in [0, 1].
 
         Shape:
@@ -183,16 +184,16 @@ class ElevationLoss(nn.Module):
 
 
 class GreatCircleLoss(nn.Module):
-    """1 - cos of the great-circle angle between two directions: the error itself, both angles at once.
+    """1 - cos of the great-circle angle between two directions: the error of both angles together.
 
-    It knows no elevation limit, and near the nadir it has no gradient in azimuth, as the sphere has none.
+    It has no limit of elevation. Straight down its gradient in azimuth is 0, since azimuth has no meaning there.
     """
 
     def forward(self, azimuth: Values, elevation: Values, true_azimuth: Values, true_elevation: Values) -> Values:
         """The loss, a scalar.
 
         Args:
-            azimuth, elevation: raw nodes.
+            azimuth, elevation: outputs of the nodes.
             true_azimuth, true_elevation: labels in [0, 1].
 
         Shape:
@@ -220,7 +221,7 @@ def _modulo_1(x: Number) -> Number:
 
 
 def _encode(x: Tensor) -> Tensor:
-    # Whole turns are taken off first: exact, of derivative 0, and then 0 and 1 have the very same sine.
+    # Whole turns are subtracted first. This is exact and does not change the gradient; 0 and 1 get the same sine.
     angle = TURN * (x - x.detach().round())
     return torch.cat([torch.sin(angle), torch.cos(angle)], dim=1)
 
@@ -250,7 +251,7 @@ def _label(values: Values, name: str, remedy: str) -> Tensor:
 
 
 def _floats(values: Values, name: str, columns: int = 1) -> Tensor:
-    """The one door: `(batch, columns)` finite floats as a tensor, or a LossError."""
+    """All inputs pass here: `(batch, columns)` finite floats as a tensor, otherwise a LossError."""
     x = _tensor(values, name)
     if x.ndim != 2 or x.shape[1] != columns or not len(x):
         shape = tuple(x.shape)
@@ -265,7 +266,7 @@ def _tensor(values: Values, name: str) -> Tensor:
     found = getattr(values, "dtype", type(values).__name__)
     remedy = "need floats in a NumPy array or a tensor, for example by .astype(float) or .float()"
     try:
-        # A copy, for tensors cannot share read-only or reversed arrays.
+        # A copy, since tensors cannot share the memory of read-only or reversed arrays.
         x = torch.from_numpy(values.copy()) if isinstance(values, np.ndarray) else values
     except (TypeError, ValueError) as reason:
         raise LossError(f"{name} is of type {found}; {remedy}") from reason
@@ -275,5 +276,5 @@ def _tensor(values: Values, name: str) -> Tensor:
 
 
 def _as_given(result: Tensor, *inputs: Values) -> Values:
-    """`result` as NumPy if all that went in was NumPy, else as it is."""
+    """`result` as NumPy if all inputs were NumPy arrays, else as a tensor."""
     return result.numpy()[()] if all(isinstance(values, np.ndarray) for values in inputs) else result
