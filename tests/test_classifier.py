@@ -18,7 +18,7 @@ from whalefinder.networks.weights import load_classifier, save_network
 from whalefinder.results.records import AMBIENT, BOAT, LABELS, ORCA, OTHER_CETACEAN
 from whalefinder.sea.calls import pulsed_call
 from whalefinder.sound import spectrogram
-from whalefinder.training import calibration, classifier, labelled, nuisances, objective
+from whalefinder.training import calibration, classifier, labelled, objective
 from whalefinder.training import sources as sources_of
 from whalefinder.training.classifier import Settings
 from whalefinder.training.clips import find_clips
@@ -297,12 +297,6 @@ def test_sir_of_examples_and_of_clips_is_what_they_say(sources):
     sounding = power.sum(0) > 0
     ratio = power[:, sounding].mean() / spectrogram.power(background)[band][:, sounding].mean()
     assert name and 10 * np.log10(float(ratio)) == pytest.approx(snr_db, abs=0.1)
-
-
-@pytest.mark.parametrize("kind", nuisances.KINDS)
-def test_nuisances_sound_and_repeat(kind):
-    one, two = (nuisances.random_nuisance(np.random.default_rng(8), kind)[1] for _ in range(2))
-    assert np.array_equal(one, two) and np.isfinite(one).all() and np.abs(one).max() == pytest.approx(1.0)
 
 
 def test_only_permitted_rows_are_trained_on():

@@ -50,7 +50,7 @@ class Settings:
     seed: int = 1
     pool_calls: int = 900
     pool_boats: int = 300
-    pool_nuisances: int = 600
+    pool_nuisances: int = 900
     validate_every: int = 100
     validation_clips: int = 160
     patience: int = 12

@@ -18,7 +18,7 @@ from whalefinder.sea.calls import near_tonal, pulsed_call, whistle
 from whalefinder.sea.signals import Floats, log_uniform, smooth_curve, taper
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training import clips
-from whalefinder.training.nuisances import random_nuisance
+from whalefinder.training.nuisances import kinds_of, random_nuisance
 from whalefinder.training.sounds import call_spectra, levelled, mono_spectrum, without_noise
 
 BOAT_S = 6.0
@@ -78,14 +78,14 @@ def build_sources(
     real_split: str | None = "train",
     num_calls: int = 900,
     num_boats: int = 300,
-    num_nuisances: int = 600,
+    num_nuisances: int = 900,
     ships: list[clips.Clip] | None = None,
 ) -> Sources:
     """Draw the sources; the same seed draws the same.
 
     Args:
         real_split: `train` or `dev` rows of the data folder join, None for simulation alone. What is evaluate-only
-            among the train rows is left out.
+            among the train rows is left out. The nuisances are of the kinds for training, with `dev` of those for dev.
         ships: real ships in place of simulated boats, for a study whose weights are thrown away.
     """
     rng = np.random.default_rng([seed, 11])
@@ -99,8 +99,9 @@ def build_sources(
         sources.orca.append(_source(_simulated_call(rng), f"simulated call {k}", "simulated"))
     for k in range(num_calls // 3):
         sources.other.append(_source(_moans(rng), f"simulated moan {k}", "simulated"))
-    for k in range(num_nuisances):
-        kind, sound = random_nuisance(rng)
+    kinds = kinds_of("dev" if real_split == "dev" else "train")
+    for k in range(num_nuisances):  # in turn, so that none is rare
+        kind, sound = random_nuisance(rng, kinds[k % len(kinds)])
         sources.nuisances.append(_source(sound, f"{kind} {k}", "simulated"))
     if ships is None:
         for k in range(num_boats):

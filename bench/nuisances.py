@@ -1,0 +1,71 @@
+"""`python -m bench.nuisances`: one spectrogram of each kind of nuisance, to look at beside the real thing.
+
+Writes `nuisances.png` (and the sounds, with `--wav`) into the folder `--out`, by default `docs`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from matplotlib.figure import Figure
+
+from whalefinder.sea.signals import Floats
+from whalefinder.sound import spectrogram
+from whalefinder.sound.spectrogram import FRAME_S, RATE_HZ
+from whalefinder.training.nuisances import FAMILIES, kinds_of, random_nuisance
+from whalefinder.training.sounds import mono_spectrum
+
+COLUMNS = 8
+SEED = 1_000_000_500
+RANGE_DB = 60.0
+MARKS = {"train": "", "dev": " (dev)", "test": " (test)"}
+
+
+def level_db(sound: Floats) -> Floats:
+    """Levels over a floor of sea noise 60 dB below the loudest bin. `[time]` → `[frequency, frame]` dB."""
+    power = spectrogram.power(mono_spectrum(sound)).numpy()
+    floor = power.max() * 10 ** (-RANGE_DB / 10)
+    return np.asarray(10 * np.log10(power / floor + 1), np.float64)
+
+
+def draw(panels: list[tuple[str, Floats]], path: Path) -> None:
+    """A grid of spectrograms, 0-12 kHz, with their names."""
+    rows = -(-len(panels) // COLUMNS)
+    figure = Figure(figsize=(2.0 * COLUMNS, 1.25 * rows), layout="constrained")
+    axes = figure.subplots(rows, COLUMNS, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    top_khz = float(spectrogram.frequencies_hz()[-1]) / 1000
+    for axis, (name, sound) in zip(axes.flat, panels, strict=False):
+        level = level_db(sound)
+        extent = (0.0, level.shape[1] * FRAME_S, 0.0, top_khz)
+        axis.imshow(level, origin="lower", aspect="auto", extent=extent, cmap="gray_r", vmin=0, vmax=RANGE_DB)
+        axis.set_title(name, fontsize=8, pad=2)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=72)
+
+
+def sheet(out: Path, number: int = 0, wav: bool = False) -> None:
+    """`nuisances.png`, and a WAV a kind where asked for; `number` draws other examples."""
+    split = {kind: mark for name, mark in MARKS.items() for kind in kinds_of(name)}
+    panels = []
+    for kinds in FAMILIES.values():
+        for function in kinds:
+            kind = function.__name__
+            sound = random_nuisance(np.random.default_rng([SEED, number]), kind)[1]
+            panels.append((kind.replace("_", " ") + split[kind], sound))
+            if wav:
+                soundfile.write(out / f"{kind}.wav", 0.5 * sound, RATE_HZ)
+    draw(panels, out / "nuisances.png")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("docs"))
+    parser.add_argument("--number", type=int, default=0, help="another number draws other examples")
+    parser.add_argument("--wav", action="store_true", help="write the sounds too")
+    given = parser.parse_args()
+    sheet(given.out, given.number, given.wav)

@@ -1,0 +1,227 @@
+"""What turns or rubs: bearings, winches, vehicles, thrusters, propellers, outboards, generators, pumps.
+
+How a squeak of metal differs from a call, which has harmonics and bends too: it repeats. `metal_squeaks` never comes
+alone: two begin within any 3 s, in nearly even time, each bent like the one before, for the same part rubs at the same
+place of each turn. And it has one voice: no second tone that moves on its own, no pulse rate that jumps within it. One
+squeak cut out of its row cannot be told from a one-voiced call, by nobody; what decides is what is heard around it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import signal
+
+from whalefinder.sea.signals import Floats, log_uniform, shaped_noise, smooth_curve, taper
+from whalefinder.sound.spectrogram import RATE_HZ
+from whalefinder.training.nuisances.parts import (
+    SAMPLES,
+    SECONDS,
+    T,
+    band_noise,
+    even_times,
+    harmonics,
+    phase_of,
+    placed,
+    random_gains,
+    resonate,
+    slow_level,
+    strikes,
+)
+
+
+def wandering_whine(rng: np.random.Generator) -> Floats:
+    """A propeller's or turbine's whine with harmonics that follow the speed slowly, all along. → `[time]`."""
+    hz = log_uniform(rng, 300, 9000) * 2 ** (rng.uniform(0.005, 0.12) * smooth_curve(rng, SAMPLES, 3))
+    if rng.random() < 0.4:  # a pass: Doppler's S, from high to low
+        at, width = rng.uniform(0, SECONDS), rng.uniform(0.5, 3.0)
+        hz = hz * (1 - rng.uniform(0.003, 0.02) * np.tanh((np.arange(SAMPLES) / RATE_HZ - at) / width))
+    phase = 2 * np.pi * np.cumsum(hz) / RATE_HZ
+    decay_db = rng.uniform(3, 12)
+    sound = sum(10 ** (-decay_db * k / 20) * np.sin((k + 1) * phase) for k in range(int(rng.integers(1, 6))))
+    if rng.random() < 0.5:
+        beat = 2 * np.pi * rng.uniform(2, 60) * np.arange(SAMPLES) / RATE_HZ
+        sound = sound * (1 + rng.uniform(0, 0.9) * np.cos(beat))
+    return sound * slow_level(rng, rng.uniform(0, 5))
+
+
+def beating_noise(rng: np.random.Generator) -> Floats:
+    """Noise in a band, modulated by blades or a pump. → `[time]`."""
+    beat = 2 * np.pi * log_uniform(rng, 1, 60) * np.arange(SAMPLES) / RATE_HZ
+    depth = (1 + np.cos(beat + rng.uniform(0, 1) * np.sin(beat))) / 2
+    return band_noise(rng, SAMPLES) * depth ** log_uniform(rng, 0.5, 8)
+
+
+def squeaks(rng: np.random.Generator) -> Floats:
+    """A fender or bearing that rubs: the same short creak again and again in even time. → `[time]`."""
+    length = int(rng.uniform(0.03, 0.15) * RATE_HZ)
+    hz = log_uniform(rng, 300, 4000) * (1 + rng.uniform(-0.1, 0.1) * np.linspace(0, 1, length))
+    phase = 2 * np.pi * np.cumsum(hz) / RATE_HZ
+    creak = sum(rng.uniform(0.2, 1) / k * np.sin(k * phase) for k in (1, 2, 3, 4)) * taper(length, 0.01)
+    creak = creak + rng.uniform(0, 0.5) * rng.standard_normal(length) * taper(length, 0.01)
+    step = max(rng.uniform(0.2, 0.9), 1.6 * length / RATE_HZ)
+    times = np.arange(rng.uniform(0, step), SECONDS, step)
+    return placed(rng, [creak] * len(times), times + rng.normal(0, 0.005, len(times)).clip(-0.02, 0.02))
+
+
+def metal_squeaks(rng: np.random.Generator) -> Floats:
+    """A mooring, hinge or rudder that squeaks with the waves or the wheel: stacks that bend like calls. → `[time]`.
+
+    3-16 harmonics of 0.15-2.5 kHz, 0.1-1.4 s, every 0.3-1.5 s (1-8 % uneven), bent by up to 15 %. The structure lifts
+    the harmonics near one to three frequencies of its own, which do not move with the pitch.
+    """
+    length_s = log_uniform(rng, 0.1, 1.4)
+    step = max(rng.uniform(0.3, 1.5), length_s + 0.1)
+    length = int(length_s * RATE_HZ)
+    base = log_uniform(rng, 150, 2500)
+    bend = 1 + rng.uniform(0.01, 0.15) * smooth_curve(rng, length, int(rng.integers(1, 4))) / 1.5
+    gains = random_gains(rng, int(rng.integers(3, 17)), rng.uniform(0.3, 4), 4.0)
+    level = taper(length, rng.uniform(0.005, 0.2) * length_s) * 10 ** (
+        rng.uniform(0, 4) * smooth_curve(rng, length, 3) / 20
+    )
+    rough = rng.uniform(0, 0.5)  # stick and slip: the bow does not glide evenly
+    times = even_times(rng, step, rng.uniform(0.01, 0.08))
+    spread = rng.uniform(0.003, 0.03)
+    units = []
+    for _ in times:
+        grain = 1 + rough * smooth_curve(rng, length, max(2, int(60 * length_s)))
+        units.append(harmonics(base * bend * (1 + rng.normal(0, spread)), gains) * level * grain)
+    sound = placed(rng, units, times, spread_db=1.5)
+    bodies = np.array([log_uniform(rng, 500, 8000) for _ in range(int(rng.integers(1, 4)))])
+    body = resonate(sound, bodies, rng.uniform(0.0005, 0.003, len(bodies)), np.ones(len(bodies)))
+    return sound / sound.std() + rng.uniform(0.3, 2) * body / body.std()
+
+
+def winch(rng: np.random.Generator) -> Floats:
+    """A winch that starts, hauls and stops: motor, gear mesh and pawls keep their whole-number ratios. → `[time]`.
+
+    The motor's 5-40 turns a second carry 11-47 teeth; the drum's pawl clicks once in 1-4 turns.
+    """
+    begin, end = rng.uniform(0, 1.0), rng.uniform(2.5, SECONDS)
+    ramp = rng.uniform(0.1, 1.2)
+    speed = np.clip(np.minimum((T - begin) / ramp, (end - T) / ramp), 0, 1) ** rng.uniform(0.4, 1)
+    turns = np.maximum(log_uniform(rng, 5, 40) * speed * (1 + 0.01 * smooth_curve(rng, SAMPLES, 12)), 0.05)
+    on = np.clip(speed * 5, 0, 1)
+    mesh = harmonics(turns * int(rng.integers(11, 48)), random_gains(rng, int(rng.integers(2, 12)), rng.uniform(1, 5)))
+    mesh *= 1 + rng.uniform(0, 0.8) * np.sin(phase_of(turns))
+    clicks = np.diff(np.floor(np.cumsum(turns / int(rng.integers(1, 5))) / RATE_HZ), prepend=0.0)
+    modes = np.array([log_uniform(rng, 500, 7000) for _ in range(5)])
+    pawl = resonate(clicks * on, modes, np.full(5, log_uniform(rng, 0.003, 0.03)), rng.uniform(0.2, 1, 5))
+    motor = shaped_noise(rng, SAMPLES, np.array([50.0, 400, 2000, 20_000]), np.array([-6.0, 0, -10, -30]))
+    return on * (mesh / mesh.std() + rng.uniform(0, 0.6) * motor / motor.std()) + rng.uniform(0, 3) * pawl / pawl.std()
+
+
+def rov(rng: np.random.Generator) -> Floats:
+    """A remotely operated vehicle: drive electronics that sing at fixed tones, thrusters that jump in speed. → `[time]`."""
+    sound = np.zeros(SAMPLES)
+    for _ in range(int(rng.integers(1, 4))):
+        steady = np.full(SAMPLES, log_uniform(rng, 1500, 9000))
+        sound += rng.uniform(0.1, 1) * harmonics(steady, random_gains(rng, 2, 12.0))
+    for _ in range(int(rng.integers(1, 4))):
+        jumps = np.sort(rng.uniform(0, SECONDS, int(rng.integers(1, 6))))
+        speeds = rng.uniform(0.3, 1, len(jumps) + 1)[np.searchsorted(jumps, T)]
+        lag = np.exp(-1 / (rng.uniform(0.03, 0.3) * RATE_HZ))
+        speeds = signal.lfilter([1 - lag], [1, -lag], speeds, zi=[lag * speeds[0]])[0]
+        whine = harmonics(log_uniform(rng, 200, 1500) * speeds, random_gains(rng, 6, rng.uniform(2, 6)))
+        noise = band_noise(rng, SAMPLES)
+        sound += whine * speeds**2 + rng.uniform(0.1, 1) * noise / noise.std() * speeds**3
+    return sound
+
+
+def thruster(rng: np.random.Generator) -> Floats:
+    """A bow thruster: cavitation that sets in and stops, beaten by the blades, and the whine of its gear. → `[time]`."""
+    begin, end = rng.uniform(-1, 1.5), rng.uniform(2, 5)
+    on = np.clip(np.minimum((T - begin) / rng.uniform(0.05, 0.5), (end - T) / rng.uniform(0.05, 0.8)), 0, 1)
+    blades = log_uniform(rng, 8, 40) * (0.6 + 0.4 * on)
+    beat = 1 + rng.uniform(0.1, 0.9) * np.sin(phase_of(blades)) + rng.uniform(0, 0.4) * np.sin(phase_of(2 * blades))
+    peak = log_uniform(rng, 100, 1500)
+    hz = peak * np.array([0.1, 0.4, 1, 3, 10, 40])
+    noise = shaped_noise(rng, SAMPLES, hz, np.array([-25.0, -6, 0, -8, -20, -38]))
+    gear = harmonics(log_uniform(rng, 300, 1500) * (0.6 + 0.4 * on), random_gains(rng, 6, rng.uniform(2, 8)))
+    return on**2 * (noise / noise.std() * beat + rng.uniform(0, 0.8) * gear / gear.std())
+
+
+def singing_propeller(rng: np.random.Generator) -> Floats:
+    """A propeller that sings: eddies at the blades' edges lock to a mode of the blade. → `[time]`.
+
+    f = 0.2 · speed / thickness (Strouhal; Ross 1976, Mechanics of Underwater Noise, section 9.6): 0.2-4 kHz, within 1 %,
+    while the ship keeps its speed. Each blade sings as it passes: 2-20 swells a second; it sets in and stops.
+    """
+    sound = np.zeros(SAMPLES)
+    blades = log_uniform(rng, 2, 20)
+    for _ in range(int(rng.integers(1, 4))):
+        hz = log_uniform(rng, 200, 4000) * (1 + rng.uniform(0, 0.006) * smooth_curve(rng, SAMPLES, 30))
+        tone = harmonics(hz, random_gains(rng, int(rng.integers(1, 5)), rng.uniform(6, 15)))
+        swell = np.clip(np.cos(2 * np.pi * blades * T + rng.uniform(0, 6)) * rng.uniform(0, 1) + 0.6, 0, None)
+        begin, end = rng.uniform(-2, 2), rng.uniform(2.2, 6)
+        on = np.clip(np.minimum((T - begin) / 0.1, (end - T) / 0.1), 0, 1)
+        sound += rng.uniform(0.2, 1) * tone * swell * on
+    return sound
+
+
+def outboard(rng: np.random.Generator) -> Floats:
+    """An outboard or water scooter that revs: a comb that follows the engine's speed, with gear shifts. → `[time]`.
+
+    Cylinders fire 25-280 times a second (750-5600 turns a minute, 2-4 cylinders; Erbe 2013, Mar. Pollut. Bull. 70: 21).
+    """
+    turns = log_uniform(rng, 20, 60) * 2 ** (
+        rng.uniform(0.1, 0.9) * smooth_curve(rng, SAMPLES, int(rng.integers(2, 9)))
+    )
+    for _ in range(int(rng.integers(0, 3))):
+        at, drop = rng.uniform(0.3, 3.5), rng.uniform(-0.8, 0.8)
+        turns = turns * 2 ** (drop / (1 + np.exp(np.clip(-(T - at) / 0.03, -50, 50))))
+    turns = np.clip(turns, 12, 95)
+    fires = turns * rng.choice([1.0, 1.5, 2.0, 3.0])
+    gains = random_gains(rng, int(rng.integers(25, 90)), rng.uniform(0.1, 0.6), 4.0)
+    exhaust = harmonics(fires, gains) * (turns / 40)
+    beat = 1 + rng.uniform(0.2, 0.9) * np.sin(phase_of(turns / rng.uniform(1.8, 2.5) * 3))
+    noise = shaped_noise(rng, SAMPLES, np.array([50.0, 500, 3000, 20_000]), np.array([-12.0, 0, -3, -18]))
+    return exhaust / exhaust.std() + rng.uniform(0.1, 1.5) * noise / noise.std() * beat * (turns / 40) ** 1.5
+
+
+def generator(rng: np.random.Generator) -> Floats:
+    """A diesel generator: steady half orders of 25 or 30 turns a second through the modes of the hull. → `[time]`."""
+    hz = rng.choice([25.0, 30.0]) / 2 * (1 + 0.002 * smooth_curve(rng, SAMPLES, 4))
+    comb = harmonics(hz, random_gains(rng, int(rng.integers(60, 160)), rng.uniform(0.02, 0.25), 5.0))
+    modes = np.array([log_uniform(rng, 100, 4000) for _ in range(6)])
+    hull = resonate(comb, modes, rng.uniform(0.002, 0.02, 6), rng.uniform(0.1, 1, 6))
+    return comb / comb.std() + rng.uniform(0.5, 3) * hull / hull.std()
+
+
+def ship_fringes(rng: np.random.Generator) -> Floats:
+    """Noise of a ship that passes, with Lloyd's mirror: fringes that bend with its range. → `[time]`.
+
+    The path by the surface comes later by 2 · depth · depth / (range · c) and turned over: a comb of notches at multiples
+    of 1 / delay (Carey 2009, J. Acoust. Soc. Am. 125: 1396), here 0.1-3 ms, that shifts as the ship goes.
+    """
+    delay = log_uniform(rng, 0.0001, 0.003) * 2 ** (rng.uniform(0.05, 0.8) * smooth_curve(rng, SAMPLES, 2))
+    peak = log_uniform(rng, 100, 1500)
+    hz = peak * np.array([0.1, 1, 4, 16, 100])
+    noise = shaped_noise(rng, SAMPLES, hz, np.array([-20.0, 0, -rng.uniform(4, 12), -rng.uniform(10, 25), -45]))
+    beat = 1 + rng.uniform(0, 0.6) * np.sin(2 * np.pi * log_uniform(rng, 1, 20) * T)
+    return mirrored(noise * beat, delay, rng.uniform(0.5, 0.98))
+
+
+def mirrored(sound: Floats, delay_s: Floats, reflection: float) -> Floats:
+    """The sound less its reflection by the surface, `delay_s` later at every sample. `[time]` → `[time]`."""
+    t = np.arange(len(sound)) / RATE_HZ
+    return sound - reflection * np.interp(t - delay_s, t, sound)
+
+
+def pump(rng: np.random.Generator) -> Floats:
+    """A bilge pump or compressor that goes on and off in even time: hum, noise and the knock of its start. → `[time]`."""
+    step = rng.uniform(0.4, 3.0)
+    part = (T + rng.uniform(0, step)) % step / step
+    on = np.clip(np.minimum(part, rng.uniform(0.2, 0.8) - part) * step / rng.uniform(0.01, 0.15), 0, 1)
+    hum = harmonics(log_uniform(rng, 30, 400) * (0.8 + 0.2 * on), random_gains(rng, 30, rng.uniform(0.3, 1.5)))
+    noise = band_noise(rng, SAMPLES)
+    starts = np.flatnonzero((on[1:] > 0) & (on[:-1] == 0)) / RATE_HZ
+    modes = np.array([log_uniform(rng, 100, 5000) for _ in range(5)])
+    knock = resonate(strikes(rng, starts, 0.0005), modes, np.full(5, 0.02), np.ones(5))
+    knock /= max(np.abs(knock).max(), 1e-9)
+    return on * (hum / hum.std() + rng.uniform(0.2, 2) * noise / noise.std()) + rng.uniform(0, 6) * knock
+
+
+KINDS = (
+    wandering_whine, beating_noise, squeaks, metal_squeaks, winch, rov, thruster, singing_propeller, outboard, generator,
+    ship_fringes, pump,
+)  # fmt: skip
