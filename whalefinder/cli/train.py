@@ -144,6 +144,10 @@ def train_classifier(
     no_augment: Annotated[
         bool, typer.Option("--no-augment", help="Do not vary spectrum, frequency band and masks of the examples.")
     ] = False,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(help="A source of real calls to leave out, such as riptide_orca/biggs. May be repeated."),
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=999_999, help="Random seed. The evaluation uses seeds from 10^9.")
     ] = 1,
@@ -167,6 +171,7 @@ def train_classifier(
         settings = Settings(
             steps=steps, optimiser=optimiser, peak_rate=rate, l2=l2, weight_decay=decay, dropout=dropout,
             imbalance=imbalance, boat_ratio=boat_ratio, augment=not no_augment, seed=seed,
+            leave_out=tuple(leave_out or ()),
         )  # fmt: skip
         with progress_bar() as progress:
             task = progress.add_task("train", total=steps, note="drawing calls and boats …")

@@ -105,7 +105,7 @@ def train(
     )  # fmt: skip
     sources = sources or labelled.build_sources(
         settings.seed, num_calls=settings.pool_calls, num_boats=settings.pool_boats,
-        num_nuisances=settings.pool_nuisances,
+        num_nuisances=settings.pool_nuisances, leave_out=settings.leave_out,
     )  # fmt: skip
     judge = held_out(settings)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import csv
 import os
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from whalefinder.errors import OptionError
 from whalefinder.sound.spectrogram import RATE_HZ
 
 SHORT_FIELD_CALLS = ("S199-L-4", "jpod", "kpod", "lpod")
@@ -75,8 +78,30 @@ def find_clips(kind: str, split: str, use: str | None = None, folder: Path | Non
     return sorted(clips, key=lambda clip: clip.path)
 
 
-def training_calls(folder: Path | None = None) -> list[Clip]:
-    """All orca calls on which shipped weights may be trained: calls of the catalogue and short field clips."""
+def training_calls(folder: Path | None = None, leave_out: Sequence[str] = ()) -> list[Clip]:
+    """All orca calls on which shipped weights may be trained: calls of the catalogue and short field clips.
+
+    Args:
+        leave_out: sources (`source_of`) or whole folders that are left out. The test of a dialect that was not heard.
+
+    Raises:
+        OptionError: a name that is no source of these calls.
+    """
     calls = find_clips("calls", "train", "train", folder)
-    field = [c for c in find_clips("field", "train", "train", folder) if c.path.stem in SHORT_FIELD_CALLS]
-    return calls + field
+    calls += [c for c in find_clips("field", "train", "train", folder) if c.path.stem in SHORT_FIELD_CALLS]
+    known = {name for clip in calls for name in (source_of(clip), clip.path.parent.name)}
+    for name in leave_out:
+        if name not in known:
+            raise OptionError(f"no training calls come from {name!r}; sources are {', '.join(sorted(known)) or 'none'}")
+    return [clip for clip in calls if not is_left_out(clip, leave_out)]
+
+
+def source_of(clip: Clip) -> str:
+    """Where a clip comes from: its folder, and for calls their dialect or type, such as `riptide_orca/biggs`."""
+    dialect = re.sub("[^a-z0-9]", "", clip.sublabel.lower()) if clip.kind == "calls" else ""
+    return f"{clip.path.parent.name}/{dialect}" if dialect else clip.path.parent.name
+
+
+def is_left_out(clip: Clip, leave_out: Sequence[str]) -> bool:
+    """Whether the clip's source or its whole folder is among these names."""
+    return source_of(clip) in leave_out or clip.path.parent.name in leave_out

@@ -31,6 +31,7 @@ class Settings:
         boat_ratio: n of orca:boat = 1:n; None for pairs of call and no call in one background.
         examples: how many independent ones there are; None for no end.
         patience: validations without a better loss before it stops.
+        leave_out: sources of real calls that it does not learn from (`clips.source_of`).
     """
 
     steps: int = 2600
@@ -55,6 +56,7 @@ class Settings:
     validation_clips: int = 160
     patience: int = 12
     threads: int = 1
+    leave_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, allowed in (("imbalance", IMBALANCE), ("optimiser", OPTIMISERS), ("schedule", SCHEDULES)):

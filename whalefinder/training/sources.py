@@ -6,7 +6,7 @@ own noise and edges, which would give them away.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -80,6 +80,7 @@ def build_sources(
     num_boats: int = 300,
     num_nuisances: int = 900,
     ships: list[clips.Clip] | None = None,
+    leave_out: Sequence[str] = (),
 ) -> Sources:
     """Draw the sources; the same seed draws the same.
 
@@ -87,11 +88,15 @@ def build_sources(
         real_split: `train` or `dev` rows of the data folder join, None for simulation alone. What is evaluate-only
             among the train rows is left out. The nuisances are of the kinds for training, with `dev` of those for dev.
         ships: real ships in place of simulated boats, for a study whose weights are thrown away.
+        leave_out: sources of real calls that do not join (`clips.source_of`, or a whole folder).
+
+    Raises:
+        OptionError: a name in `leave_out` that is no source of training calls.
     """
     rng = np.random.default_rng([seed, 11])
     sources = Sources()
     if real_split is not None:
-        sources.orca += _real_calls(rng, real_split)
+        sources.orca += _real_calls(rng, real_split, leave_out)
     if real_split == "train":
         sources.other += _humpbacks(rng)
         sources.ambient += _quiet()
@@ -124,14 +129,16 @@ def _played(rng: np.random.Generator, samples: NDArray[np.float32], name: str, g
     return [Source(spectrum, name, group) for spectrum in spectra]
 
 
-def _real_calls(rng: np.random.Generator, split: str) -> list[Source]:
-    rows = clips.training_calls() if split == "train" else catalogue_calls(split)
+def _real_calls(rng: np.random.Generator, split: str, leave_out: Sequence[str]) -> list[Source]:
+    rows = clips.training_calls(leave_out=leave_out) if split == "train" else catalogue_calls(split)
     found = []
     for clip in rows:
         found += _played(rng, clip.read(), clip.path.stem, clip.sublabel or clip.path.stem)
     if split == "train":
         # With half a second on either side, which is what the call is told from.
         for samples, clip, begin in _stretches(FIELD_CALLS_S, margin_s=0.5):
+            if clips.is_left_out(clip, leave_out):
+                continue
             found += _played(rng, samples, f"{clip.path.stem} {begin}", clip.path.stem)
     return found
 
