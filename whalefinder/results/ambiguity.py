@@ -37,7 +37,7 @@ class Cone:
 
 @dataclass(frozen=True, kw_only=True)
 class Mirror:
-    """Ambiguity of hydrophones in one plane: they cannot decide on which side of it the call is. This is the other side."""
+    """Ambiguity of hydrophones in one plane: the call may be on either side of it. This is the other direction."""
 
     azimuth_deg: float
     elevation_deg: float
@@ -45,7 +45,7 @@ class Mirror:
 
 @dataclass(frozen=True, kw_only=True)
 class Lobe:
-    """Another direction is nearly as likely. `margin`: how much less its log likelihood is."""
+    """Ambiguity by another direction that is nearly as likely: its log likelihood is lower by `margin`."""
 
     margin: float
 
@@ -54,7 +54,7 @@ Ambiguity = Cone | Mirror | Lobe
 
 
 def words(ambiguity: Ambiguity | None) -> str:
-    """The text of the column `ambiguity`; "" where the direction is unique."""
+    """The text of the column `ambiguity`. It is empty if the direction is unique."""
     match ambiguity:
         case None:
             return ""
@@ -78,11 +78,11 @@ def _at_elevation_0(azimuths_deg: tuple[float, ...] | None) -> str:
 
 
 def kind_of(text: str | None) -> Kind | None:
-    """The kind of an ambiguity that a table states in words; None where there is none, or it is not one of ours."""
+    """The kind of ambiguity by the text in a table. None if there is none, or if the text is from another program."""
     first = (text or "").partition(":")[0]
     return Kind(first) if first in set(Kind) else None
 
 
 def is_one_of_two(kind: Kind | None) -> bool:
-    """Whether another direction fits exactly as well, so that the stated one is no better than a guess between them."""
+    """Whether another direction fits exactly as well. Then the reported one is only a guess between the two."""
     return kind in (Kind.CONE, Kind.PLANE)
