@@ -63,12 +63,12 @@ def png_of(figure: Figure) -> bytes:
 
 
 def write_html(path: Path, template: str, **facts: Any) -> None:
-    """Fill a template of `templates/` and write the page. All text is escaped, except our own SVG (`safe` in a template).
+    """Fill a template of `templates/` and write the page. All text is escaped, except our own SVG (marked `safe`).
 
     Args:
-        path: of the page; it is there whole or not at all.
-        template: its file name.
-        facts: what the template shows; one that is missing is an error. `version` comes besides.
+        path: the HTML file. It is written as a whole or not at all.
+        template: file name of the template.
+        facts: values that the template shows. A missing one is an error. `version` is added.
 
     Raises:
         OptionError: jinja2 is not installed.
