@@ -34,7 +34,7 @@ CARD = {
 
 
 def indices_of(settings: Settings, step: int) -> list[int]:
-    """Numbers of the examples of a step: in order; in a new order every epoch of a finite set; or half of them orcas."""
+    """Numbers of the examples of a step: in order, in a new order every epoch (finite set), or half of them orcas."""
     places = range(step * settings.batch, (step + 1) * settings.batch)
     if settings.imbalance == "sampler":
         return _evenly(settings, step)

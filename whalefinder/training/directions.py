@@ -165,6 +165,6 @@ def _random_phase(rng: np.random.Generator, amplitude: Tensor) -> Tensor:
 
 
 def _independent(rng: np.random.Generator, shape: torch.Size) -> Tensor:
-    """Independent noise at every hydrophone, complex `[bin, channel]`, with mean power 1 over the hydrophones of a bin."""
+    """Independent noise at every hydrophone, complex `[bin, channel]`, with mean power 1 in every bin."""
     noise = torch.view_as_complex(torch.from_numpy(rng.standard_normal((*shape, 2), dtype=np.float32)))
     return noise / spectrogram.power(noise).mean(1, keepdim=True).sqrt()

@@ -1,9 +1,9 @@
-"""Endless labelled examples for the segmenter: calls, boats and ambient noise on random arrays.
+"""Random labelled examples for the segmentation network: calls, boats and ambient noise on random arrays.
 
-Sources are drawn once as complex spectra and mixed in the spectral domain: within one window a delay is a
-phase, x_m(f, t) = Σ_s exp(-j2πf τ_m(u_s(t))) S_s(f, t) + noise. That is 100 times faster than moving every
-source through time (`whalefinder.sea.propagation`, which the benchmark uses), and another model of the sea
-than the one that judges.
+Sources are drawn once as complex spectra and mixed as spectra. In a window, a delay is a phase:
+x_m(f, t) = Σ_s exp(-j2πf τ_m(u_s(t))) S_s(f, t) + noise. That is 100 times faster than moving every source through time
+as `whalefinder.sea.propagation` does. The benchmark uses that one, so it tests with another model of the sea than
+training.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from whalefinder.training import clips, sounds
 from whalefinder.training.sounds import levelled, mono_spectrum
 
 FRAMES = 376  # 4 s
-STEER_FRAMES = 4  # a moving source's phase is renewed this often: 43 ms
+STEER_FRAMES = 4  # the direction of a moving source changes every so many frames: 43 ms
 BOAT_S = 6.0
 SOUND_SPEED_M_S = 1490.0
 
 
 @dataclass
 class Pool:
-    """Spectra to mix from, each complex `[frequency, frame]`, band power 1."""
+    """Spectra to mix, each complex `[frequency, frame]` with power 1 in the band."""
 
     calls: list[Tensor] = field(default_factory=list)
     boats: list[Tensor] = field(default_factory=list)
@@ -40,8 +40,12 @@ class Pool:
 
 @dataclass
 class Mixture:
-    """A batch: spectra `[batch, channel, frequency, frame]`, power shares `[batch, 3, frequency, frame]` in the
-    order of `segmentation.CLASSES`, and which bins count, `[batch, frequency]`.
+    """A batch of examples.
+
+    Args:
+        spectra: complex `[batch, channel, frequency, frame]`.
+        shares: power shares `[batch, class, frequency, frame]` in the order of `segmentation.CLASSES`.
+        valid: which frequencies count, `[batch, frequency]` bool.
     """
 
     spectra: Tensor
@@ -50,9 +54,9 @@ class Mixture:
 
 
 def build_pool(seed: int, num_calls: int, num_boats: int, *, real_split: str = "train") -> Pool:
-    """Draw the sources. Real calls join where the data folder is there (`real_split` = train or dev).
+    """Draw the sources. Real calls of `real_split` (train or dev) are added if the data folder exists.
 
-    Each real call comes six times: as it is, and five times played slower or faster by up to 25 %.
+    Each real call is used six times: as it is, and five times played slower or faster by up to 25 %.
     """
     rng = np.random.default_rng([seed, 1])
     pool = Pool()
@@ -84,14 +88,14 @@ def random_positions(rng: np.random.Generator, channels: int) -> np.ndarray:
 
 
 def phases(positions_m: Tensor, directions: Tensor) -> Tensor:
-    """Steering of moving plane waves. `[batch, channel, 3]`, `[batch, step, 3]` → `[batch, channel, frequency, step]`."""
+    """Phases of moving plane waves. `[batch, channel, 3]`, `[batch, step, 3]` → `[batch, channel, frequency, step]`."""
     delays = -torch.einsum("bmx,btx->bmt", positions_m, directions) / SOUND_SPEED_M_S
     angle = -2 * math.pi * spectrogram.frequencies_hz()[:, None] * delays[:, :, None, :]
     return torch.polar(torch.ones_like(angle), angle)
 
 
 def _path(rng: np.random.Generator, moving: bool) -> np.ndarray:
-    """Directions `[step, 3]` of a source; boats near the surface, up to 30°/s."""
+    """Directions `[step, 3]` of a source. Boats (`moving`) are near the surface and move by up to 30°/s."""
     seconds = np.arange(math.ceil(FRAMES / STEER_FRAMES)) * STEER_FRAMES * spectrogram.FRAME_S
     rate = (
         rng.choice([0.0, rng.normal(0, 4), rng.uniform(-30, 30)], p=[0.25, 0.5, 0.25]) if moving else rng.normal(0, 0.5)
@@ -102,7 +106,7 @@ def _path(rng: np.random.Generator, moving: bool) -> np.ndarray:
 
 
 def _mirror(rng: np.random.Generator, moving: bool) -> Tensor:
-    """Lloyd's mirror [frequency, frame]: 1 + rho exp(-j2πf D(t)), the surface image a little later."""
+    """Factor of the surface image (Lloyd's mirror): 1 + rho exp(-j2πf D(t)), rho in -1...-0.4. `[frequency, frame]`."""
     frames = torch.arange(FRAMES) * spectrogram.FRAME_S
     delay = log_uniform(rng, 5e-5, 3e-3) * (1 + (rng.normal(0, 0.2) if moving else 0.0) * frames)
     angle = -2 * math.pi * spectrogram.frequencies_hz()[:, None] * delay
@@ -110,7 +114,7 @@ def _mirror(rng: np.random.Generator, moving: bool) -> Tensor:
 
 
 def _place(rng: np.random.Generator, source: Tensor, *, whole: bool) -> Tensor:
-    """Put a spectrum on an empty canvas: a call anywhere (ends may be cut), a boat over all of it."""
+    """Place a spectrum in an example of `FRAMES`: a call at random (its ends may be cut), a boat over all frames."""
     if whole:
         return sounds.cut(rng, source, FRAMES)
     canvas = torch.zeros(spectrogram.NUM_BINS, FRAMES, dtype=torch.complex64)
@@ -128,7 +132,7 @@ def _place(rng: np.random.Generator, source: Tensor, *, whole: bool) -> Tensor:
 
 
 def _ambient(rng: np.random.Generator, pool: Pool, channels: int, seed: int) -> Tensor:
-    """Wind noise with about -17 dB per decade (or a real background), independent at each hydrophone."""
+    """Wind noise of about -17 dB per decade, or real background noise, independent at each hydrophone."""
     generator = torch.Generator().manual_seed(seed)
     if pool.ambient and rng.random() < 0.15:
         source = pool.ambient[int(rng.integers(len(pool.ambient)))]
@@ -139,9 +143,10 @@ def _ambient(rng: np.random.Generator, pool: Pool, channels: int, seed: int) -> 
 
 
 def draw(pool: Pool, seed: tuple[int, ...], batch: int, channels: int | None = None) -> Mixture:
-    """One batch; the same seed draws the same batch, so training resumes exactly.
+    """Draw one batch. The same seed draws the same batch, so training resumes exactly.
 
-    SNR -12...20 dB and SIR -26...12 dB in 0.5-12 kHz over the call; 0-4 boats; a quarter without a call.
+    SNR is -12...20 dB and SIR is -26...12 dB, in 0.5-12 kHz during the call. There are 0-4 boats. A quarter of the
+    examples has no call.
     """
     rng = np.random.default_rng(seed)
     channels = channels or int(rng.choice([1, 2, 3, 4, 5, 6], p=[0.12, 0.08, 0.12, 0.48, 0.1, 0.1]))
@@ -159,7 +164,7 @@ def draw(pool: Pool, seed: tuple[int, ...], batch: int, channels: int | None = N
     valid = torch.ones(batch, spectrogram.NUM_BINS, dtype=torch.bool)
     spectra = call + boat + noise
     for b in range(batch):
-        if rng.random() < 0.12:  # a recorder with a lower rate: nothing above its limit
+        if rng.random() < 0.12:  # a recorder with a lower sample rate: nothing above its limit
             limit = int(rng.integers(60, spectrogram.NUM_BINS))
             valid[b, limit:] = False
             spectra[b, :, limit:] *= 1e-5
@@ -169,7 +174,7 @@ def draw(pool: Pool, seed: tuple[int, ...], batch: int, channels: int | None = N
 
 def _draw_boats(rng: np.random.Generator, pool: Pool) -> list[tuple[Tensor, np.ndarray]]:
     count = int(rng.choice([0, 1, 2, 3, 4], p=[0.15, 0.3, 0.2, 0.25, 0.1]))
-    # Level of all boats over the ambient: loud ones hide the noise, faint ones are hidden by it.
+    # Level of all boats together over the ambient noise.
     total = 10 ** (rng.uniform(-8, 30) / 10)
     parts = rng.dirichlet(np.full(max(count, 1), 1.5))
     boats = []
@@ -195,7 +200,7 @@ def _draw_calls(
         if not sounding.any():
             continue
         power = sounds.band_power(source[:, sounding]).clamp(min=1e-9)
-        # Loud enough for one of the two limits, SNR over the ambient (power 1) or SIR over the boats.
+        # A random SNR over the ambient (power 1). With boats mostly a random SIR too; then the higher level counts.
         wanted = 10 ** (rng.uniform(-12, 20) / 10)
         if boat_power > 0:
             wanted = max(wanted, boat_power * 10 ** (rng.uniform(-26, 12) / 10)) if rng.random() < 0.8 else wanted
@@ -204,7 +209,7 @@ def _draw_calls(
 
 
 def _steer(layers: list[list[tuple[Tensor, np.ndarray]]], positions: Tensor) -> Tensor:
-    """Sum the sources of every example at every hydrophone. → `[batch, channel, frequency, frame]`."""
+    """The sum of the sources of every example at every hydrophone. → `[batch, channel, frequency, frame]`."""
     batch, channels = positions.shape[:2]
     total = torch.zeros(batch, channels, spectrogram.NUM_BINS, FRAMES, dtype=torch.complex64)
     for k in range(max((len(sources) for sources in layers), default=0)):

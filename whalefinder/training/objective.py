@@ -1,6 +1,7 @@
-"""What a run of the classifier is set to, what it makes small, and with which steps.
+"""Settings, loss, optimiser and learning rate of a training run of the classifier.
 
-Two ways to keep weights small, which are not the same: L2, a term of the loss, and AdamW's decoupled decay.
+There are two ways to keep weights small, which are not the same: L2 is a term of the loss, and AdamW has a decay that
+does not depend on the gradient.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Settings:
 
 
 def class_weights(settings: Settings) -> Tensor:
-    """Weight of each class that gives orcas and all else half of the loss each. `[class]`."""
+    """Weights `[class]` by which orcas have half of the loss, and all other classes together the other half."""
     share = 0.375 if settings.boat_ratio is None else 1 / (1 + settings.boat_ratio)
     weights = torch.full((len(LABELS),), 0.5 / (1 - share))
     weights[ORCA] = 0.5 / share
@@ -75,7 +76,10 @@ def class_weights(settings: Settings) -> Tensor:
 
 
 def classification_loss(logits: Tensor, labels: Tensor, settings: Settings) -> Tensor:
-    """Cross entropy as `settings.imbalance` has it. `[batch, class]`, `[batch]` → scalar."""
+    """Cross entropy, plain, weighted or focal (Lin et al. 2017, arXiv:1708.02002), by `settings.imbalance`.
+
+    `[batch, class]`, `[batch]` → scalar.
+    """
     each = nn.functional.cross_entropy(logits, labels, reduction="none")
     if settings.imbalance == "weights":
         weight = class_weights(settings)[labels]
@@ -86,13 +90,13 @@ def classification_loss(logits: Tensor, labels: Tensor, settings: Settings) -> T
 
 
 def training_loss(network: nn.Module, planes: Tensor, labels: Tensor, settings: Settings) -> Tensor:
-    """What a step makes small: the loss on a batch, and the L2 term where there is one. → scalar."""
+    """The loss that a step reduces: the classification loss of a batch, plus the L2 term if there is one. → scalar."""
     loss = classification_loss(network(planes), labels, settings)
     return loss + l2_penalty(network, settings.l2) if settings.l2 else loss
 
 
 def l2_penalty(network: nn.Module, strength: float) -> Tensor:
-    """λ‖w‖² over the weights; biases and norms, which carry no shape, are left alone."""
+    """λ‖w‖² over the weights of convolutions and linear layers. Biases and normalisations do not count."""
     return strength * sum((w.square().sum() for w in _weights(network)), torch.zeros(()))
 
 
@@ -101,7 +105,7 @@ def _weights(network: nn.Module) -> list[nn.Parameter]:
 
 
 def make_optimiser(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    """AdamW, which decays weights apart from the gradient, or SGD with momentum."""
+    """AdamW (its decay leaves out biases and normalisations), or SGD with momentum."""
     if settings.optimiser == "sgd":
         return torch.optim.SGD(network.parameters(), settings.peak_rate, momentum=settings.momentum)
     others = [parameter for parameter in network.parameters() if parameter.dim() <= 1]
@@ -110,7 +114,7 @@ def make_optimiser(network: nn.Module, settings: Settings) -> torch.optim.Optimi
 
 
 def make_schedule(optimiser: torch.optim.Optimizer, settings: Settings) -> torch.optim.lr_scheduler.LRScheduler:
-    """One cycle of warming up and cooling down, a cosine from the highest rate to 0, or that rate all along."""
+    """The learning rate: `one_cycle` (rises, then falls), `cosine` (falls from the peak to 0) or `constant`."""
     if settings.schedule == "one_cycle":
         return torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.peak_rate, settings.steps, pct_start=0.15)
     if settings.schedule == "cosine":

@@ -2,7 +2,7 @@
 
     whalefinder train regressor --array array.toml --out runs/regressor --minutes 40
 
-Everything is drawn from the seed and the step number, so a run that was stopped continues exactly.
+Everything random is drawn from the seed and the step number, so a run that was stopped continues exactly.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from whalefinder.training.clips import REAL_SOURCES
 from whalefinder.training.loop import Report, Run, one_cycle, silent
 from whalefinder.training.losses import AzimuthLoss, ElevationLoss, azimuth_deg, azimuth_weight, elevation_deg
 
-STEPS_PER_MINUTE = 200  # of one core of 2026; minutes become steps by this figure, so that a run can be repeated
+STEPS_PER_MINUTE = 200  # on one core of 2026; this number turns minutes into steps, so that a run can be repeated
 ELEVATION_WEIGHT = math.pi**2 / 2
-"""1 - cos Δ is Δ²/2 of an azimuth, but the elevation's loss is (Δ/π)²: this makes a degree cost the same in both."""
+"""Makes a degree cost the same in both losses: that of azimuth is 1 - cos Δ ≈ Δ²/2, that of elevation is (Δ/π)²."""
 BEYOND_DEG = 10.0
-MOST_TILT_DEG = 10.0  # of a plane: its mirror image of a direction in the water is then above it
+MOST_TILT_DEG = 10.0  # of a plane; the mirror image of a direction in the water is then above the water
 CARD = {
     "data": f"simulated directions, boats, calls, ambient noise and masks; {REAL_SOURCES}",
     "chosen_on": "the same kinds of data from the dev split (calls S04 and S09, dev ships)",
@@ -36,7 +36,7 @@ CARD = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a run depends on; written into the card of its weights."""
+    """All settings of a run. They are written into the card of its weights."""
 
     steps: int = 8000
     batch: int = 64
@@ -49,16 +49,16 @@ class Settings:
     pool_boats: int = 150
     validate_every: int = 200
     validation_batches: int = 10
-    patience: int = 20  # validations without a better loss before it stops
+    patience: int = 20  # training stops after so many validations without a better loss
     threads: int = 1
     array: dict[str, object] = field(default_factory=dict)
 
 
 def with_array(settings: Settings, array: HydrophoneArray) -> Settings:
-    """Settings of a run for `array`.
+    """The settings with the array added.
 
     Raises:
-        ArrayError: two directions in the water sound alike to this array, so no regression can choose.
+        ArrayError: two directions in the water sound the same to this array, so a regressor cannot choose.
     """
     normal = array.principal_axes()[1][2]
     level_plane = array.shape == "plane" and abs(normal[2]) > math.cos(math.radians(MOST_TILT_DEG))
@@ -78,10 +78,12 @@ def with_array(settings: Settings, array: HydrophoneArray) -> Settings:
 
 
 def loss_of(nodes: tuple[Tensor, Tensor], lessons: directions.Lessons, highest: float) -> Tensor:
-    """Both losses, a degree of great circle costing the same in either. Nodes `(batch, 1)` → scalar.
+    """The sum of both losses, in which a degree along a great circle costs the same. Nodes `(batch, 1)` → scalar.
 
     Args:
-        highest: elevation label that physics allows.
+        nodes: outputs for azimuth and elevation.
+        lessons: the batch, with its labels.
+        highest: the largest elevation label that is possible.
     """
     across = AzimuthLoss()(nodes[0], lessons.azimuth, azimuth_weight(lessons.elevation))
     up = ElevationLoss(highest)(nodes[1], lessons.elevation)
@@ -105,7 +107,7 @@ def errors_deg(nodes: tuple[Tensor, Tensor], lessons: directions.Lessons) -> tup
 def validate(
     network: Regressor, batches: list[tuple[Tensor, directions.Lessons]], highest: float
 ) -> tuple[dict[str, float], list[float]]:
-    """Scores on calls that training never hears, and the standard deviations (level, up) that 68 % of errors keep."""
+    """Scores on calls that training never uses, and the errors (level, up) in degrees below which 68 % of them lie."""
     network.eval()
     answers = [network(planes) for planes, _ in batches]
     network.train()
@@ -130,7 +132,8 @@ def train(
     """Train a regressor for `array` into the folder `out`. Returns the path of the best weights; see `loop.Run`.
 
     Raises:
-        ArrayError: an array that leaves two directions open.
+        ArrayError: two directions in the water sound the same to this array.
+        ModelError, OutputError: as `loop.Run`.
     """
     settings = with_array(settings, array)
     run = Run(out, "regressor", settings, lambda: _network(array, settings), resume=resume, schedule=one_cycle(0.1))
@@ -162,7 +165,7 @@ def _network(array: HydrophoneArray, settings: Settings) -> Regressor:
 def _held_out(
     network: Regressor, array: HydrophoneArray, settings: Settings
 ) -> list[tuple[Tensor, directions.Lessons]]:
-    """Batches from calls and ships of the dev split, and from simulated ones of another seed."""
+    """Batches for validation: from calls and ships of the dev split, and from simulated ones of another seed."""
     pool = mixtures.build_pool(settings.seed + 1_000_000, min(60, settings.pool_calls), 20, real_split="dev")
     sources, batches = directions.powers_of(pool), []
     for k in range(settings.validation_batches):

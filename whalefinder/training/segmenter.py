@@ -1,8 +1,8 @@
-"""Recipe of the segmentation network: simulated mixtures, soft labels, one cycle of AdamW.
+"""Recipe of the segmentation network: random mixtures, labels that are power shares, one cycle of AdamW.
 
     whalefinder train segmenter --out runs/segmenter
 
-Everything is drawn from the seed and the step number, so a run that was stopped continues exactly.
+Everything random is drawn from the seed and the step number, so a run that was stopped continues exactly.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from whalefinder.training import mixtures
 from whalefinder.training.clips import REAL_SOURCES
 from whalefinder.training.loop import Report, Run, silent
 
-BOAT_WEIGHT = 0.15  # of telling boat from ambient, against telling call from both
+BOAT_WEIGHT = 0.15  # weight of the part "boat or ambient" of the loss; the part "call or not" has weight 1
 CARD = {
     "data": f"simulated boats and calls; {REAL_SOURCES}",
     "chosen_on": "real recordings of the dev split (calls S04 and S09, dev ships)",
@@ -30,7 +30,7 @@ CARD = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a run depends on; written into the card of its weights."""
+    """All settings of a run. They are written into the card of its weights."""
 
     steps: int = 3800
     batch: int = 8
@@ -43,15 +43,16 @@ class Settings:
     pool_boats: int = 250
     validate_every: int = 200
     validation_batches: int = 12
-    patience: int = 10  # validations without a better loss before it stops
+    patience: int = 10  # training stops after so many validations without a better loss
     threads: int = 2
 
 
 def divergence(logits: Tensor, shares: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """How far the predicted split is from the true power shares, in two parts (nats per bin, 0 = perfect).
+    """Divergence of the predicted from the true power shares, in two parts (nats per bin, 0 = perfect).
 
-    KL over three classes is KL of "call or not" plus, for what is not call, KL of "boat or ambient"
-    (chain rule). Bearings need the first alone; the second is the harder and would eat the capacity.
+    By the chain rule, the Kullback-Leibler divergence (KL) of three classes is the KL of "call or not" plus, for the
+    share that is not call, the KL of "boat or ambient". Bearings need only the first part. The second part is harder,
+    and with full weight the network would learn mostly this one.
 
     Shape:
         `[batch, class, frequency, frame]` twice and `[batch, frequency]` → two scalars.
@@ -82,7 +83,11 @@ def validate(network: nn.Module, batches: list[mixtures.Mixture]) -> dict[str, f
 
 
 def train(out: Path, settings: Settings, *, resume: bool = False, report: Report = silent) -> Path:
-    """Train a segmenter into the folder `out`. Returns the path of the best weights; see `loop.Run`."""
+    """Train a segmentation network into the folder `out`. Returns the path of the best weights; see `loop.Run`.
+
+    Raises:
+        ModelError, OutputError: as `loop.Run`.
+    """
     run = Run(out, "segmenter", settings, lambda: _network(settings), resume=resume)
     pool = mixtures.build_pool(settings.seed, settings.pool_calls, settings.pool_boats)
     judge = mixtures.build_pool(settings.seed + 1_000_000, 60, 20, real_split="dev")

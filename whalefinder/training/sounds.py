@@ -1,6 +1,6 @@
-"""Sounds to mix from, as spectra: what every recipe does to a clip before it becomes part of an example.
+"""Steps by which clips become spectra that can be mixed; all recipes use them.
 
-A spectrum is complex, `[frequency, frame]` with any leading dims; a clip is `[time]` at `RATE_HZ`.
+A spectrum is complex, `[frequency, frame]`, with any leading dimensions. A clip is `[time]` at `RATE_HZ`.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from torch import Tensor
 from whalefinder.sea.signals import BAND_HZ
 from whalefinder.sound import spectrogram
 
-REFERENCE_HZ = 2500.0  # slopes over frequency turn about it
+REFERENCE_HZ = 2500.0  # slopes over frequency are 0 dB here
 WIND_DB_PER_DECADE, WIND_SPREAD_DB = -17.0, 6.0
-LEAST_SHARE = 0.002  # a call of which fewer bins stand out than this is too faint to learn from
+LEAST_SHARE = 0.002  # a call is too faint for training if a smaller share of its bins stands out
 
 
 def mono_spectrum(samples: NDArray[np.floating]) -> Tensor:
-    """`[time]` → complex `[frequency, frame]`."""
+    """The spectrum of a clip, `[time]` → complex `[frequency, frame]`."""
     return spectrogram.stft(torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None])[0]
 
 
 def in_band(bandwidth_hz: float = spectrogram.RATE_HZ / 2) -> Tensor:
-    """Bins in which SNR and SIR are defined and which a recorder of `bandwidth_hz` can hold, `[frequency]` bool."""
+    """Frequencies in which SNR and SIR are measured, up to a recorder's `bandwidth_hz`. → `[frequency]` bool."""
     hz = spectrogram.frequencies_hz()
     return (hz >= BAND_HZ[0]) & (hz <= min(BAND_HZ[1], bandwidth_hz))
 
 
 def band_power(spectrum: Tensor) -> Tensor:
-    """Mean power in band. `[..., frequency, frame]` → scalar."""
+    """Mean power in the band of SNR. `[..., frequency, frame]` → scalar."""
     return spectrogram.power(spectrum[..., in_band(), :]).mean()
 
 
@@ -42,24 +42,24 @@ def sounding(spectrum: Tensor) -> Tensor:
 
 
 def levelled(spectrum: Tensor) -> Tensor:
-    """The same with power 1 in band."""
+    """The spectrum with power 1 in the band of SNR."""
     return spectrum / band_power(spectrum).clamp(min=spectrogram.FLOOR).sqrt()
 
 
 def wind_slope(rng: np.random.Generator) -> Tensor:
-    """Of wind noise: about -17 dB per decade, as amplitude `[frequency]`."""
+    """A random slope of wind noise, about -17 dB per decade, as amplitude `[frequency]`."""
     decades = torch.log10(spectrogram.frequencies_hz() / REFERENCE_HZ)
     return 10 ** (rng.normal(WIND_DB_PER_DECADE, WIND_SPREAD_DB) * decades / 20)
 
 
 def tilt(rng: np.random.Generator, most_db: float) -> Tensor:
-    """A random slope of the hydrophone or the path, up to `most_db` per octave either way, as amplitude `[frequency, 1]`."""
+    """A random slope of up to ± `most_db` per octave, as of hydrophone or path, as amplitude `[frequency, 1]`."""
     octaves = torch.log2(spectrogram.frequencies_hz() / REFERENCE_HZ)
     return 10 ** (rng.uniform(-most_db, most_db) * octaves / 20)[:, None]
 
 
 def cut(rng: np.random.Generator, spectrum: Tensor, frames: int) -> Tensor:
-    """`frames` of it from anywhere, to and fro where it is too short."""
+    """A random part of `frames`. A spectrum that is too short is first continued by its mirror image."""
     while spectrum.shape[-1] < frames:
         spectrum = torch.cat([spectrum, spectrum.flip(-1)], -1)
     begin = int(rng.integers(0, spectrum.shape[-1] - frames + 1))
@@ -67,17 +67,18 @@ def cut(rng: np.random.Generator, spectrum: Tensor, frames: int) -> Tensor:
 
 
 def clean_call(spectrum: Tensor) -> Tensor:
-    """Keep the bins that stand 6 times above their row's lower quartile, so that a clip's own noise is no target."""
+    """Keep the bins with more than 6 times the lower quartile of their frequency: without the noise of the clip."""
     power = spectrogram.power(spectrum)
     quartile = torch.quantile(power, 0.25, dim=-1, keepdim=True)
     return spectrum * (power > 6.0 * quartile)
 
 
 def without_noise(spectrum: Tensor) -> Tensor:
-    """Only what stands out of a clip, so that neither its noise nor its edges come along with a call.
+    """Keep only the bins that stand out clearly, so that neither the noise nor the edges of a clip are left.
 
-    Stricter than `clean_call`: a bin stays where the mean over it and its eight neighbours is 10 times its row's lower
-    quartile: of noise, one in a thousand. Rows next to each other share their quartile, since a short clip has few frames.
+    It is stricter than `clean_call`. A bin stays if the mean over it and its eight neighbours is more than 10 times the
+    lower quartile of its frequency. Of noise, one bin in a thousand stays. Quartiles are averaged over neighbouring
+    frequencies, since a short clip has few frames.
     """
     power = spectrogram.power(spectrum)
     around = torch.nn.functional.avg_pool2d(power[None, None], 3, stride=1, padding=1)[0, 0]
@@ -87,7 +88,7 @@ def without_noise(spectrum: Tensor) -> Tensor:
 
 
 def played(samples: NDArray[np.floating], speeds: NDArray[np.floating]) -> Iterator[NDArray[np.float64]]:
-    """A clip as it is, and once at each of the `speeds`: faster is higher and shorter."""
+    """A clip as it is, and once at each of the `speeds`. Faster means higher and shorter."""
     for speed in (1.0, *speeds):
         yield np.interp(np.arange(0, len(samples), speed), np.arange(len(samples)), samples)
 
@@ -95,7 +96,7 @@ def played(samples: NDArray[np.floating], speeds: NDArray[np.floating]) -> Itera
 def call_spectra(
     samples: NDArray[np.floating], speeds: NDArray[np.floating], clean: Callable[[Tensor], Tensor]
 ) -> Iterator[Tensor]:
-    """Spectra of a real call at its own and other speeds, freed of its noise, power 1; too faint ones are left out."""
+    """Spectra of a real call at its own and other speeds, cleaned by `clean`, with power 1. Faint ones are left out."""
     for sound in played(samples, speeds):
         spectrum = clean(mono_spectrum(sound))
         if (spectrum.abs() > 0).float().mean() > LEAST_SHARE:

@@ -1,7 +1,7 @@
-"""What labelled examples are mixed from: real calls of the train split, simulated calls, boats, nuisances, quiet sea.
+"""The sounds from which labelled examples are mixed: real and simulated calls, boats, nuisances, quiet sea.
 
-Everything here is a complex spectrum, so that mixing is a sum. Calls are only what stands out of their clip, without its
-own noise and edges, which would give them away.
+All are complex spectra, so mixing is a sum. Of a real call only the bins that stand out are used, without the noise and
+the edges of its clip. Otherwise the network could recognise calls by the noise of their recordings.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BOAT_S = 6.0
 
 @dataclass(frozen=True)
 class Source:
-    """Complex spectrum `[frequency, frame]`, band power 1, and where it came from."""
+    """A complex spectrum `[frequency, frame]` with power 1 in the band, its name, and its call type or recording."""
 
     spectrum: Tensor
     name: str
@@ -35,7 +35,7 @@ class Source:
 
 @dataclass(kw_only=True)
 class Sources:
-    """What examples are mixed from."""
+    """The sounds from which examples are mixed, by kind."""
 
     orca: list[Source] = field(default_factory=list)
     other: list[Source] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Sources:
     nuisances: list[Source] = field(default_factory=list)
 
 
-# Calls in longer field rows of the train split, seconds; read off their spectrograms.
+# Begin and end of calls in longer field clips of the train split, in seconds; read from their spectrograms.
 FIELD_CALLS_S: dict[str, tuple[tuple[float, float], ...]] = {
     "someCalls": (
         (5.4, 7.0), (8.2, 9.2), (10.2, 11.2), (14.0, 15.0), (17.3, 18.6), (20.5, 21.8), (26.4, 27.0), (27.0, 29.3),
@@ -59,7 +59,7 @@ FIELD_CALLS_S: dict[str, tuple[tuple[float, float], ...]] = {
     ),
     "call-examples": ((1.0, 2.1), (3.6, 4.7), (12.0, 13.4), (14.4, 15.5), (16.5, 17.0), (19.0, 20.4)),
 }  # fmt: skip
-# Stretches of the train split without a call that anybody sees; backgrounds of calls and of non-calls.
+# Parts of the train split in which no call can be seen. They are backgrounds of examples with and without a call.
 FIELD_QUIET_S: dict[str, tuple[tuple[float, float], ...]] = {
     "live000": ((2.2, 10.0),),
     "live001": ((0.0, 10.0),),
@@ -120,11 +120,11 @@ def _source(sound: NDArray[np.floating], name: str, group: str) -> Source:
     return Source(levelled(mono_spectrum(sound)), name, group)
 
 
-SPEEDS = 4  # a real sound comes as it is and so many times played slower or faster by up to 15 %
+SPEEDS = 4  # a real sound is used as it is, and so many times played slower or faster by up to 15 %
 
 
 def _played(rng: np.random.Generator, samples: NDArray[np.float32], name: str, group: str) -> list[Source]:
-    """A real sound and its varied copies, cleaned of their own noise."""
+    """A real sound and copies at other speeds, without the noise of the clip."""
     spectra = call_spectra(samples, rng.uniform(0.85, 1.15, SPEEDS), without_noise)
     return [Source(spectrum, name, group) for spectrum in spectra]
 
@@ -135,7 +135,7 @@ def _real_calls(rng: np.random.Generator, split: str, leave_out: Sequence[str]) 
     for clip in rows:
         found += _played(rng, clip.read(), clip.path.stem, clip.sublabel or clip.path.stem)
     if split == "train":
-        # With half a second on either side, which is what the call is told from.
+        # With half a second before and after, since the call is found by comparing it with the noise around it.
         for samples, clip, begin in _stretches(FIELD_CALLS_S, margin_s=0.5):
             if clips.is_left_out(clip, leave_out):
                 continue
@@ -146,7 +146,7 @@ def _real_calls(rng: np.random.Generator, split: str, leave_out: Sequence[str]) 
 def _humpbacks(rng: np.random.Generator) -> list[Source]:
     found = []
     for clip in clips.find_clips("other_species", "train", "train"):
-        if "humpback" in clip.label:  # the folder holds one orca
+        if "humpback" in clip.label:  # the folder also holds an orca
             found += _played(rng, clip.read(), clip.path.stem, clip.path.stem)
     return found
 
@@ -159,7 +159,7 @@ def _quiet() -> list[Source]:
 def _stretches(
     times_s: dict[str, tuple[tuple[float, float], ...]], margin_s: float = 0.0
 ) -> Iterator[tuple[NDArray[np.float32], clips.Clip, float]]:
-    """Parts of the train split's field rows: samples, row, begin in seconds."""
+    """Parts of field clips of the train split: samples, clip, begin in seconds."""
     for clip in clips.find_clips("field", "train", "train"):
         samples = clip.read() if clip.path.stem in times_s else None
         for begin, end in times_s.get(clip.path.stem, ()):
@@ -169,7 +169,7 @@ def _stretches(
 
 
 def _simulated_call(rng: np.random.Generator) -> Floats:
-    # No click trains: short clicks are what shrimps, propellers and other whales make too.
+    # No click trains: shrimps, propellers and other whales make short clicks too.
     kind = rng.choice(3, p=[0.68, 0.24, 0.08])
     call = (pulsed_call, whistle, near_tonal)[int(kind)](rng)
     echo = np.zeros(len(call) + int(0.4 * RATE_HZ))
@@ -181,7 +181,7 @@ def _simulated_call(rng: np.random.Generator) -> Floats:
 
 
 def _moans(rng: np.random.Generator) -> Floats:
-    """Song-like units of other whales: low moans, grunts and upsweeps, 0.08-1.2 kHz and harmonics, often repeated."""
+    """Sounds like the song of other whales: moans, grunts and upsweeps, 0.08-1.2 kHz with harmonics, often repeated."""
     units = []
     length = int(rng.uniform(0.2, 2.0) * RATE_HZ)
     hz = log_uniform(rng, 80, 900) * 2 ** (
@@ -199,5 +199,5 @@ def _moans(rng: np.random.Generator) -> Floats:
 
 
 def catalogue_calls(split: str) -> list[clips.Clip]:
-    """Catalogue calls of the split (dev: S04, S09; test: S16, S33, S42), each once."""
+    """Calls of the catalogue in a split (dev: types S04 and S09; test: S16, S33 and S42)."""
     return [clip for clip in clips.find_clips("calls", split) if "hallo" in clip.path.parent.name]

@@ -1,8 +1,8 @@
-"""Simulated swims as an array reports them: bearings with errors, gaps, outliers towards boats, and the truth.
+"""Simulated swims as an array reports them: bearings with errors, gaps, outliers towards boats; and the truth.
 
-For training and judging what follows animals; no sound is made. Errors of a fix are drawn from Student's t with
-`ERROR_FREEDOM` degrees of freedom times its stated sd: a little harder than those of the steering layer, which lie between
-it and a Gaussian's (`docs/experiments.md`).
+They are used to train and to test the tracker; no sound is made. The error of a fix is its stated standard deviation
+times a random number of Student's t distribution with `ERROR_FREEDOM` degrees of freedom. Real errors of steering are a
+little smaller: between this and a normal distribution (`docs/experiments.md`).
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from whalefinder.tracks.fixes import Fixes, grid_of
 
 SECONDS = 300.0
 ERROR_FREEDOM = 4.0
-ARRAY_DEPTH_M, NEAREST_M = 2.0, 20.0  # of animals that pass beside the array
+ARRAY_DEPTH_M, NEAREST_M = 2.0, 20.0  # depth of the array; nearest distance of animals that swim past it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a scenario is made of.
+    """The settings of a scenario.
 
     Args:
-        kinds: of motion, one is drawn: steady, turning, diving, milling, approaching, beneath.
+        kinds: kinds of motion, of which one is drawn: steady, turning, diving, milling, approaching, beneath.
         outliers: share of fixes that point somewhere else.
-        gaps: silences of 30 to 60 s.
-        calls_s: mean time between calls, drawn between these.
-        sd_deg: stated error of a fix at the middle of its SNR range, drawn between these (logarithmically).
+        gaps: number of silences of 30 to 60 s.
+        calls_s: range of the mean time between calls.
+        sd_deg: range of the stated error of a fix at median SNR (drawn logarithmically).
     """
 
     kinds: tuple[str, ...] = ("steady",)
@@ -51,12 +51,13 @@ ALL_KINDS = ("steady", "turning", "diving", "milling", "approaching", "beneath")
 
 @dataclass(frozen=True)
 class Swim:
-    """Fixes of a recording with the truth behind them.
+    """Fixes of a recording with the true directions.
 
     Args:
-        source: which animal each fix is of, -1 for none `[fix]`.
+        fixes: the fixes.
+        source: number of the animal of each fix, -1 for none, `[fix]`.
         grid_s: whole seconds `[time]`.
-        truth: directions of every animal `[animal, time, 3]`.
+        truth: true directions of every animal `[animal, time, 3]`.
     """
 
     fixes: Fixes
@@ -66,7 +67,7 @@ class Swim:
 
 
 def draw_swim(rng: np.random.Generator, plan: Plan) -> Swim:
-    """One animal."""
+    """Draw the swim of one animal."""
     kind = str(rng.choice(plan.kinds))
     path = _path(rng, kind)
     fixes = _with_outliers(rng, _fixes(rng, path, plan), plan.outliers)
@@ -74,7 +75,7 @@ def draw_swim(rng: np.random.Generator, plan: Plan) -> Swim:
 
 
 def draw_training_swim(rng: np.random.Generator) -> Swim:
-    """One animal under any of the circumstances."""
+    """Draw the swim of one animal in a random scenario, for training."""
     plan = Plan(
         kinds=ALL_KINDS,
         outliers=float(rng.choice([0.0, rng.uniform(0.0, 0.35)])),
@@ -86,10 +87,10 @@ def draw_training_swim(rng: np.random.Generator) -> Swim:
 
 
 def draw_crossing(rng: np.random.Generator, plan: Plan | None = None) -> Swim:
-    """Two animals whose bearings cross about half way, calling in turns, with a few false fixes."""
+    """Draw two animals that both call and whose bearings cross about half way, with a few false fixes."""
     plan = plan or Plan(outliers=0.05)
     first = _path(rng, "steady")
-    # The second is behind the first at half time, and swims the other way.
+    # At half time the second is behind the first as seen from the array, and swims the other way.
     middle = len(first) // 2
     velocity = np.gradient(first, axis=0)
     turned = (rng.normal(0, 0.3, 3) - velocity[middle]) * np.array([1.0, 1.0, 0.0])
@@ -110,7 +111,7 @@ def _swim(fixes: Fixes, source: NDArray[np.intp], paths: list[Floats]) -> Swim:
 
 
 def _direction_at(path: Floats, time_s: Floats) -> Floats:
-    """Direction to a path given every second, `[second, 3]` m, at any time."""
+    """Directions `[time, 3]` to a path at given times. The path has a position every second, `[second, 3]` m."""
     at = np.stack([np.interp(time_s, np.arange(len(path)), path[:, k]) for k in range(3)], axis=-1)
     return np.asarray(at / np.linalg.norm(at, axis=-1, keepdims=True))
 
@@ -137,7 +138,7 @@ def _path(rng: np.random.Generator, kind: str) -> Floats:
         nearest, depth = rng.uniform(2, 15), rng.uniform(60, 150) + 3 * _slow_noise(rng, seconds, 30.0)
     if kind == "diving":
         depth = depth + rng.uniform(30, 150) * np.sin(np.pi * np.arange(seconds) / rng.uniform(150, 400)) ** 2
-    # Nearest to the array at some second of the swim, on either side.
+    # The animal is nearest to the array at a random second of the swim, on a random side.
     when = int(rng.uniform(0.1, 0.9) * seconds)
     beside = np.array([np.cos(heading[when]), -np.sin(heading[when])]) * rng.choice([-1, 1]) * nearest
     position = np.column_stack([level - level[when] + beside, ARRAY_DEPTH_M - np.maximum(depth, 1.0)])
@@ -145,7 +146,7 @@ def _path(rng: np.random.Generator, kind: str) -> Floats:
 
 
 def _slow_noise(rng: np.random.Generator, length: int, seconds: float) -> Floats:
-    """Gaussian noise of standard deviation 1 with a memory of `seconds`."""
+    """Gaussian noise of standard deviation 1, one value per second, with a correlation time of `seconds`."""
     keep = np.exp(-1.0 / seconds)
     noise = rng.standard_normal(length)
     out = np.empty(length)
@@ -166,13 +167,13 @@ def _fixes(rng: np.random.Generator, path: Floats, plan: Plan) -> Fixes:
         time = kept if len(kept) >= 8 else time
     u = _direction_at(path, time)
     distance = np.interp(time, np.arange(len(path)), np.linalg.norm(path, axis=1))
-    # A louder call has a sharper fix; -20 log10 of the distance, calls differ by 5 dB.
+    # A louder call has a smaller error. SNR falls with -20 log10 of the distance, and calls differ by 5 dB.
     snr = rng.uniform(5, 15) - 20 * np.log10(distance / 300) + rng.normal(0, 5, len(time))
     middle = np.exp(rng.uniform(*np.log(plan.sd_deg)))
     sd = middle * 10 ** (-np.clip(snr - np.median(snr), -15, 15) / 30)
     sd = np.radians(sd[:, None] * np.stack([np.ones(len(time)), np.full(len(time), rng.uniform(0.8, 2.0))], axis=-1))
     error = rng.standard_t(ERROR_FREEDOM, sd.shape) * sd
-    centre = rng.uniform(1500, 6000) * np.exp(rng.normal(0, 0.15, len(time)))  # an animal keeps to its voice
+    centre = rng.uniform(1500, 6000) * np.exp(rng.normal(0, 0.15, len(time)))  # calls of an animal are similar
     width = np.exp(rng.normal(0, 0.2, len(time)))
     return Fixes(
         time_s=time,
@@ -191,7 +192,7 @@ def _moved(u: Floats, error_rad: Floats) -> Floats:
 
 
 def _with_outliers(rng: np.random.Generator, fixes: Fixes, share: float) -> tuple[Fixes, NDArray[np.bool_]]:
-    """Some fixes replaced: two of three towards a boat that passes, the others anywhere under water."""
+    """Replace some fixes: two of three by the direction of a passing boat, the others by any direction under water."""
     wrong = rng.random(len(fixes)) < share
     boat_from, boat_rate = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(-1.5, 1.5))
     azimuth = boat_from + boat_rate * fixes.time_s + rng.normal(0, 0.03, len(fixes))

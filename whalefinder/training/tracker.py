@@ -1,8 +1,8 @@
-"""Recipe of the tracker: simulated swims, the two losses of the examination paper, and a likelihood that teaches it how sure it is.
+"""Recipe of the tracker: simulated swims, the two losses of the examination paper, a likelihood for the stated error.
 
     whalefinder train tracker --out runs/tracker
 
-The Kalman references of all swims are computed once; the network then learns what they miss.
+The Kalman references of all swims are computed once. The network then learns to correct them.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from whalefinder.training.losses import AzimuthLoss, ElevationLoss, azimuth_weig
 from whalefinder.training.swims import ARRAY_DEPTH_M, NEAREST_M, SECONDS, draw_training_swim
 
 CHUNK = 250  # swims whose references are computed at once
-FREEDOM = 4.0
-ANGLE_WEIGHT = 3.0  # of the two angle losses (rad²/2) against the likelihood (nats)
+FREEDOM = 4.0  # degrees of freedom of Student's t
+ANGLE_WEIGHT = 3.0  # weight of the two angle losses (rad²/2); the likelihood (nats) has weight 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a run depends on; written into the card of its weights."""
+    """All settings of a run. They are written into the card of its weights."""
 
     smoother: bool = False
     cell: str = "lstm"
@@ -52,7 +52,14 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """Swims as the network sees them; fields as in `tracking.Reference`, `truth` `[swim, step, 3]`, `counts` where it is judged."""
+    """Swims as inputs of the network.
+
+    Args:
+        features, u, sd_rad: as in `follow.Reference`, `[swim, step, ...]`.
+        lengths: steps before the padding `[swim]`.
+        truth: true directions `[swim, step, 3]`.
+        counts: whether the step counts in the loss `[swim, step]`.
+    """
 
     features: Tensor
     lengths: Tensor
@@ -62,14 +69,14 @@ class Pool:
     counts: Tensor
 
     def of(self, chosen: Tensor | slice) -> Pool:
-        """Some of the swims."""
+        """Some of the swims, chosen by index."""
         return Pool(**{name: part[chosen] for name, part in vars(self).items()})
 
 
 def build_pool(seed: int, swims: int, *, causal: bool, workers: int = 1) -> Pool:
-    """Draw swims and run their references. Seeds of training are small, those of the benchmark start at 10^9.
+    """Draw swims and compute their references. The result does not depend on the number of processes (`workers`).
 
-    The same whatever the number of processes.
+    Training uses small seeds. The benchmark uses seeds from 10^9 on.
     """
     chunks = [(seed, begin, min(CHUNK, swims - begin), causal) for begin in range(0, swims, CHUNK)]
     if workers > 1:
@@ -96,7 +103,7 @@ def _chunk(what: tuple[int, int, int, bool]) -> Pool:
 
 
 def mirrored(pool: Pool) -> Pool:
-    """East and west exchanged: another swim that is as good as drawn."""
+    """The swims with east and west exchanged, as further examples."""
     flip = torch.tensor([-1.0, 1.0, 1.0])
     features = pool.features.clone()
     features[..., LEVEL_FEATURES] *= -1
@@ -111,7 +118,7 @@ def _padded(part: Tensor, length: int) -> Tensor:
 
 
 def loss_of(tracker: Tracker, pool: Pool) -> Tensor:
-    """Both angle losses on labels in [0, 1], and the Student likelihood of the error in the stated sd."""
+    """Both angle losses on labels in [0, 1], plus the negative log likelihood of the error by Student's t. → scalar."""
     u, sd = answer(tracker, pool.features, pool.lengths, pool.u, pool.sd_rad)
     found, sd, truth = u[pool.counts], sd[pool.counts], pool.truth[pool.counts]
     azimuth, elevation = (torch.from_numpy(angle).float()[:, None] for angle in angles(truth.numpy()))
@@ -120,7 +127,7 @@ def loss_of(tracker: Tracker, pool: Pool) -> Tensor:
     rising = torch.asin(found[:, 2:].clamp(-0.999999, 0.999999)) / math.pi + 0.5
     highest = math.asin(min(1.0, ARRAY_DEPTH_M / NEAREST_M)) / math.pi + 0.5
     angle_loss = AzimuthLoss()(predicted, (azimuth / (2 * math.pi)) % 1.0, azimuth_weight(label))
-    # Labels of elevation are in half turns; π²/2 brings their squares to the azimuth loss's rad²/2.
+    # Labels of elevation are in half turns. The factor π²/2 makes their squares rad²/2, as in the azimuth loss.
     angle_loss = angle_loss + math.pi**2 / 2 * ElevationLoss(highest)(rising, label)
     error = _error(found, truth) / sd
     likelihood = sd.log() + (FREEDOM + 1) / 2 * torch.log1p(error.square() / FREEDOM)
@@ -128,13 +135,17 @@ def loss_of(tracker: Tracker, pool: Pool) -> Tensor:
 
 
 def _error(found: Tensor, truth: Tensor) -> Tensor:
-    """Where the truth lies from what was found, (level, up) `[row, 2]` rad."""
+    """Offset of the true direction from the found one, (level, up) `[row, 2]` rad."""
     level, up = (torch.from_numpy(axis).to(found) for axis in tangents(found.detach().numpy()))
     return torch.stack([(truth * level).sum(-1), (truth * up).sum(-1)], dim=-1)
 
 
 def train(out: Path, settings: Settings, *, resume: bool = False, report: Report = silent) -> Path:
-    """Train a tracker into the folder `out`. Returns the path of the best weights; see `loop.Run`."""
+    """Train a tracker into the folder `out`. Returns the path of the best weights; see `loop.Run`.
+
+    Raises:
+        ModelError, OutputError: as `loop.Run`.
+    """
     run = Run(out, "tracker", settings, lambda: _network(settings), resume=resume)
     tracker, causal = run.network, not settings.smoother
     pool = build_pool(settings.seed, settings.swims, causal=causal, workers=settings.workers)
@@ -158,7 +169,7 @@ def _network(settings: Settings) -> Tracker:
 
 @torch.inference_mode()
 def validate(tracker: Tracker, pool: Pool) -> dict[str, float]:
-    """Loss, and medians over swims of the r.m.s. error of tracker and reference, degrees."""
+    """Loss, and the medians over swims of the r.m.s. errors of tracker and reference in degrees."""
     loss = float(loss_of(tracker, pool))
     u, _ = answer(tracker, pool.features, pool.lengths, pool.u, pool.sd_rad)
     return {"loss": loss, "error_deg": _median_rms(u, pool), "reference_deg": _median_rms(pool.u, pool)}
@@ -171,12 +182,13 @@ def _median_rms(u: Tensor, pool: Pool) -> float:
 
 @torch.inference_mode()
 def sd_factor(tracker: Tracker, pool: Pool) -> float:
-    """By how much stated standard deviations have to grow for 50 % and 90 % regions to hold that much.
+    """The factor on stated standard deviations by which 50 % and 90 % regions hold as many errors as they should.
 
-    Errors have longer tails than a Gaussian's, so one factor cannot serve both exactly: the geometric mean does.
+    Large errors are more frequent than in a normal distribution, so the two regions need different factors. The result
+    is their geometric mean.
     """
     u, sd = answer(tracker, pool.features, pool.lengths, pool.u, pool.sd_rad)
     distance = (_error(u[pool.counts], pool.truth[pool.counts]) / sd[pool.counts]).norm(dim=-1).numpy()
-    # A round Gaussian holds p within √(-2 ln(1 - p)) standard deviations.
+    # A normal distribution of two dimensions has a share p within √(-2 ln(1 - p)) standard deviations.
     ratios = [np.quantile(distance, p) / math.sqrt(-2 * math.log(1 - p)) for p in (0.5, 0.9)]
     return float(np.sqrt(ratios[0] * ratios[1]))
