@@ -1,1 +1,1 @@
-"""How good the classifier is. Labelled recordings come in; figures with intervals and pages go out."""
+"""Evaluation of the classifier. Labelled recordings come in; figures with intervals, and pages, go out."""

@@ -1,6 +1,6 @@
-"""The classifier judged on real recordings, beside its rivals and the paper's figures (docs/paper.md, 4).
+"""Evaluation of the classifier on real recordings, beside other methods and the paper's figures (docs/paper.md, 4).
 
-read_sets → every judge hears every clip → figures → evaluation.html, figures.json, clips.csv, listen/
+read_sets → every method gives a score to every clip → figures → evaluation.html, figures.json, clips.csv, listen/
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Rows = list[tuple[str, ...]]
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What `evaluate` found: the page, tables as text, figures as in `figures.json`."""
+    """The result of `evaluate`: the page, tables as text, and the figures of `figures.json`."""
 
     page: Path
     header: tuple[str, ...]
@@ -55,18 +55,19 @@ def evaluate(
     count: int = 600,
     report: Report = lambda done, total, note: None,
 ) -> Judgement:
-    """Judge the classifier and its rivals on the same clips and write the report.
+    """Evaluate the classifier and other methods on the same clips, and write the report.
 
     Args:
-        classifier: its weights; None for the shipped ones.
+        out: folder of the report.
+        classifier: path of the classifier's weights, or None for the shipped ones.
         split: call types and ships of the mixtures, `dev` or `test`.
-        count: mixtures, half of them with a call.
-        report: called with (done, total, what).
+        count: number of mixtures, half of them with a call.
+        report: is called with (done, total, note).
 
     Raises:
-        OptionError: unknown split, or no recordings.
+        OptionError: an unknown split, or there are no recordings.
         ModelError: the weights cannot be used.
-        OutputError: nothing can be written.
+        OutputError: a file cannot be written.
     """
     labels, network = load_labels(), load_classifier(classifier)
     sets = read_sets(split, count, report)

@@ -1,4 +1,4 @@
-"""Every judge hears the same clips; thresholds come from dev, scores from everything else."""
+"""Scores of every method on the same clips. Thresholds are chosen on the dev clips, scores come from the others."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PEER_CLIPS = 1500
 
 @dataclass(frozen=True)
 class Alarm:
-    """An orca where there is none: recording, seconds, score."""
+    """A false alarm: an orca is reported in a recording without one. Recording, time in seconds, score."""
 
     recording: str
     begin_s: float
@@ -38,7 +38,15 @@ class Alarm:
 
 @dataclass(kw_only=True)
 class Verdict:
-    """What one judge said: scores by set, orca from `threshold` on, and its alarms in recordings without a call."""
+    """The answers of one method.
+
+    Args:
+        judge: name of the method.
+        threshold: a clip counts as orca if its score is at least this.
+        scores: scores `[clip]` by set.
+        alarms: its false alarms in recordings without a call.
+        seconds_alone: length of those recordings.
+    """
 
     judge: str
     threshold: float
@@ -48,7 +56,7 @@ class Verdict:
 
 
 def peers(report: Report) -> list[Judge]:
-    """The rivals, fitted on mixtures of the training sources."""
+    """The other methods. The linear model is fitted to mixtures of training sounds."""
     report(0, PEER_CLIPS, "drawing examples for the linear rival")
     sources = labelled.build_sources(PEER_SEED, num_calls=150, num_boats=60, num_nuisances=120)
     planes, orca = [], []
@@ -62,10 +70,13 @@ def peers(report: Report) -> list[Judge]:
 
 
 def hear(judge: Judge, sets: Sets, threshold: float | None, report: Report) -> Verdict:
-    """One judge over all sets.
+    """The scores of one method on all sets.
 
     Args:
-        threshold: None to choose it on the dev mixtures.
+        judge: the method.
+        sets: the clips.
+        threshold: its threshold, or None to choose it on the dev mixtures.
+        report: is called with (done, total, name).
     """
     clips = {name: getattr(sets, name) for name in ("dev", *CLIP_SETS)}
     total = sum(map(len, clips.values())) + len(sets.alone)
@@ -91,7 +102,7 @@ def hear(judge: Judge, sets: Sets, threshold: float | None, report: Report) -> V
 
 
 def _alarms(recording: str, scores: Floats, threshold: float) -> list[Alarm]:
-    """Runs of windows at or above the threshold, one alarm each."""
+    """One alarm for each run of windows at or above the threshold."""
     high = scores >= threshold
     begins = np.flatnonzero(high & ~np.append(False, high[:-1]))
     ends = np.flatnonzero(high & ~np.append(high[1:], False)) + 1
@@ -104,7 +115,7 @@ PIPELINE = "whole pipeline (locate)"
 
 
 def hear_pipeline(network: Classifier, labels: LabelSettings, sets: Sets, report: Report) -> Verdict:
-    """`locate` over the recordings without a call: every detection that is reported as an orca is an alarm."""
+    """Alarms of `locate` in the recordings without a call: every detection with the label `orca`."""
     verdict, locator = Verdict(judge=PIPELINE, threshold=labels.orca), Locator(classifier=network, labels=labels)
     for done, (clip, _) in enumerate(sets.alone, start=1):
         recording = open_recording(clip.path)
@@ -119,7 +130,7 @@ def hear_pipeline(network: Classifier, labels: LabelSettings, sets: Sets, report
 
 
 def names_of(network: Classifier, sets: Sets, settings: LabelSettings) -> dict[str, list[str]]:
-    """The classifier's name for every clip, by set."""
+    """The label that the classifier gives to every clip, by set."""
     judge = ByNetwork(network)
     return {
         name: [settings.name(judge.probabilities(clip.samples, clip.bandwidth_hz)) for clip in getattr(sets, name)]

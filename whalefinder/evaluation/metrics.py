@@ -1,7 +1,7 @@
-"""How good detections and names are: matching, bearing errors, counts, curves, calibration, each with its interval.
+"""Measures of detections and labels: matching, bearing errors, counts, curves, calibration, with intervals.
 
-NumPy in, NumPy out; times in seconds, angles in degrees. Intervals cover 95 % unless `level` says otherwise. SciPy gives
-the quantiles and scikit-learn (extra `train`) the curves.
+Inputs and outputs are NumPy arrays or numbers, times in seconds, angles in degrees. Intervals are 95 % intervals, or of
+`level`. SciPy gives the quantiles and scikit-learn (extra `train`) the curves.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LEVEL = 0.95
 
 
 class Timed(Protocol):
-    """Anything that begins and ends."""
+    """Anything with a begin and an end."""
 
     @property
     def begin_s(self) -> float:
@@ -39,12 +39,12 @@ T = TypeVar("T", bound=Timed)
 
 
 def shared_s(one: Timed, other: Timed) -> float:
-    """Seconds that two events share; negative: the gap between them."""
+    """Seconds that two events share. A negative number is the gap between them."""
     return min(one.end_s, other.end_s) - max(one.begin_s, other.begin_s)
 
 
 def match(truth: Timed, detections: Sequence[T]) -> T | None:
-    """The detection that shares most time with a true call, or None where none shares any."""
+    """The detection that shares most time with a true call, or None if no detection overlaps it."""
     best = max(detections, key=lambda detection: shared_s(truth, detection), default=None)
     return best if best is not None and shared_s(truth, best) > 0 else None
 
@@ -54,7 +54,7 @@ def bearing_error_deg(
 ) -> float:
     """Great-circle error in degrees.
 
-    >>> round(bearing_error_deg(359.0, 0.0, 1.0, 0.0), 6)   # north is no seam
+    >>> round(bearing_error_deg(359.0, 0.0, 1.0, 0.0), 6)   # across north
     2.0
     """
     true_u = direction(np.radians(true_azimuth_deg), np.radians(true_elevation_deg))
@@ -64,7 +64,7 @@ def bearing_error_deg(
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and the range that its sample size allows; nan where nothing was counted.
+    """A figure with its confidence interval. All are nan if nothing was counted.
 
     >>> print(Interval(0.9, 0.8706, 0.9234))
     0.900 (0.871-0.923)
@@ -75,7 +75,7 @@ class Interval:
     high: float
 
     def __str__(self) -> str:
-        """Three digits behind the point."""
+        """Text with three decimals."""
         return f"{self.value:.3f} ({self.low:.3f}-{self.high:.3f})"
 
 
@@ -83,10 +83,10 @@ UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
 
 
 def wilson(successes: int, trials: int, level: float = LEVEL) -> Interval:
-    """Share of `successes`, with Wilson's score interval: honest for small samples and shares near 0 and 1.
+    """Share of `successes` with Wilson's score interval (1927). It also fits small samples and shares near 0 or 1.
 
     Raises:
-        OptionError: not 0 <= successes <= trials.
+        OptionError: the rule 0 <= successes <= trials is broken.
     """
     if not 0 <= successes <= trials:
         raise OptionError(f"{successes} of {trials}: a share needs 0 <= successes <= trials")
@@ -100,13 +100,13 @@ def wilson(successes: int, trials: int, level: float = LEVEL) -> Interval:
 
 
 def poisson_rate(events: int, exposure: float, level: float = LEVEL) -> Interval:
-    """Events per unit of `exposure`, with Garwood's exact interval: no event still leaves an upper limit.
+    """Events per unit of `exposure` with Garwood's exact interval (1936). Even without any event it has an upper limit.
 
     >>> print(poisson_rate(0, 1.0))   # 3.689 in one hour cannot be excluded
     0.000 (0.000-3.689)
 
     Raises:
-        OptionError: negative events, or no exposure.
+        OptionError: negative events, or an exposure that is not above 0.
     """
     if events < 0 or not exposure > 0:
         raise OptionError(f"{events} events in {exposure}: a rate needs events >= 0 and exposure > 0")
@@ -116,13 +116,17 @@ def poisson_rate(events: int, exposure: float, level: float = LEVEL) -> Interval
 
 
 def false_alarms_per_hour(alarms: int, seconds: float, level: float = LEVEL) -> Interval:
-    """Alarms in `seconds` of recordings without a call, per hour."""
+    """False alarms per hour: `alarms` in `seconds` of recordings without a call.
+
+    Raises:
+        OptionError: as `poisson_rate`.
+    """
     return poisson_rate(alarms, seconds / 3600, level)
 
 
 @dataclass(frozen=True)
 class Counts:
-    """The confusion of two classes, `positive` being the call: hits, misses, false alarms, rightly left alone.
+    """Counts of two classes: calls found, calls missed, false alarms, and clips without a call and without an alarm.
 
     >>> paper = Counts.complete(total=1000, accuracy=0.84, true_positive=450, false_negative=50)
     >>> paper
@@ -138,7 +142,11 @@ class Counts:
 
     @classmethod
     def of(cls, truth: ArrayLike, predicted: ArrayLike) -> Counts:
-        """From two sequences of booleans `[clip]`."""
+        """Count two sequences of booleans `[clip]`.
+
+        Raises:
+            OptionError: the sequences have different lengths.
+        """
         true, found = _pair(truth, predicted)
         alarm = found > 0
         return cls(
@@ -150,12 +158,12 @@ class Counts:
 
     @classmethod
     def complete(cls, *, total: int, accuracy: float, true_positive: int, false_negative: int) -> Counts:
-        """Complete the table from accuracy and the two counts behind recall.
+        """Compute all counts from accuracy and the two counts of recall.
 
-        `accuracy · total` are right, so TN = right - TP and FP = total - right - FN.
+        `accuracy · total` clips are right, so TN = right - TP and FP = total - right - FN.
 
         Raises:
-            OptionError: no table of counts fits.
+            OptionError: no counts fit.
         """
         right = round(accuracy * total)
         if abs(right - accuracy * total) > 1e-6 * total:
@@ -169,27 +177,27 @@ class Counts:
 
     @property
     def total(self) -> int:
-        """All clips."""
+        """Number of clips."""
         return self.true_positive + self.false_negative + self.false_positive + self.true_negative
 
     @property
     def accuracy(self) -> float:
-        """Share of clips that are named rightly."""
+        """Share of clips with the right answer."""
         return _share(self.true_positive + self.true_negative, self.total)
 
     @property
     def recall(self) -> float:
-        """Share of calls that are found; sensitivity."""
+        """Share of calls that are found (sensitivity)."""
         return _share(self.true_positive, self.true_positive + self.false_negative)
 
     @property
     def specificity(self) -> float:
-        """Share of the rest that is left alone."""
+        """Share of clips without a call that give no alarm."""
         return _share(self.true_negative, self.true_negative + self.false_positive)
 
     @property
     def precision(self) -> float:
-        """Share of alarms that are calls; depends on how many of the clips hold one."""
+        """Share of alarms that are calls. It depends on how many clips have a call."""
         return _share(self.true_positive, self.true_positive + self.false_positive)
 
     @property
@@ -198,7 +206,7 @@ class Counts:
         return _share(2 * self.true_positive, 2 * self.true_positive + self.false_positive + self.false_negative)
 
     def intervals(self, level: float = LEVEL) -> dict[str, Interval]:
-        """Every share with Wilson's interval, by name. F1 is no share: see `bootstrap`."""
+        """Every share with Wilson's interval, by name. F1 is not a share; `bootstrap` gives its interval."""
         tp, fn, fp, tn = self.true_positive, self.false_negative, self.false_positive, self.true_negative
         return {
             "accuracy": wilson(tp + tn, self.total, level),
@@ -220,10 +228,13 @@ def _pair(truth: ArrayLike, value: ArrayLike) -> tuple[NDArray[np.bool_], Floats
 
 
 def confusion(truth: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> Integers:
-    """How often each class `[truth, predicted]` was given which name, in the order of `classes`.
+    """Confusion matrix: how often clips of each true class got each label, in the order of `classes`.
+
+    Shape:
+        → `[truth, predicted]`.
 
     Raises:
-        OptionError: a name that is no class, or sequences of unequal length.
+        OptionError: a name is not in `classes`, or the sequences have different lengths.
     """
     index = {name: k for k, name in enumerate(classes)}
     unknown = sorted({*truth, *predicted} - set(classes))
@@ -244,13 +255,16 @@ def bootstrap(
     seed: int = 0,
     level: float = LEVEL,
 ) -> Interval:
-    """A figure and its percentile interval when whole groups are drawn again.
+    """A figure with its bootstrap interval (percentiles), drawing whole groups.
 
-    Mixtures of one call are no independent samples, so the group is the source clip or the recording.
+    Mixtures with the same call are not independent samples. So a group should be a source clip or a recording.
 
     Args:
-        statistic: indices `[clip]`, which may repeat, to the figure.
-        groups: of every clip.
+        statistic: function from indices `[clip]`, which may repeat, to the figure.
+        groups: the group of every clip.
+        repeats: number of draws.
+        seed: of the draws.
+        level: of the interval.
     """
     names: dict[object, list[int]] = {}
     for clip, group in enumerate(groups):
@@ -271,7 +285,7 @@ def bootstrap(
 
 @dataclass(frozen=True)
 class Curve:
-    """Points of a curve `[point]` with the threshold of each, and the area below (average precision for `precision_recall`)."""
+    """Points of a curve `[point]`, the threshold of each, and its area (`precision_recall`: average precision)."""
 
     x: Floats
     y: Floats
@@ -280,10 +294,10 @@ class Curve:
 
 
 def roc(truth: ArrayLike, score: ArrayLike) -> Curve:
-    """False-alarm rate and recall for every threshold; area 0.5 is chance whatever the share of calls.
+    """False-alarm rate and recall for every threshold. An area of 0.5 is chance, for any share of calls.
 
     Raises:
-        OptionError: one of the two classes is missing.
+        OptionError: one of the two classes is missing, or scikit-learn is not installed.
     """
     needs("sklearn", what="a ROC curve")
     from sklearn.metrics import auc, roc_curve
@@ -294,10 +308,10 @@ def roc(truth: ArrayLike, score: ArrayLike) -> Curve:
 
 
 def precision_recall(truth: ArrayLike, score: ArrayLike) -> Curve:
-    """Recall and precision for every threshold; with few calls it tells more than `roc`.
+    """Recall and precision for every threshold. If calls are rare, this curve says more than `roc`.
 
     Raises:
-        OptionError: one of the two classes is missing.
+        OptionError: one of the two classes is missing, or scikit-learn is not installed.
     """
     needs("sklearn", what="a precision-recall curve")
     from sklearn.metrics import average_precision_score, precision_recall_curve
@@ -309,7 +323,11 @@ def precision_recall(truth: ArrayLike, score: ArrayLike) -> Curve:
 
 
 def best_threshold(truth: ArrayLike, score: ArrayLike) -> float:
-    """The threshold (`score >= threshold` is a call) of the highest F1; to be chosen on dev, used on test."""
+    """The threshold with the highest F1, where `score >= threshold` is a call. Choose it on dev and use it on test.
+
+    Raises:
+        OptionError: as `precision_recall`.
+    """
     curve = precision_recall(truth, score)
     f1 = 2 * curve.x * curve.y / np.maximum(curve.x + curve.y, 1e-12)
     return float(curve.threshold[int(f1[:-1].argmax())])
@@ -324,7 +342,7 @@ def _both_classes(truth: ArrayLike, score: ArrayLike) -> tuple[NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Reliability:
-    """Stated probability against how often it came true, `[bin]` each (nan where empty); `error`: their mean distance."""
+    """Stated probability and the observed share of calls, `[bin]` each (nan if empty); `error`: their mean distance."""
 
     stated: Floats
     observed: Floats
@@ -333,10 +351,10 @@ class Reliability:
 
 
 def reliability(truth: ArrayLike, probability: ArrayLike, bins: int = 10) -> Reliability:
-    """Calibration in bins of equal width; `error` is the expected calibration error, weighted by the clips in a bin.
+    """Calibration in bins of equal width. `error` is the expected calibration error, weighted by the clips in a bin.
 
     Raises:
-        OptionError: a probability outside [0, 1].
+        OptionError: a probability is outside [0, 1], or the sequences have different lengths.
     """
     true, p = _pair(truth, probability)
     if len(p) and not (0 <= p.min() and p.max() <= 1):

@@ -1,4 +1,4 @@
-"""The report of a judgement: tables, curves, and the worst errors to listen to."""
+"""The page of an evaluation: tables, curves, and the worst errors to listen to."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from whalefinder.results.records import LABELS
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training.labelled import LabelledClip
 
-WORST = 6  # of each kind of error
+WORST = 6  # so many of each kind of error are shown
 
 
 def write_page(
@@ -46,7 +46,11 @@ def write_page(
     figures: dict[str, Any],
     split: str,
 ) -> Path:
-    """Write `out/evaluation.html`, and the sounds that it links to into `out/listen/`. → the page."""
+    """Write `out/evaluation.html`, and the sounds to which it links into `out/listen/`. → path of the page.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
     own, page = verdicts[0], out / "evaluation.html"
     sections = [
         _mixtures(sets, verdicts, figures, split),

@@ -1,6 +1,7 @@
-"""What the classifier is measured against, on the same clips: one rule by hand, one linear model, our own segmenter.
+"""The methods with which the classifier is compared, on the same clips: a simple rule, a linear model, our segmenter.
 
-Each gives a clip a score, the higher the more orca; its threshold is chosen on the dev clips (`metrics.best_threshold`).
+Each gives every clip a score that is higher for orcas. Its threshold is chosen on the dev clips
+(`metrics.best_threshold`).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from whalefinder.training.sounds import in_band, mono_spectrum
 
 Samples = NDArray[np.float32]
 SMOOTH_FRAMES = 9  # 0.1 s
-NO_EVENT = -20.0  # score of a clip in which the segmenter sees nothing
+NO_EVENT = -20.0  # score of a clip in which the segmentation network finds no event
 
 
 class ByNetwork:
@@ -39,7 +40,7 @@ class ByNetwork:
         self.network = network
 
     def probabilities(self, samples: Samples, bandwidth_hz: float) -> NDArray[np.float64]:
-        """Of a clip `[time]` → `[class]`."""
+        """Probabilities of a clip, `[time]` at `RATE_HZ` → `[class]`."""
         return classify_samples(self.network, samples, bandwidth_hz)
 
     def score(self, samples: Samples, bandwidth_hz: float) -> float:
@@ -48,10 +49,11 @@ class ByNetwork:
 
 
 class ByEnergy:
-    """Band energy with spectral entropy: a short rise of power in few frequencies is a call.
+    """Band energy with spectral entropy: a short rise of power in few frequencies counts as a call.
 
-    Every frequency is first divided by its median in the clip. The score is the largest smoothed product of a frame's
-    power and 1 - H / ln N, with H the entropy of its N bins.
+    The power of every frequency is first divided by its median in the clip. For every frame, the mean of this is
+    multiplied by 1 - H / ln N, where H is the entropy over its N bins. The score is the log of the largest smoothed
+    product.
     """
 
     name = "band energy and entropy"
@@ -66,11 +68,11 @@ class ByEnergy:
 
 
 class ByFlatImage:
-    """Logistic regression on the flattened spectrogram, the examination paper's rival of the convolution: every pixel has its own weight.
+    """Logistic regression on the flattened spectrogram, where every pixel has its own weight (docs/paper.md, 4).
 
     Args:
         planes: training examples, `[clip, plane, frequency, frame]` of `classification.planes_of`.
-        orca: `[clip]`.
+        orca: whether each is an orca, `[clip]` bool.
     """
 
     name = "logistic regression, flattened"
@@ -81,12 +83,12 @@ class ByFlatImage:
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        # C was not tuned: as many pixels as clips, so strong regularisation.
+        # C was not tuned. There are about as many pixels as clips, so regularisation is strong.
         self.model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=300))
         self.model.fit(_flat(planes), orca)
 
     def score(self, samples: Samples, bandwidth_hz: float) -> float:
-        """Log odds of orca of a clip `[time]`, largest over its windows."""
+        """Log odds of orca of a clip `[time]`: the largest of its windows."""
         spectrum, valid = mono_spectrum(samples), spectrogram.frequencies_hz() <= bandwidth_hz
         last = max(0, spectrum.shape[-1] - WINDOW_FRAMES)
         begins = sorted({*range(0, last, WINDOW_FRAMES // 2), last})
@@ -94,11 +96,11 @@ class ByFlatImage:
         return float(self.model.decision_function(_flat(torch.stack(planes))).max())
 
 
-PIXEL = (8, 4)  # bins and pooled frames: 32 frequencies x 35 times an image
+PIXEL = (8, 4)  # bins and pooled frames that are averaged: an image has 32 frequencies x 35 times
 
 
 def _flat(planes: Tensor) -> NDArray[np.float32]:
-    """The contrast of windows as rows of pixels; what is shorter is filled with zeros. → `[clip, pixel]`."""
+    """The contrast of windows as rows of pixels `[clip, pixel]`. Shorter windows are filled up with zeros."""
     length = WINDOW_FRAMES // POOL_FRAMES
     contrast = planes[:, PLANES.index("contrast"), :, :length]
     contrast = torch.nn.functional.pad(contrast, (0, length - contrast.shape[-1]))
@@ -106,7 +108,7 @@ def _flat(planes: Tensor) -> NDArray[np.float32]:
 
 
 class BySegmenter:
-    """The segmenter's call share alone: the likeliest event of its mask (`scores.event_score`), without a bearing."""
+    """The call share of the segmentation network alone: the highest score (`scores.event_score`) of an event."""
 
     name = "segmenter's call share"
 
@@ -127,7 +129,7 @@ Judge = ByNetwork | ByEnergy | ByFlatImage | BySegmenter
 def scores_of(
     judge: Judge, clips: Sequence[LabelledClip], tick: Callable[[], None] = lambda: None
 ) -> NDArray[np.float64]:
-    """Scores of clips. → `[clip]`."""
+    """Scores of clips by one method, `[clip]`. `tick` is called after each clip."""
     scores = []
     for clip in clips:
         scores.append(judge.score(clip.samples, clip.bandwidth_hz))

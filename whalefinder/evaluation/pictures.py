@@ -1,4 +1,4 @@
-"""Pictures of a judgement: confusion matrix, curves, reliability, a clip that was named wrongly. → PNG bytes."""
+"""Pictures of an evaluation as PNG bytes: confusion matrix, curves, reliability, a clip with a wrong label."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLOURS = ("#0b6e99", "#ff6b35", "#6a994e", "#8a5fbf", "#8a97a6")
 
 
 def draw_confusion(table: NDArray[np.int64], classes: tuple[str, ...], title: str) -> bytes:
-    """Counts `[truth, predicted]`, shaded by their share of the row."""
+    """Confusion matrix: counts `[truth, predicted]`, coloured by their share of the row."""
     rows = table.sum(1, keepdims=True)
     share = table / np.maximum(rows, 1)
     figure = Figure(figsize=(4.8, 4.2), layout="constrained")
@@ -33,7 +33,7 @@ def draw_confusion(table: NDArray[np.int64], classes: tuple[str, ...], title: st
 
 
 def draw_curves(curves: dict[str, tuple[Curve, Curve]]) -> bytes:
-    """By judge: (precision over recall, recall over false alarms), side by side with their areas."""
+    """Precision over recall, and recall over false-alarm rate, for each method, with the areas."""
     figure = Figure(figsize=(10.5, 4.4), layout="constrained")
     (left, right) = figure.subplots(1, 2)
     for (name, (precision, roc)), colour in zip(curves.items(), COLOURS, strict=False):
@@ -50,7 +50,7 @@ def draw_curves(curves: dict[str, tuple[Curve, Curve]]) -> bytes:
 
 
 def draw_reliability(bins: Reliability) -> bytes:
-    """How often a stated probability came true, and how many clips stand behind each point."""
+    """Observed share of orcas over the stated probability, and the number of clips of each point."""
     figure = Figure(figsize=(4.8, 5.2), layout="constrained")
     (top, bottom) = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True)
     top.plot([0, 1], [0, 1], color="#c5ccd3", linestyle=":")
@@ -66,7 +66,7 @@ def draw_reliability(bins: Reliability) -> bytes:
 
 
 def draw_clip(samples: NDArray[np.float32], title: str) -> bytes:
-    """Spectrogram of a clip `[time]` at `RATE_HZ`, every frequency over its own usual level, since boats are louder than calls."""
+    """Spectrogram of a clip `[time]` at `RATE_HZ`. Every frequency is relative to its median, since boats are loud."""
     power = spectrogram.power(spectrogram.stft(torch.from_numpy(samples)[None])[0])
     level = 10 * (power + 1e-20).log10()
     contrast = (level - level.median(1, keepdim=True).values).numpy()
@@ -81,7 +81,7 @@ def draw_clip(samples: NDArray[np.float32], title: str) -> bytes:
 
 
 def draw_by_ratio(rates: dict[str, list[tuple[float, float, float, float]]], xlabel: str, ylabel: str) -> bytes:
-    """By judge: points (ratio in dB, value, low, high)."""
+    """Curves with intervals over a ratio in dB; for each method points (ratio, value, low, high)."""
     figure = Figure(figsize=(6, 3.8), layout="constrained")
     axis = figure.subplots()
     for (name, points), colour in zip(rates.items(), COLOURS, strict=False):

@@ -1,9 +1,9 @@
-"""The clips that are judged. Nothing here was trained on; what is chosen (thresholds) is chosen on `dev`.
+"""The clips of an evaluation. None of them was used in training. Thresholds are chosen on `dev` only.
 
-mixtures    calls of the split's call types in the split's ships, SIR -10...10 dB, 1 : 1 with ships alone
-live        3 s clips of one live hydrophone, unmixed, with a call and without
+mixtures    half: calls of the split in ships of the split, SIR -10...10 dB; the other half: the ships alone
+live        clips of 3 s of one live hydrophone, not mixed, with and without a call
 species     other whales and dolphins
-alone       ships and North Sea ambient, without any call, in windows
+alone       ships and North Sea ambient noise without any call, in windows
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DEV_SEED = 1_000_000_001  # other mixtures than those that `--split dev` reports
 
 @dataclass(frozen=True, kw_only=True)
 class Sets:
-    """What a run judges; `dev` is for thresholds alone."""
+    """The clips of an evaluation. `dev` is used for thresholds only; `alone` has recordings with their labels."""
 
     dev: list[LabelledClip]
     mixtures: list[LabelledClip]
@@ -37,10 +37,15 @@ class Sets:
 
 
 def read_sets(split: str, count: int, report: Report = lambda done, total, note: None) -> Sets:
-    """All of them; `count` mixtures. `report` is called with (done, total, what).
+    """Read all sets.
+
+    Args:
+        split: `dev` or `test`, for the mixtures.
+        count: number of mixtures.
+        report: is called with (done, total, note).
 
     Raises:
-        OptionError: unknown split, or the recordings are absent.
+        OptionError: an unknown split, or there are no recordings.
     """
     if split not in SPLITS:
         raise OptionError(f"`split` {split!r} is unknown; choose from {', '.join(SPLITS)}")
@@ -64,14 +69,14 @@ def read_sets(split: str, count: int, report: Report = lambda done, total, note:
 
 
 def recorder_of(clip: LabelledClip) -> str:
-    """What recorded it: the ship's kind, the live hydrophone's band, the species."""
+    """The group of a clip in the tables: the kind of its ship, the band of the live hydrophone, or the species."""
     if clip.kind == "mixture":
         return clip.group.rstrip("0123456789_")
     return clip.source if clip.label == "other_cetacean" else f"live hydrophone, {clip.bandwidth_hz / 1e3:.1f} kHz"
 
 
 def ratio_of(clip: LabelledClip) -> str:
-    """The bin of `RATIO_EDGES_DB` that a mixture's SIR falls into, or ""."""
+    """The bin of `RATIO_EDGES_DB` for the SIR of a mixture, as text; "" if there is none."""
     for low, high in pairwise(RATIO_EDGES_DB):
         if low <= clip.snr_db <= high:
             return f"{low:+.0f} to {high:+.0f} dB"
@@ -79,14 +84,14 @@ def ratio_of(clip: LabelledClip) -> str:
 
 
 def recordings_alone() -> list[tuple[Clip, str]]:
-    """Ships of both splits and ambient recordings, without a call, and the class of each."""
+    """Recordings without a call, with their labels: ships of both splits, and ambient noise."""
     ships = find_clips("boats", "dev") + find_clips("boats", "test")
     ambient = [c for c in find_clips("ambient", "dev") if "orcaal" not in c.path.parent.name]
     return [(c, "boat") for c in ships] + [(c, "ambient") for c in ambient]
 
 
 def windows(clip: Clip, label: str) -> Iterator[LabelledClip]:
-    """A recording in windows of `WINDOW_S`, each beginning in the middle of the one before."""
+    """A recording in windows of `WINDOW_S`. Each begins in the middle of the one before."""
     sound, length = clip.read(), round(WINDOW_S * RATE_HZ)
     last = max(0, len(sound) - length)
     for begin in sorted({*range(0, last, length // 2), last}):

@@ -1,4 +1,4 @@
-"""From scores to figures: the table of judges, by recorder and by ratio, and what is written to `figures.json`."""
+"""From scores to figures: tables of the methods, also by recorder and by ratio, and the content of `figures.json`."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from whalefinder.training.labelled import LabelledClip
 PAPER = Counts.complete(total=1000, accuracy=0.84, true_positive=450, false_negative=50)
 """The paper's final classifier (docs/paper.md, 4.6)."""
 PAPER_ACCURACY = {"start": 0.72, "with L2": 0.81, "final": 0.84}
-REPEATS = 1000  # of the bootstrap
+REPEATS = 1000  # draws of the bootstrap
 HEADER = ("method", "accuracy", "recall", "specificity", "precision", "F1", "average precision", "ROC area")
 
 
 def truth_of(clips: Sequence[LabelledClip]) -> np.ndarray:
-    """Whether each clip holds an orca, `[clip]`."""
+    """Whether each clip has an orca, `[clip]` bool."""
     return np.array([clip.label == "orca" for clip in clips])
 
 
 def figures_of(verdict: Verdict, clips: Sequence[LabelledClip], name: str) -> dict[str, Any]:
-    """Counts, shares with intervals, areas; shares by Wilson, F1 by the bootstrap over source clips."""
+    """The figures of one method on the set `name`: counts, shares with intervals (Wilson and bootstrap), areas."""
     truth, scores = truth_of(clips), verdict.scores[name]
     alarm = scores >= verdict.threshold
     counts = Counts.of(truth, alarm)
@@ -61,7 +61,7 @@ def figures_of(verdict: Verdict, clips: Sequence[LabelledClip], name: str) -> di
 
 
 def row_of(judge: str, figures: dict[str, Any]) -> tuple[str, ...]:
-    """A row of `HEADER`: shares with Wilson's interval, F1 with the bootstrap's."""
+    """A row of the table with `HEADER`: shares with Wilson's interval, F1 with that of the bootstrap."""
     shares = [str(Interval(**figures["wilson"][what])) for what in ("accuracy", "recall", "specificity", "precision")]
     f1 = str(Interval(**figures["bootstrap_over_sources"]["f1"]))
     areas = [f"{figures[what]:.3f}" if what in figures else "" for what in ("average_precision", "roc_area")]
@@ -72,7 +72,7 @@ SHORT_HEADER = ("method", "accuracy", "recall", "specificity", "F1", "ROC")
 
 
 def short_row(judge: str, figures: dict[str, Any]) -> tuple[str, ...]:
-    """A row of `SHORT_HEADER`, which fits a terminal: the interval below its figure."""
+    """A row of the table with `SHORT_HEADER`, which fits a terminal: intervals stand below their figures."""
     shares = [Interval(**figures["wilson"][what]) for what in ("accuracy", "recall", "specificity")]
     cells = [
         f"{i.value:.3f}\n{i.low:.2f}-{i.high:.2f}"
@@ -82,13 +82,13 @@ def short_row(judge: str, figures: dict[str, Any]) -> tuple[str, ...]:
 
 
 def short_paper_row() -> tuple[str, ...]:
-    """The paper's final model in `SHORT_HEADER`."""
+    """The row of the paper's final model in the table with `SHORT_HEADER`."""
     shares = (PAPER.accuracy, PAPER.recall, PAPER.specificity, PAPER.f1)
     return ("examination paper, own data", *(f"{value:.3f}" for value in shares), "")
 
 
 def paper_row() -> tuple[str, ...]:
-    """The paper's final model in `HEADER`."""
+    """The row of the paper's final model in the table with `HEADER`."""
     shares = [f"{value:.3f}" for value in (PAPER.accuracy, PAPER.recall, PAPER.specificity, PAPER.precision, PAPER.f1)]
     return ("examination paper's final model (its own data)", *shares, "", "")
 
@@ -96,7 +96,10 @@ def paper_row() -> tuple[str, ...]:
 def split_rows(
     verdict: Verdict, clips: Sequence[LabelledClip], name: str, key: Callable[[LabelledClip], str]
 ) -> list[tuple[str, ...]]:
-    """Recall and specificity of every part that `key` names: (part, calls, recall, others, specificity)."""
+    """Recall and specificity for groups of clips: rows of (group, calls, recall, others, specificity).
+
+    `key` gives the group of a clip; clips with "" are left out.
+    """
     truth, alarm = truth_of(clips), verdict.scores[name] >= verdict.threshold
     parts = np.array([key(clip) for clip in clips])
     rows: list[tuple[str, ...]] = []
@@ -118,12 +121,12 @@ PARTS_HEADER = ("part", "with a call", "recall", "without", "specificity")
 
 
 def by_recorder(verdict: Verdict, clips: Sequence[LabelledClip], name: str) -> list[tuple[str, ...]]:
-    """Parts by `sets.recorder_of`."""
+    """Recall and specificity for the groups of `sets.recorder_of`."""
     return split_rows(verdict, clips, name, recorder_of)
 
 
 def recall_by_ratio(verdict: Verdict, clips: Sequence[LabelledClip]) -> list[tuple[float, Interval]]:
-    """Recall in every bin of SIR: (middle in dB, share)."""
+    """Recall in every bin of SIR: (mean SIR in dB, recall)."""
     alarm = verdict.scores["mixtures"] >= verdict.threshold
     bins: dict[str, list[int]] = {}
     for k, clip in enumerate(clips):
@@ -137,7 +140,7 @@ def recall_by_ratio(verdict: Verdict, clips: Sequence[LabelledClip]) -> list[tup
 
 
 def alone_row(verdict: Verdict) -> tuple[str, ...]:
-    """(judge, alarms, minutes, alarms an hour)."""
+    """A row of (method, alarms, minutes, alarms per hour)."""
     rate = false_alarms_per_hour(len(verdict.alarms), verdict.seconds_alone)
     minutes = verdict.seconds_alone / 60
     return (
@@ -152,7 +155,7 @@ ALONE_HEADER = ("method", "false orca alarms", "minutes", "per hour (exact Poiss
 
 
 def species_rows(names: Sequence[str], clips: Sequence[LabelledClip], classes: Sequence[str]) -> list[tuple[str, ...]]:
-    """How clips of every species were named: (species, count of each class)."""
+    """The labels that clips of every species got: rows of (species, count of each label)."""
     found = {species: {name: 0 for name in classes} for species in sorted({clip.source for clip in clips})}
     for name, clip in zip(names, clips, strict=True):
         found[clip.source][name] += 1

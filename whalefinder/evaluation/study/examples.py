@@ -1,7 +1,7 @@
-"""The study's images: two seconds of a boat, half of them or fewer with a call in it, drawn once and kept in memory.
+"""The images of the study: two seconds of a boat; at most half of them have a call too. They are kept in memory.
 
-An image is a spectrogram averaged to 64 frequencies x 47 times. Calls are freed of their own noise (`sounds.clean_call`)
-and boats come from the same recordings for both classes, so that only a call can give the class away.
+An image is a spectrogram averaged to 64 frequencies x 47 times. The noise of real calls is removed
+(`sounds.clean_call`), and both classes have boats of the same recordings. So only the call shows the class.
 """
 
 from __future__ import annotations
@@ -23,17 +23,24 @@ from whalefinder.sound import spectrogram
 from whalefinder.training import clips, sounds
 
 FRAMES = 188  # 2 s
-SIMULATED_S = 2.048  # 2^15 x 3 samples, which transform fast
+SIMULATED_S = 2.048  # 2^15 x 3 samples: a length with a fast Fourier transform
 COARSER = (4, 2)  # bins and pooled frames averaged into one pixel
 SIR_DB = (-10.0, 10.0)
 AS_HEARD, PER_RECORDING = 0, 1
-"""Planes of an image: levels over the clip's mean, and every frequency over its own median in the clip."""
+"""Planes of an image: levels relative to the mean of the clip; every frequency relative to its median in the clip."""
 KEPT = [PLANES.index("level"), PLANES.index("contrast")]
 
 
 @dataclass(frozen=True)
 class Source:
-    """A call or a boat: spectrum `[frequency, frame]`, its clip, and what a split must keep together (call type, vessel)."""
+    """A call or a boat.
+
+    Args:
+        spectrum: complex `[frequency, frame]`.
+        name: name of its clip.
+        group: call type or vessel; a split keeps a group together.
+        origin: sample rate of a call, or kind of a boat.
+    """
 
     spectrum: Tensor
     name: str
@@ -43,13 +50,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Sources:
-    """What images are mixed from."""
+    """The calls and boats from which images are mixed."""
 
     calls: list[Source]
     boats: list[Source]
 
     def without(self, calls: Sequence[str] = (), boats: Sequence[str] = ()) -> Sources:
-        """The sources of other call types and other vessels."""
+        """The sources without these call types and these vessels."""
         return Sources([s for s in self.calls if s.group not in calls], [s for s in self.boats if s.group not in boats])
 
     def only(self, calls: Sequence[str] = (), boats: Sequence[str] = ()) -> Sources:
@@ -57,13 +64,20 @@ class Sources:
         return Sources([s for s in self.calls if s.group in calls], [s for s in self.boats if s.group in boats])
 
     def boats_from(self, origin: str) -> Sources:
-        """The boats of one origin; all calls."""
+        """All calls, and the boats of one origin."""
         return replace(self, boats=[s for s in self.boats if s.origin == origin])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """Images `[image, plane, frequency, time]`, whether there is a call, the clips behind each, SIR in dB (nan: no call)."""
+    """Images with their labels.
+
+    Args:
+        images: `[image, plane, frequency, time]`.
+        orca: whether there is a call, `[image]` bool.
+        calls, boats: names of the clips from which each is mixed ("" without a call).
+        sir_db: level of the call over the boat, `[image]` dB; nan without a call.
+    """
 
     images: Tensor
     orca: Tensor
@@ -75,7 +89,7 @@ class Examples:
         return len(self.images)
 
     def of(self, index: Tensor | np.ndarray) -> Examples:
-        """Some of them."""
+        """Some of the images, chosen by index."""
         chosen = torch.as_tensor(index)
         calls, boats = ([names[int(k)] for k in chosen] for names in (self.calls, self.boats))
         return Examples(
@@ -84,12 +98,12 @@ class Examples:
 
 
 def real_sources(split: str) -> Sources:
-    """Calls of one split of the catalogue, and ships: those of `dev` for train and dev, of `test` for test.
+    """Calls of one split of the catalogue, with ships: of `dev` for `train` and `dev`, of `test` for `test`.
 
-    Two vessels were recorded in both splits; what is not test leaves them out.
+    Two vessels were recorded in both splits. For `train` and `dev` they are left out.
 
     Raises:
-        OptionError: the recordings are absent.
+        OptionError: there are no recordings.
     """
     use = {"train": "train"}.get(split, "evaluate")
     calls = [c for c in clips.find_clips("calls", split, use) if "ford" in c.path.parent.name]
@@ -119,7 +133,7 @@ def real_sources(split: str) -> Sources:
 
 
 def simulated_boats(count: int, seed: int) -> list[Source]:
-    """`count` boats, no two alike."""
+    """`count` simulated boats, all different."""
     rng = np.random.default_rng([seed, 43])
     return [_simulated_boat(rng, k) for k in range(count)]
 
@@ -130,7 +144,10 @@ def _simulated_boat(rng: np.random.Generator, number: int) -> Source:
 
 
 def simulated_examples(count: int, seed: int, tick: Callable[[int], None] = lambda done: None) -> Examples:
-    """Images of which each has a boat and a call of its own: `count` independent samples, half of them with a call."""
+    """`count` independent images, half of them with a call. Each has its own simulated boat and its own simulated call.
+
+    `tick` is called with the number of images drawn.
+    """
     rng = np.random.default_rng([seed, 40])
     parts = []
     for k in range(count):
@@ -144,7 +161,7 @@ def simulated_examples(count: int, seed: int, tick: Callable[[int], None] = lamb
 
 
 def joined(parts: Sequence[Examples]) -> Examples:
-    """Several as one."""
+    """Several sets of images as one."""
     return Examples(
         images=torch.cat([p.images for p in parts]),
         orca=torch.cat([p.orca for p in parts]),
@@ -155,7 +172,7 @@ def joined(parts: Sequence[Examples]) -> Examples:
 
 
 def draw(sources: Sources, count: int, *, orca_share: float = 0.5, seed: int) -> Examples:
-    """Mix images, calls at SIR -10...10 dB; the same seed draws the same ones."""
+    """Mix `count` images, a share `orca_share` of them with a call at SIR -10...10 dB. The same seed draws the same."""
     rng = np.random.default_rng([seed, 41])
     calls = round(count * orca_share)
     with_call = rng.permutation(np.arange(count) < calls)
@@ -195,7 +212,7 @@ def _mixture(rng: np.random.Generator, boat: Tensor, call: Tensor | None, sir_db
 
 
 def _call(samples: np.ndarray, clean: bool = True) -> Tensor:
-    """Its spectrum, beginning and ending where it sounds."""
+    """The spectrum of a call, without silent frames at its begin and end."""
     spectrum = sounds.mono_spectrum(samples)
     spectrum = sounds.clean_call(spectrum) if clean else spectrum
     heard = torch.nonzero(sounds.sounding(spectrum))[:, 0]
@@ -211,7 +228,7 @@ IMAGE = (spectrogram.NUM_BINS // COARSER[0], FRAMES // POOL_FRAMES // COARSER[1]
 
 
 def _vessels() -> dict[str, str]:
-    """File name of a ship's recording → name of the vessel, which the manifest's note holds."""
+    """Name of the vessel for the file name of each recording of a ship, read from the notes of the manifest."""
     with (clips.data_folder() / "manifest.csv").open(newline="") as rows:
         notes = {row["path"]: row["note"] for row in csv.DictReader(rows) if row["kind"] == "boats"}
     found = {path.rsplit("/", 1)[-1]: re.match(r"meta: *\d+,\d+,([^,]+),", note) for path, note in notes.items()}

@@ -1,6 +1,7 @@
-"""One run of the study: the classifier's network, small, with the loss and the optimiser of `training.objective`.
+"""One run of the study: a small network of the classifier's kind, with loss and optimiser of `training.objective`.
 
-Stochastic gradient descent with momentum, so that L2 is that of the examination paper; images stay in memory, so that a run takes seconds.
+The optimiser is stochastic gradient descent with momentum, so L2 is that of the examination paper. Images stay in
+memory, so a run takes seconds.
 """
 
 from __future__ import annotations
@@ -28,17 +29,19 @@ Curve = list[dict[str, float]]
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What one run adds to plain training.
+    """The settings of one run.
 
     Args:
         l2: λ of λ‖w‖² in the loss.
-        dropout: share of the last features hidden in training.
-        augment: shifts in time, slopes over frequency, masks; new at every look, no new independent sample.
+        dropout: share of the last features that training sets to 0.
+        augment: random shifts in time, slopes over frequency and masks, new each time an image is used. They do not add
+            independent samples.
         imbalance: one of `training.objective.IMBALANCE`.
         plane: `AS_HEARD` or `PER_RECORDING`.
-        steps: batches of `BATCH` images.
-        rate: peak learning rate; it falls to zero along half a cosine.
-        widths: channels of the residual stages; the capacity.
+        steps: number of batches of `BATCH` images.
+        rate: peak learning rate. It falls to zero along half a cosine.
+        seed: of everything random.
+        widths: channels of the residual stages: the capacity of the network.
     """
 
     l2: float = 0.0
@@ -52,7 +55,7 @@ class Recipe:
     widths: tuple[int, ...] = WIDTHS
 
     def settings(self, truth: Tensor) -> Settings:
-        """The same in the words of `training.objective`, for images of which `truth` are orcas."""
+        """The same settings for `training.objective`, for images with the labels `truth` `[image]`."""
         orcas = max(1, int(truth.sum()))
         return Settings(
             steps=self.steps,
@@ -73,10 +76,17 @@ class Recipe:
 def fit(
     recipe: Recipe, train: Examples, watch: Mapping[str, Examples] | None = None, every: int = 0
 ) -> tuple[Classifier, Curve]:
-    """Train from scratch. → the network and, with `watch`, the losses on `train` and on every named set every `every` steps.
+    """Train a new network.
 
-    All losses are taken with dropout and augmentation off, so that they can be compared. Columns: `training_loss` and, for
-    each name of `watch`, `<name>_loss`.
+    Args:
+        recipe: the settings.
+        train: images for training.
+        watch: named sets whose losses are measured every `every` steps, or None.
+        every: steps between measurements.
+
+    Returns:
+        The network, and the curve: rows with `training_loss` and `<name>_loss` for each name of `watch`. All losses are
+        measured without dropout and augmentation, so that they can be compared.
     """
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng([recipe.seed, 42])
@@ -106,7 +116,7 @@ def labels_of(examples: Examples) -> Tensor:
 
 
 def _order(rng: np.random.Generator, truth: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """Indices of all images that the run will look at, epoch after epoch; the sampler draws both classes alike."""
+    """Indices of all images that the run uses, epoch after epoch. The sampler draws both classes equally often."""
     needed = recipe.steps * BATCH
     if recipe.imbalance == "sampler":
         share = np.where(truth == 1, 1 / max(1, truth.sum()), 1 / max(1, (truth == 0).sum()))
@@ -116,7 +126,7 @@ def _order(rng: np.random.Generator, truth: np.ndarray, recipe: Recipe) -> np.nd
 
 
 def _augmented(rng: np.random.Generator, images: Tensor) -> Tensor:
-    """What sea and recorder may change without changing the class."""
+    """Images with random changes that the sea or a recorder could make; the class stays the same."""
     images = images.clone()
     octaves = torch.linspace(-1, 1, IMAGE[0])[None, :, None]
     for image in images:
@@ -130,22 +140,22 @@ def _augmented(rng: np.random.Generator, images: Tensor) -> Tensor:
 
 
 def loss_on(network: Classifier, examples: Examples, recipe: Recipe) -> float:
-    """Mean cross-entropy, nats; dropout off."""
+    """Mean cross-entropy in nats, without dropout."""
     logits = logits_of(network, examples.images[:, [recipe.plane]])
     return float(nn.functional.cross_entropy(logits, labels_of(examples)))
 
 
 def probability_on(network: Classifier, examples: Examples, recipe: Recipe) -> NDArray[np.float32]:
-    """Of orca, `[image]`."""
+    """Probability of orca, `[image]`."""
     logits = logits_of(network, examples.images[:, [recipe.plane]])
     return logits.softmax(1)[:, ORCA].numpy()  # type: ignore[no-any-return]
 
 
 def scores_on(network: Classifier, examples: Examples, recipe: Recipe, threshold: float = 0.5) -> dict[str, float]:
-    """What is written of a run: loss and the scores of `metrics.Counts` at `threshold`, areas without one."""
+    """Scores of a run for the table: loss, scores of `metrics.Counts` at `threshold`, and areas under curves."""
     probability, truth = probability_on(network, examples, recipe), examples.orca.numpy()
     counts = Counts.of(truth, probability >= threshold)
-    # Mixtures of one call are no independent samples: calls and ships are drawn again as wholes.
+    # Mixtures with the same call are not independent, so the bootstrap draws whole calls and ships.
     groups = [call or boat for call, boat in zip(examples.calls, examples.boats, strict=True)]
     f1 = bootstrap(lambda index: Counts.of(truth[index], probability[index] >= threshold).f1, groups, repeats=300)
     return {

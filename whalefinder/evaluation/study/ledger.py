@@ -1,4 +1,4 @@
-"""The table of finished runs: written run by run, so that a study that was stopped goes on where it was."""
+"""The table of finished runs. It is written after every run, so a study that was stopped continues where it was."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ CURVE_COLUMNS = (*KEY, "step", "epoch", "training_loss", "validation_loss", "tes
 
 
 class Ledger:
-    """Rows of one CSV file; those of a run come and stay together.
+    """The rows of one CSV file. All rows of a run are written together.
 
     Raises:
-        OutputError: the file cannot be written, or is of another version.
+        OutputError: the file cannot be written, or it has the columns of another version.
     """
 
     def __init__(self, path: Path, columns: Sequence[str] = COLUMNS) -> None:
@@ -66,11 +66,15 @@ class Ledger:
             csv.writer(file).writerows(lines)
 
     def of(self, **wanted: Any) -> list[Row]:
-        """Rows whose columns have these values."""
+        """The rows in which the given columns have the given values."""
         return [row for row in self.rows if all(row[name] == value for name, value in wanted.items())]
 
     def once(self, key: tuple[str, str, int], make: Callable[[], list[Row]]) -> list[Row]:
-        """The rows of a run (part, run, seed): those written before, or newly made ones."""
+        """The rows of a run with the key (part, run, seed). If they were not written before, `make` makes them.
+
+        Raises:
+            OutputError: they cannot be written.
+        """
         named = dict(zip(KEY, key, strict=True))
         if found := self.of(**named):
             return found

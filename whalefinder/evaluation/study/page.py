@@ -1,4 +1,4 @@
-"""The study's report: every part with its table, its picture and the figures of the examination paper."""
+"""The page of the study: every part with its table, its picture and the figures of the examination paper."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ SCORES = ("accuracy", "recall", "specificity", "precision", "f1", "test_loss")
 
 
 def write_page(out: Path, ledger: Ledger, curves: Ledger, left_out: int) -> Path:
-    """Write `out/study.html` and one PNG a picture. → the page."""
+    """Write `out/study.html` and one PNG for each picture. → path of the page.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
     parts: tuple[tuple[str, Callable[[Ledger, Ledger], Section]], ...] = (
         ("ladder", _ladder),
         ("folds", _folds),
@@ -63,7 +67,7 @@ def _foreword(left_out: int) -> Section:
 
 
 def spread(rows: Sequence[Row], name: str) -> str:
-    """Mean and range over seeds."""
+    """Mean and range over seeds, as text."""
     found = values(rows, name)
     if not len(found):
         return ""
@@ -163,17 +167,19 @@ def _epochs(ledger: Ledger, curves: Ledger) -> Section:
 
 
 def above_the_lowest(losses: dict[str, np.ndarray]) -> dict[str, str]:
-    """Mean difference from the set of the lowest mean, with Student's 95 % interval of the pairs: one seed, one training set.
+    """Mean difference of losses from those with the lowest mean, as text, with Student's 95 % interval.
+
+    Losses are compared in pairs of the same seed, which also means the same training set.
 
     Args:
-        losses: by name, `[seed]`.
+        losses: losses `[seed]` by name.
     """
     if not losses:
         return {}
     lowest = min(losses.values(), key=np.mean)
     words = {}
     for name, found in losses.items():
-        pairs = found[: len(lowest)] - lowest[: len(found)]  # a study that was stopped has fewer of the last
+        pairs = found[: len(lowest)] - lowest[: len(found)]  # in a study that was stopped, some have fewer seeds
         if not pairs.any():
             words[name] = "lowest"
         elif len(pairs) < 2:

@@ -1,4 +1,4 @@
-"""The parts of the study, as a list of runs: what each trains on, with which recipe, and what it is tested on."""
+"""The parts of the study as a list of runs. Each run has its training images, its settings and its test images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LADDER_IMAGES, LADDER_SHARE = 240, 0.2
 SEEDS = (1, 2, 3)
 TWICE = SEEDS[:2]
 CURVE_SEEDS, CAPACITY_SEEDS = range(1, 6), range(1, 11)
-"""A curve's turn and a network's best size lie within what one seed scatters: these two parts need more of them."""
+"""These two parts need more seeds, since results of single seeds differ by more than the effect that is measured."""
 L2, DROPOUT = 2e-3, 0.3
 
 
@@ -36,9 +36,13 @@ class Run:
     """One training run.
 
     Args:
-        tests: by name; the first one is watched where `every` > 0.
-        validation: a threshold is chosen on it and tested as `<test>, chosen threshold`; watched where `every` > 0.
-        every: steps between the points of a curve.
+        part, name, seed: the key of the run.
+        recipe: makes its settings.
+        train: makes its training images, from the seed.
+        tests: makes its test sets by name. With `every` > 0 the first one is measured during training.
+        validation: makes its validation set, or None. A threshold is chosen on it, and tests with this threshold are
+            named `<test>, chosen threshold`. With `every` > 0 it is measured during training.
+        every: steps between the points of a curve; 0 for no curve.
     """
 
     part: str
@@ -71,7 +75,7 @@ WIDTHS: tuple[tuple[int, ...], ...] = ((2, 4), (4, 8), (8, 16, 32), (16, 32, 64)
 SAMPLES_WIDTHS = (4, 8)
 EPOCH_IMAGES, EPOCH_STEPS, EPOCH_EVERY = 96, 300, 6
 EPOCH_RATE = 0.004
-"""Small enough that the curve turns over tens of epochs: at the other parts' 0.03 all is over in ten noisy ones."""
+"""With this small rate the test loss falls and rises over tens of epochs; with 0.03 it takes only ten noisy epochs."""
 TREATMENTS: dict[str, Recipe] = {
     "as heard": Recipe(l2=L2),
     "as heard, augmented": Recipe(l2=L2, augment=True),
@@ -85,41 +89,41 @@ HELD_VESSELS = 2
 
 
 class Material:
-    """Sources and test sets, read or drawn when first needed; `say` hears how far a long drawing is."""
+    """Sources and test sets. They are read or drawn when they are first needed; `say` gets messages about progress."""
 
     def __init__(self, say: Callable[[str], None] = lambda note: None) -> None:
         self.say = say
 
     @cached_property
     def train(self) -> Sources:
-        """Calls of the training types, ships of dev that are in no test recording."""
+        """Calls of the training types, and ships of dev that are in no test recording."""
         return real_sources("train")
 
     @cached_property
     def test_sources(self) -> Sources:
-        """Calls of the test types, test ships."""
+        """Calls of the test types, and test ships."""
         return real_sources("test")
 
     @cached_property
     def test(self) -> Examples:
-        """Half with a call."""
+        """Test images, half of them with a call."""
         return draw(self.test_sources, TEST_IMAGES, seed=TEST_SEED)
 
     @cached_property
     def test_by_boat(self) -> dict[str, Examples]:
-        """The test calls in each kind of ship."""
+        """Test images for each kind of ship."""
         return {
             f"{kind}s": draw(self.test_sources.boats_from(kind), TEST_IMAGES // 2, seed=TEST_SEED) for kind in BOATS[:2]
         }
 
     @cached_property
     def simulated(self) -> Examples:
-        """Independent samples to learn from."""
+        """Independent simulated images for training."""
         return simulated_examples(SIZES[-1], 1, self._drawing(SIZES[-1]))
 
     @cached_property
     def simulated_test(self) -> Examples:
-        """Independent samples of the same kind."""
+        """Independent simulated images for testing."""
         return simulated_examples(SIMULATED_TEST, 2, self._drawing(SIMULATED_TEST))
 
     def _drawing(self, count: int) -> Callable[[int], None]:
@@ -127,25 +131,25 @@ class Material:
 
     @cached_property
     def with_simulated_boats(self) -> Sources:
-        """Training calls, simulated boats."""
+        """Training calls with simulated boats."""
         return replace(self.train, boats=simulated_boats(60, 1))
 
     @cached_property
     def validation(self) -> Examples:
-        """Calls of the dev types in vessels that the parts which validate do not train on."""
+        """Validation images: calls of the dev types, in vessels that are not used for training in the same part."""
         held = Sources(real_sources("dev").calls, self.train.only(boats=self.held_vessels).boats)
         return draw(held, TEST_IMAGES // 2, seed=TEST_SEED + 1)
 
     @cached_property
     def held_vessels(self) -> list[str]:
-        """Vessels for validation, one of either kind where there are two kinds."""
+        """Vessels for validation: one of each of two kinds."""
         by_kind: dict[str, str] = {}
         for boat in self.train.boats:
             by_kind.setdefault(boat.origin, boat.group)
         return list(by_kind.values())[:HELD_VESSELS]
 
     def fold(self, number: int) -> tuple[Sources, Sources]:
-        """Sources to learn from and to validate on: call types and vessels of the fold are kept apart."""
+        """Sources for training and for validation of a fold. They share no call type and no vessel."""
         rng = np.random.default_rng(7)
         calls, boats = (
             [str(name) for name in rng.permutation(sorted({s.group for s in sources}))][number::FOLDS]
@@ -155,7 +159,7 @@ class Material:
 
 
 def plan(material: Material, ledger: Ledger) -> list[Run]:
-    """Every run, in the order in which they are worth having: each part once, then again with other seeds."""
+    """All runs in their order: first all parts with the first seed, then with the next seeds."""
     runs = [
         *_ladder(material, ledger),
         *_folds(material),
@@ -164,7 +168,7 @@ def plan(material: Material, ledger: Ledger) -> list[Run]:
         *_recorders(material),
         *_imbalance(material),
     ]
-    # The last rung needs the folds, which come with the first seed.
+    # The last step of the ladder needs the folds, which are run with the first seed.
     return sorted(runs, key=lambda run: (run.seed, run.name == SELECTED))
 
 
@@ -208,7 +212,7 @@ def _folds(material: Material) -> list[Run]:
 
 def _samples(material: Material) -> list[Run]:
     def some(seed: int, size: int) -> Examples:
-        # Halves stay halves: images alternate between with a call and without.
+        # Images with and without a call alternate. Pairs are chosen, so half of the images keep a call.
         pairs = np.random.default_rng(seed).permutation(SIZES[-1] // 2)[: size // 2]
         return material.simulated.of(np.sort(np.concatenate([2 * pairs, 2 * pairs + 1])))
 
@@ -242,7 +246,7 @@ def _epochs(material: Material) -> list[Run]:
             train=train,
             tests=tests,
             seed=seed,
-            validation=lambda: material.validation,  # early stopping chooses on it, never on the test
+            validation=lambda: material.validation,  # for early stopping, which never uses the test set
             every=EPOCH_EVERY,
         )
         for seed in CURVE_SEEDS

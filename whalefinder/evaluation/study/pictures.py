@@ -1,4 +1,4 @@
-"""Pictures of the study. Each takes rows of the ledger. → PNG bytes."""
+"""Pictures of the study as PNG bytes, drawn from rows of the ledger."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ HELD_OUT = ("validation", "test")
 
 
 def values(rows: Sequence[Row], name: str) -> np.ndarray:
-    """One column as numbers, `[row]`; what is unknown is nan."""
+    """One column as numbers, `[row]`, with nan for unknown values."""
     return np.array([row[name] if isinstance(row[name], int | float) else np.nan for row in rows], float)
 
 
 def draw_ladder(names: Sequence[str], rows: dict[str, list[Row]], paper: dict[str, float]) -> bytes:
-    """Accuracy of every seed, their mean, and the figure of the examination paper where there is one."""
+    """Accuracy of every seed, their mean, and the figure of the examination paper if there is one."""
     figure = Figure(figsize=(8.5, 4), layout="constrained")
     axis = figure.subplots()
     for place, name in enumerate(names):
@@ -45,7 +45,7 @@ def draw_ladder(names: Sequence[str], rows: dict[str, list[Row]], paper: dict[st
 
 
 def draw_samples(rows: Sequence[Row]) -> bytes:
-    """Loss against the number of independent training samples; the gap is shaded between sets of one kind."""
+    """Loss over the number of independent training samples. The gap between sets of the same kind is shaded."""
     figure = Figure(figsize=(7, 4.4), layout="constrained")
     axis = figure.subplots()
     means = []
@@ -79,12 +79,12 @@ def by_seed(curves: Sequence[Row]) -> dict[int, list[Row]]:
 
 
 def stopping_point(curve: Sequence[Row]) -> Row:
-    """Where early stopping ends a run: the lowest validation loss. The test has no say in it."""
+    """The point at which early stopping ends a run: that of the lowest validation loss. The test set is not used."""
     return min(curve, key=lambda row: row["validation_loss"])
 
 
 def draw_epochs(curves: Sequence[Row], capacity: Sequence[Row]) -> bytes:
-    """Loss against training time, and against the size of the network, on one small training set."""
+    """Loss over training time, and over the size of the network, with one small training set."""
     figure = Figure(figsize=(11, 4.4), layout="constrained")
     (left, right) = figure.subplots(1, 2)
     _draw_time(left, by_seed(curves))
@@ -113,13 +113,13 @@ def _draw_time(axis: Axes, curves: dict[int, list[Row]]) -> None:
         values(stops, "epoch"), values(stops, "test_loss"), "o", color=ORANGE, label="early stopping: lowest validation"
     )
     axis.axvline(float(np.median(values(stops, "epoch"))), color=ORANGE, linewidth=1, linestyle="--")
-    # The first steps are far off the scale on which the curve turns.
+    # The axis fits the later part of the curves, since the losses of the first steps are far higher.
     late = [values(rows[len(rows) // 2 :], f"{name}_loss").max() for rows in curves.values() for name in HELD_OUT]
     axis.set(xlabel="epochs", ylabel="loss (nats)", xlim=(0, None), ylim=(0, 1.3 * max(late)), title="training time")
 
 
 def draw_imbalance(rows: Sequence[Row], ratios: Sequence[int], methods: Sequence[str]) -> bytes:
-    """F1 on the balanced test set by ratio and method: at 0.5, and with the threshold chosen on validation."""
+    """F1 on the balanced test set by ratio and method, at 0.5 and at the threshold chosen on the validation set."""
     figure = Figure(figsize=(10.5, 3.8), layout="constrained")
     axes = figure.subplots(1, len(ratios), sharey=True)
     for axis, ratio in zip(axes, ratios, strict=True):

@@ -1,6 +1,6 @@
-"""The paper's study on our data: what regularisation, data, balance and selection bring (docs/paper.md, 4).
+"""The paper's study on our data: the effect of regularisation, data, balance and selection (docs/paper.md, 4).
 
-Networks here are small and thrown away, so they may learn from real ships; no shipped weights come of it.
+The networks are small and are not kept. So they may be trained on real ships; no shipped weights come from here.
 """
 
 from __future__ import annotations
