@@ -1,4 +1,4 @@
-"""Months of recordings: plan, work on one machine or many, continue after any crash, merge the results.
+"""Archives of many recordings: plan, work on one machine or many, continue after a crash, merge the results.
 
 folders ─ sources → plan ─ units → crew ─ work → store ─ merge → tables
 """

@@ -1,4 +1,4 @@
-"""Who does the work: this process, workers on this machine, or a Dask cluster. Results come back here as they are ready."""
+"""Work on units: in this process, in worker processes on this machine, or on a Dask cluster. Results come back here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from whalefinder.errors import OptionError, OutputError
 from whalefinder.optional import needs
 
 ATTEMPTS = 3
-"""How often a unit is handed out anew after the cluster lost it; Dask itself gives up on a unit that killed 4 workers."""
+"""How often a unit is sent again after the cluster lost it. Dask itself gives up a unit that killed 4 workers."""
 CONNECT_S = 10.0
 WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -28,13 +28,14 @@ WORKER_ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(2**25),
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
 }
-"""Dask tells workers to give memory back at once; tensors that come and go then cost 1.7 times the processor time in page faults."""
+"""By default Dask makes workers return memory at once. For tensors that are made and deleted this takes 1.7 times the
+processor time, by page faults."""
 
 Outcome = tuple[Unit, Result | Failure]
 
 
 def alone(job: Job, units: list[Unit], tick: Callable[[Unit, float], None]) -> Iterator[Outcome]:
-    """Work in this process, unit after unit; `tick` is told the seconds done of the present one."""
+    """Work in this process, unit after unit. `tick` is called with the unit and its seconds done."""
     try:
         for unit in units:
             yield unit, work(job, unit, tick=lambda seconds, unit=unit: tick(unit, seconds))  # type: ignore[misc]
@@ -43,11 +44,11 @@ def alone(job: Job, units: list[Unit], tick: Callable[[Unit, float], None]) -> I
 
 
 def together(job: Job, units: list[Unit], workers: int, scheduler: str | None) -> Iterator[Outcome]:
-    """Work in `workers` processes of this machine, or on the cluster at `scheduler`; in the order of being done.
+    """Work in `workers` processes on this machine, or on the cluster at `scheduler`. Results come as they are ready.
 
     Raises:
         OptionError: Dask is not installed, or no scheduler answers.
-        OutputError: the scheduler is lost.
+        OutputError: the connection to the scheduler is lost.
         ArrayError, ModelError: no unit can be worked on.
     """
     threads = None if scheduler else max(1, (os.cpu_count() or 1) // workers)
@@ -59,7 +60,7 @@ def _handed_out(client: Any, job: Job, units: list[Unit], threads: int | None) -
     from distributed import as_completed
 
     def submit(unit: Unit) -> Any:
-        # One name for all: only tasks that are called alike wait with the scheduler.
+        # All tasks have the same name before the dash, since only such tasks wait at the scheduler.
         return client.submit(work, job, unit, threads, key=f"unit-{uuid.uuid4().hex[:8]}", pure=False)
 
     given = {future.key: (future, unit) for unit in units for future in [submit(unit)]}
@@ -94,7 +95,7 @@ def _failure(unit: Unit, reason: BaseException) -> Failure:
 
 @contextmanager
 def _silenced(package: str) -> Iterator[None]:
-    """No log of a package's modules: Dask tells of every worker that comes and goes, and what matters is said by us."""
+    """Switch off the logs of a package. Dask logs every worker that starts or stops; we report what matters."""
     names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == package]
     levels = [(logging.getLogger(name), logging.getLogger(name).level) for name in names]
     for logger, _ in levels:
@@ -116,7 +117,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
         stack.enter_context(_silenced("distributed"))
         stack.enter_context(dask.config.set({"distributed.comm.timeouts.connect": f"{CONNECT_S}s"}))
         stack.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT}))
-        # A unit waits with the scheduler, not behind another with a worker: minutes each, they would not be dealt out anew.
+        # Units wait at the scheduler and not at a worker: a unit takes minutes, and Dask would not move it again.
         stack.enter_context(dask.config.set({"distributed.scheduler.worker-saturation": 1.0}))
         address = scheduler if scheduler is not None else stack.enter_context(_cluster(workers))
         try:
@@ -129,7 +130,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
 
 
 def _cluster(workers: int) -> Any:
-    """Worker processes on this machine, reached over loopback alone; no page, and no limits besides the machine's."""
+    """Worker processes on this machine, reachable only from this machine, without a web page and memory limits."""
     from distributed import LocalCluster
 
     try:
@@ -149,11 +150,11 @@ def _cluster(workers: int) -> Any:
 
 @contextmanager
 def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Threads and processes that begin inside never see Ctrl-C: a terminal sends it to all, and ending them is our part."""
+    """Block Ctrl-C for threads and processes that begin inside. A terminal sends it to all; we end them ourselves."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    resource_tracker.ensure_running()  # its start would lift the block in the thread that starts the workers
+    resource_tracker.ensure_running()  # starting it later would end the block in this thread
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -1,4 +1,4 @@
-"""A plan in words, before the work begins: what is there, from when to when, what is missing, what cannot be read."""
+"""The text that describes a plan before the work begins: recordings, times, gaps, and what cannot be read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHOWN = 10
 
 
 def describe(plan: Plan, done: set[str]) -> list[tuple[str, str]]:
-    """(what, value) pairs, one line each. `done`: ids of units that have a result."""
+    """Pairs of text (what, value), one line each. `done`: ids of units that have a result."""
     entries = plan.entries
     files = sum(len(entry.files) for entry in entries)
     gigabytes = sum(file.size for entry in entries for file in entry.files) / 1e9
@@ -53,7 +53,7 @@ def describe(plan: Plan, done: set[str]) -> list[tuple[str, str]]:
 
 
 def complaints(plan: Plan) -> list[str]:
-    """What should be looked at before weeks of work: what cannot be read and why, and times that could be others."""
+    """One line for each thing to check before the work: files that cannot be read and why, and doubtful start times."""
     lines = [f"unreadable: {name}: {reason}" for name, reason in plan.unreadable[:SHOWN]]
     if len(plan.unreadable) > SHOWN:
         lines.append(f"… and {len(plan.unreadable) - SHOWN} more unreadable, all are in problems.csv")

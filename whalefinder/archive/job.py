@@ -1,4 +1,4 @@
-"""What is asked of every recording of an archive, in a form that travels to other machines."""
+"""The array and options for all recordings of an archive, in a form that can be sent to other machines."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from whalefinder.version import __version__
 
 @dataclass(frozen=True)
 class Job:
-    """An array and options, with the hashes that tell whether two runs ask the same.
+    """An array and options, with hashes by which two runs can be compared.
 
     Args:
+        array: the geometry, or None.
+        options: how to search.
         hashes: SHA-256 of the array file and of the weights, by name.
-        version: of whalefinder; another one may find other calls, and tables hold those of one alone.
+        version: version of whalefinder. Another version may find other calls, so results of two versions are not mixed.
     """
 
     array: HydrophoneArray | None
@@ -33,15 +35,15 @@ class Job:
 
     @property
     def key(self) -> str:
-        """The same for the same question; the time format is left out, as it changes no sound."""
+        """A text that is the same for the same job, without the time format, which does not change the results."""
         options = asdict(replace(self.options, segmenter=None, classifier=None, regressor=None, time_format=None))
         return digest([options, self.hashes, self.version])
 
     def locator(self) -> Locator:
-        """The pipeline for this job; one a process is kept.
+        """The pipeline for this job. Each process keeps the last one.
 
         Raises:
-            ModelError: this machine has other weights or another version than the one that asks.
+            ModelError: this machine has other weights or another version than the machine that started the run.
         """
         if self.version != __version__:
             raise ModelError(
@@ -56,7 +58,7 @@ class Job:
 
 
 def make_job(array_path: Path | None, options: LocateOptions) -> Job:
-    """Read the array file and the hashes of all that matters.
+    """Read the array file, and compute the hashes of it and of the weights.
 
     Raises:
         ArrayError, ModelError: a file is missing or wrong.
@@ -87,7 +89,7 @@ def _sha256(path: Path) -> str:
 
 
 _kept: dict[str, Locator] = {}
-"""The pipeline of the last job, by the job's key: weights are read once a process."""
+"""The pipeline of the last job, by the job's key. So a process reads weights only once."""
 
 
 def _locator(job: Job) -> Locator:

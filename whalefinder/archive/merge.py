@@ -1,4 +1,4 @@
-"""From the results of units to tables: in order of time, the same bytes however often and in whatever order it was worked."""
+"""From the results of units to tables in order of time. The order in which units were worked on does not matter."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ from whalefinder.results.tables import COLUMNS, EXTRA_COLUMNS, RECORDING_COLUMNS
 from whalefinder.tracks.find import LONGEST_S, MAX_SILENCE_S, find_tracks
 
 ARCHIVE_TRACK_COLUMNS = (*TRACK_COLUMNS, "time_utc")
-"""`time_s` counts from the begin of `recording`, in which the track begins, and may go on beyond its end."""
+"""`time_s` counts from the begin of `recording`, in which the track begins. It can be later than the end of it."""
 LONGEST_BOUT_S = 6 * LONGEST_S
-"""Calls that never fall silent are followed so long at once; memory holds no more."""
+"""Calls without a long silence are followed together for at most this time, since memory is limited."""
 BACKWARDS_S = 2.0
-"""Times of joined recordings may go back by up to a second, and calls belong to a unit from a little before it on."""
+"""Detections of a unit may be so much earlier than its start: joined recordings may overlap by up to a second, and a
+call may begin a little before the unit."""
 
 
 def detections_of(plan: Plan, store: Store) -> Iterator[Detection]:
-    """All detections in order of time, the undated ones last; memory holds an hour or two of them."""
+    """All detections in order of time, those without a time last. Only an hour or two of them is in memory."""
     starts = {entry.name: entry.start_utc for entry in plan.entries}
     waiting: list[tuple[Any, Detection]] = []
     borders: dict[str, list[float]] = {}
@@ -53,14 +54,17 @@ def detections_of(plan: Plan, store: Store) -> Iterator[Detection]:
 
 
 def _once(unit: Unit, result: Result, borders: dict[str, list[float]]) -> Iterator[Detection]:
-    """Without those that the piece before has found as well. `borders`: where calls near each border end, seconds after it."""
+    """The detections of a unit without those that the piece before has found too.
+
+    `borders` holds for each border the ends of the calls near it, in seconds after the border.
+    """
     for number, piece in enumerate(unit.pieces):
         begins = {entry.name: begin for entry, begin, _ in piece.spans()}
         ends = borders.pop(piece.border(0), []) if piece.joined[0] else []
         over = []
         for detection in (d for place, d in result.detections if place == number):
             after_s, before_s = (_after(detection, piece, begins, side) for side in (0, 1))
-            # What the piece before kept begins up to a slack after the border; here it may seem to begin a little later.
+            # The piece before keeps calls that begin up to SLACK_S after the border. Here such a call may begin later.
             if after_s < 2 * SLACK_S and any(after_s < end_s for end_s in ends):
                 continue
             over.append(before_s + detection.end_s - detection.begin_s)
@@ -75,7 +79,10 @@ def _after(detection: Detection, piece: Piece, begins: dict[str, int], side: int
 
 
 def tracks_of(plan: Plan, detections: Iterable[Detection]) -> Iterator[Track]:
-    """Tracks of each recorder, over the ends of recordings; in order of time. Times are seconds of `recording`."""
+    """Tracks of each recorder in order of time. They continue over the ends of recordings.
+
+    Times are seconds from the start of the recording in which the track begins.
+    """
     if not plan.with_array:
         return
     groups = {entry.name: number for number, group in enumerate(recorders(plan.entries)) for entry in group}
@@ -102,7 +109,7 @@ def _seconds_between(before: Detection, after: Detection) -> float:
 
 
 def _tracks(bout: list[Detection], starts: dict[str, datetime | None]) -> list[tuple[Any, Track]]:
-    """Tracks of calls without a long silence, by (time of the first call, recording, place)."""
+    """Tracks of calls without a long silence, each with its sort key (time, recording and begin of its first call)."""
     first = bout[0]
     zero = starts[first.recording]
     timed = [_on_axis(detection, zero) for detection in bout]
@@ -117,7 +124,7 @@ def _tracks(bout: list[Detection], starts: dict[str, datetime | None]) -> list[t
 
 
 def _on_axis(detection: Detection, zero: datetime | None) -> Detection:
-    """With times counted from `zero`."""
+    """The detection with times counted from `zero`."""
     if zero is None or detection.start_utc is None:
         return detection
     begin_s = (detection.start_utc - zero).total_seconds()
@@ -125,7 +132,11 @@ def _on_axis(detection: Detection, zero: datetime | None) -> Detection:
 
 
 def write_tables(plan: Plan, store: Store, problems: list[tuple[str, str]]) -> tuple[int, int]:
-    """Detections, tracks, recordings and problems as CSV, each replaced as a whole. → numbers of calls and tracks."""
+    """Write detections, tracks, recordings and problems as CSV, each as a whole. → numbers of calls and of tracks.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
     calls = tracks = 0
     starts = {entry.name: entry.start_utc for entry in plan.entries}
     with _table(store, "detections", (*COLUMNS, *EXTRA_COLUMNS)) as rows:
@@ -139,7 +150,7 @@ def write_tables(plan: Plan, store: Store, problems: list[tuple[str, str]]) -> t
                 start = starts[track.recording]
                 rows.writerows({**row, "time_utc": _utc(start, row["time_s"])} for row in rows_of(track))
     else:
-        (store.out / "tracks.csv").unlink(missing_ok=True)  # of a run with an array
+        (store.out / "tracks.csv").unlink(missing_ok=True)  # left by a run with an array
     with _table(store, "recordings", RECORDING_COLUMNS) as rows:
         rows.writerows(map(row_of_entry, plan.entries))
     with _table(store, "problems", ("recording", "problem")) as rows:
@@ -156,7 +167,7 @@ def _table(store: Store, name: str, columns: tuple[str, ...]) -> Iterator[csv.Di
 
 
 def row_of_entry(entry: Entry) -> dict[str, Any]:
-    """What was listened to, by column, as `tables.row_of_recording`."""
+    """One recording as a row of `recordings.csv`, as `tables.row_of_recording`."""
     return {
         "recording": entry.name,
         "path": entry.files[0].url,
@@ -177,9 +188,9 @@ def _utc(start: datetime | None, seconds: float) -> str | None:
 
 
 def merged(out: Path) -> Iterator[Detection]:
-    """The detections of an archive in order of time, whether or not it is finished.
+    """The detections of an archive in order of time, also if it is not finished.
 
     Raises:
-        OutputError: no plan is in the folder.
+        OutputError: the folder holds no plan.
     """
     return detections_of(load_plan(out), Store(out))

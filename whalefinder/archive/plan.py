@@ -1,9 +1,9 @@
-"""The plan of an archive: which recordings there are, which follow each other, and the units to work on.
+"""The plan of an archive: its recordings, which of them follow each other, and the units of work.
 
     folders → files → headers → recorders → chains without gaps → pieces → units of an hour
 
-Borders of units depend on the files beside them alone, so a file that is added, repaired or lost changes the hour
-around it and no other.
+The borders of a unit depend only on the files near them. So a file that is added, repaired or lost changes only the
+hour around it.
 """
 
 from __future__ import annotations
@@ -32,17 +32,25 @@ from whalefinder.sound.start_time import start_time
 THREADS = 16
 UNIT_S = 3600.0
 WHOLE_SECOND_S = 1.0
-"""Names tell whole seconds: a gap shorter than this cannot be told from none."""
+"""Most names give whole seconds. So a gap or an overlap shorter than this counts as none."""
 FRACTION_S = 0.05
-"""The same where names tell fractions of a second."""
+"""The same for names that give fractions of a second."""
 CELL_S = CELL_FRAMES * FRAME_S
-LEAD_S = (LEAD_CELLS + MARGIN_CELLS) * CELL_S  # 6.8 s: what is needed before a call to judge it
-TAIL_S = (TAIL_CELLS + MARGIN_CELLS) * CELL_S  # 17 s: what is needed from its begin on
+LEAD_S = (LEAD_CELLS + MARGIN_CELLS) * CELL_S  # 6.8 s: sound that is needed before a call
+TAIL_S = (TAIL_CELLS + MARGIN_CELLS) * CELL_S  # 17 s: sound that is needed after the begin of a call
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What an archive holds: `entries` in order of time, the units they make, (name, reason) of the unreadable, what is asked."""
+    """The content of an archive, and the work.
+
+    Args:
+        entries: recordings in order of time.
+        units: the units of work.
+        unreadable: (name, reason) of files that cannot be read.
+        with_array: whether there is an array.
+        options: how to search.
+    """
 
     entries: tuple[Entry, ...]
     units: tuple[Unit, ...]
@@ -53,7 +61,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Seam:
-    """Seconds of nothing between two recordings of one recorder; negative where they overlap."""
+    """Seconds between two recordings of one recorder: positive for a gap, negative for an overlap."""
 
     before: Entry
     after: Entry
@@ -61,11 +69,16 @@ class Seam:
 
 
 def make_plan(folders: list[str], job: Job, out: Path | None = None) -> Plan:
-    """Find recordings, read their headers and cut them into units. Nothing but headers is read.
+    """Find recordings, read their headers and cut them into units. Only headers are read.
+
+    Args:
+        folders: folders on this machine, or fsspec addresses.
+        job: array and options.
+        out: folder of the results, which is left out of the search.
 
     Raises:
-        RecordingError: a folder is not there.
-        OptionError: an address whose library is not installed.
+        RecordingError: a folder does not exist, or there are no sound files.
+        OptionError: the library for an address is not installed.
     """
     groups = _groups(folders, job, out)
     if not groups:
@@ -95,7 +108,7 @@ def units_of(entries: list[Entry], job: Job) -> tuple[Unit, ...]:
 
 
 def _told_apart(units: tuple[Unit, ...]) -> tuple[Unit, ...]:
-    """Units of files that look the same (copies, silence) are numbered, so that each has a result of its own."""
+    """Give different ids to units that look the same (copies, silence), so that each has its own result."""
     seen: Counter[str] = Counter()
     apart = []
     for unit in units:
@@ -106,7 +119,7 @@ def _told_apart(units: tuple[Unit, ...]) -> tuple[Unit, ...]:
 
 
 def in_order(units: list[Unit]) -> tuple[Unit, ...]:
-    """By time, the undated ones last, by name."""
+    """Units in order of time; those without a time come last, in order of their names."""
     return tuple(sorted(units, key=lambda u: (_sort_key(u.start_utc), u.pieces[0].entries[0].name, u.pieces[0].own)))
 
 
@@ -122,7 +135,8 @@ def _groups(folders: list[str], job: Job, out: Path | None) -> list[list[File]]:
         for file in find_files(folder, out):
             seen.setdefault(file.url, file)
             roots.setdefault(file.url, folder.rstrip("/").rsplit("/", 1)[-1])
-    # One way for all, as names tell which recordings follow each other: below the folder, with its own name, or whole.
+    # All names are of the same kind, since they show which recordings follow each other: the path below the folder, the
+    # same with the folder's name, or the whole path.
     below = {url: file.name for url, file in seen.items()}
     with_root = {url: f"{roots[url]}/{name}" for url, name in below.items()}
     whole = {url: url.split("://")[-1].strip("/") for url in seen}
@@ -133,10 +147,10 @@ def _groups(folders: list[str], job: Job, out: Path | None) -> list[list[File]]:
 
 
 def _read(group: list[File], job: Job) -> Entry | tuple[str, str]:
-    """A recording, or (name, reason) where it cannot be used."""
+    """A recording, or (name, reason) if it cannot be used."""
     try:
         recording, marks = open_files(group, job.array, job.options.time_format)
-    except Exception as reason:  # whatever one file does to us, the others are read, and it is listed
+    except Exception as reason:  # any error of one file is listed, and the others are read
         if not is_remote(group[0].url) and Path(group[0].url).is_dir():
             return group[0].name, "this folder cannot be listed; check its permissions"
         said = printable(str(reason)).removeprefix(f"{printable(group[0].url)}: ")
@@ -161,7 +175,7 @@ def _read(group: list[File], job: Job) -> Entry | tuple[str, str]:
 
 
 def _recorder(name: str, stamp: str, *, strict: bool) -> str:
-    """A recording's name without its time. Unless `strict`, folders of dates and counters at the end do not matter."""
+    """The name of a recording without its time. If not `strict`, folders of dates and final counters are left out too."""
     folder, _, base = name.rpartition("/")
     before, _, after = base.partition(stamp) if stamp else (base, "", "")
     if not strict:
@@ -171,7 +185,7 @@ def _recorder(name: str, stamp: str, *, strict: bool) -> str:
 
 
 def _grouped(entries: Iterable[Entry], key: Callable[[Entry], str]) -> list[list[Entry]]:
-    """Recordings with a time, those of one key in order of time; each without a time is alone."""
+    """Groups of recordings with the same key, each in order of time. A recording without a time is a group alone."""
     groups: dict[str, list[Entry]] = {}
     for entry in sorted(entries, key=lambda e: (_sort_key(e.start_utc), e.name)):
         groups.setdefault(key(entry) if entry.start_utc else f"undated {entry.name}", []).append(entry)
@@ -179,7 +193,10 @@ def _grouped(entries: Iterable[Entry], key: Callable[[Entry], str]) -> list[list
 
 
 def recorders(entries: Iterable[Entry]) -> list[list[Entry]]:
-    """What each recorder made, in order of time; kin that run at the same time are several recorders."""
+    """The recordings of each recorder, in order of time.
+
+    Recordings of similar names belong to one recorder, unless they were made at the same time.
+    """
     apart = []
     for group in _grouped(entries, lambda e: e.kin):
         at_once = any(seam.seconds <= -_tolerance_s(seam.before, seam.after) for seam in _seams(group))
@@ -199,16 +216,17 @@ def _tolerance_s(*entries: Entry) -> float:
 
 
 def seams(entries: Iterable[Entry]) -> list[Seam]:
-    """Gaps and overlaps that are longer than the names' precision."""
+    """Gaps and overlaps that are longer than the precision of the times in the names."""
     found = [seam for group in recorders(entries) for seam in _seams(group)]
     return [seam for seam in found if abs(seam.seconds) >= _tolerance_s(seam.before, seam.after)]
 
 
 def chains(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """Recordings of one recorder that follow each other without a gap, at one rate and with the same channels."""
+    """Chains: recordings of one recorder without gaps between them, with the same sample rate and channels."""
     for group in _grouped(entries, lambda e: e.kin):
         after: dict[str, Entry] = {}
-        # Namesakes first, so that a recorder whose folder or counter changes cannot take the place of another.
+        # First link recordings whose names differ only in the time. So a recorder whose folder or counter changes
+        # cannot be linked in place of another one.
         _link(group, after, lambda before, entry: before.recorder == entry.recorder)
         _link(group, after, lambda before, entry: True)
         linked = {entry.name for entry in after.values()}
@@ -221,7 +239,7 @@ def chains(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
 
 
 def _link(group: list[Entry], after: dict[str, Entry], fits: Callable[[Entry, Entry], bool]) -> None:
-    """Find for each recording the one that ends where it begins: `after[name of that] = recording`."""
+    """Find for each recording the one that ends where it begins, and note it: `after[name of that one] = recording`."""
     by_end = sorted((entry for entry in group if entry.end_utc), key=_end)
     ends = [_end(entry) for entry in by_end]
     linked = {entry.name for entry in after.values()}
@@ -246,7 +264,7 @@ def _goes_on(before: Entry, entry: Entry) -> bool:
 
 
 def _pieces(chain: list[Entry]) -> Iterator[Piece]:
-    """Cut a chain where the first recording of an hour begins, and long recordings every hour."""
+    """Cut a chain where the first recording of an hour begins. Recordings longer than an hour are cut every hour."""
     rate = chain[0].rate_hz
     begins = [0]
     for entry in chain:

@@ -1,4 +1,4 @@
-"""The plan as a file in the folder, so that results can be merged without the recordings."""
+"""Reading and writing the plan as a file in the folder of results. So results can be merged without the recordings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ OPTIONS = TypeAdapter(LocateOptions)
 
 
 def save_plan(plan: Plan, out: Path) -> None:
-    """Write the plan; the same plan gives the same bytes."""
+    """Write the plan. The same plan gives the same bytes.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     places = {entry.name: number for number, entry in enumerate(plan.entries)}
     units = [[unit.id, [_piece_to_json(piece, places) for piece in unit.pieces]] for unit in plan.units]
     content = {
@@ -36,10 +40,10 @@ def save_plan(plan: Plan, out: Path) -> None:
 
 
 def load_plan(out: Path) -> Plan:
-    """The plan of the last run.
+    """Read the plan of the last run.
 
     Raises:
-        OutputError: there is none, or it is damaged.
+        OutputError: there is no plan, or it is damaged.
     """
     try:
         content = json.loads((out / PLAN).read_text(encoding="utf-8"))

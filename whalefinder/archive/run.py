@@ -1,4 +1,4 @@
-"""A run over an archive: plan, work on what is missing, merge. Killed anywhere, the next run goes on."""
+"""A run over an archive: plan, work on units without a result, merge. If a run is killed, the next run continues."""
 
 from __future__ import annotations
 
@@ -24,7 +24,13 @@ Report = Callable[[float, float, str], None]
 
 @dataclass(frozen=True)
 class Crew:
-    """Who works: `workers` processes here, or the Dask cluster at `scheduler`; `shard` "2/8" takes a part of the units."""
+    """Where the work is done.
+
+    Args:
+        workers: number of processes on this machine.
+        scheduler: address of a Dask cluster to use instead, or None.
+        shard: the part of the units to work on, such as "2/8", or None for all.
+    """
 
     workers: int = 1
     scheduler: str | None = None
@@ -32,7 +38,11 @@ class Crew:
 
     @property
     def part(self) -> tuple[int, int]:
-        """(number from 0, of how many)."""
+        """The shard as (number from 0, number of shards).
+
+        Raises:
+            OptionError: `shard` is not of the form i/n.
+        """
         number, _, count = (self.shard or "1/1").partition("/")
         if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
             raise OptionError(f"`shard` {self.shard}: write i/n with 1 <= i <= n, for example 2/8")
@@ -41,7 +51,14 @@ class Crew:
 
 @dataclass(kw_only=True)
 class ArchiveSummary:
-    """What a run did and what is still missing; (name, reason) of all problems."""
+    """What a run did.
+
+    Args:
+        units, done: number of units, and of those with a result.
+        seconds: length of the sound of the units that are done.
+        calls, tracks: how many are in the tables.
+        problems: (name, reason) of everything that is wrong.
+    """
 
     units: int = 0
     done: int = 0
@@ -55,12 +72,13 @@ class Archive:
     """An archive and its folder of results.
 
     Args:
-        folders: on this machine, or fsspec addresses.
-        array_path: array file, or None for detections without bearings.
-        out: folder for results and for what is needed to go on.
+        folders: folders on this machine, or fsspec addresses.
+        array_path: the array file, or None for detections without bearings.
+        out: folder of the results. It also holds what is needed to continue.
+        options: how to search.
 
     Raises:
-        ArrayError, ModelError, OptionError, RecordingError: nothing can be planned.
+        ArrayError, ModelError, OptionError, RecordingError: the work cannot be planned.
     """
 
     def __init__(self, folders: list[str], array_path: Path | None, out: Path, options: LocateOptions) -> None:
@@ -75,19 +93,20 @@ class Archive:
     def run(
         self, crew: Crew, report: Report = lambda done_s, total_s, note: None, deployment: str | None = None
     ) -> ArchiveSummary:
-        """Work on every unit without a result; then, unless this is a shard, write the tables.
+        """Work on every unit without a result. Then write the tables, unless this is a shard.
 
         Args:
-            report: called with (seconds of sound done in this run, seconds to do in it, note).
-            deployment: writes the tables as a Parquet data set of that name besides.
+            crew: where the work is done.
+            report: is called with (seconds of sound done in this run, seconds to do in this run, note).
+            deployment: also write the tables as a Parquet data set under this name.
 
         Raises:
             OutputError: another run works in the folder, the disk is full, or the scheduler is lost.
-            OptionError: Dask is not installed or not to be reached, an impossible shard or deployment.
+            OptionError: Dask is not installed or does not answer, or the shard or deployment is impossible.
         """
         part, parts = crew.part
         if deployment is not None:
-            check_deployment(deployment)  # now, not after weeks
+            check_deployment(deployment)  # now, and not after weeks of work
         store = Store(self.out)
         with locked(self.out, crew.shard):
             if crew.shard is None:
@@ -127,10 +146,14 @@ class Archive:
 
 
 def merge(out: Path, deployment: str | None = None) -> ArchiveSummary:
-    """Write the tables from the results that are there, for example of shards; no recording is read.
+    """Write the tables from the results in the folder, for example those of shards. No recording is read.
+
+    Args:
+        out: folder of the results.
+        deployment: also write the tables as a Parquet data set under this name.
 
     Raises:
-        OutputError: no plan is there, a run works in the folder, or the disk is full.
+        OutputError: the folder holds no plan, a run works in it, or the disk is full.
     """
     plan, store = load_plan(out), Store(out)
     with locked(out):
@@ -140,7 +163,7 @@ def merge(out: Path, deployment: str | None = None) -> ArchiveSummary:
 
 
 def _gone(plan: Plan, out: Path) -> list[tuple[str, str]]:
-    """Recordings of the last run's plan that are no more: a disk that is not mounted must not go unseen."""
+    """Recordings of the last plan that are missing now, with a reason. For example, a disk may not be mounted."""
     try:
         before = load_plan(out)
     except OutputError:
@@ -151,7 +174,7 @@ def _gone(plan: Plan, out: Path) -> list[tuple[str, str]]:
 
 
 def _summary(plan: Plan, mine: list[Unit], store: Store) -> ArchiveSummary:
-    """What is done of some units, and everything that is wrong."""
+    """The number of units that are done, and all problems."""
     summary = ArchiveSummary(units=len(mine), problems=list(plan.unreadable))
     for entry in plan.entries:
         base = entry.name.rpartition("/")[2]

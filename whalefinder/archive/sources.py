@@ -1,4 +1,4 @@
-"""Where recordings lie: folders on this machine, or fsspec addresses such as s3://bucket/prefix."""
+"""Finding and opening recordings in folders on this machine or at fsspec addresses such as s3://bucket/prefix."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from whalefinder.sound.recording import Recording, open_recording
 
 SUFFIXES = (".wav", ".wave", ".w64", ".rf64", ".flac")
 TEMPORARY = re.compile(r"^[.~]|~$|^(@eaDir|lost\+found|\$RECYCLE\.BIN|System Volume Information)$")
-STAMPS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "mtime")  # what servers call a file's version
-HEAD_BYTES = (1 << 18, 1 << 23)  # enough for a header; the second where recorders put much before the sound
+STAMPS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "mtime")  # names of a file's version on servers
+HEAD_BYTES = (1 << 18, 1 << 23)  # enough for a header; the second for recorders that write much before the sound
 
-MARK_BYTES = 1 << 16  # the disk reads about as much for the header alone
+MARK_BYTES = 1 << 16  # about as much as the disk reads for the header anyway
 
 
 def is_remote(place: str) -> bool:
-    """An address that fsspec opens, rather than a path."""
+    """Whether a place is an address for fsspec, and not a path on this machine."""
     return "://" in place
 
 
 def find_files(folder: str, leave_out: Path | None = None) -> list[File]:
-    """Sound files below a folder, in order of their path; hidden and temporary ones and `leave_out` are skipped.
+    """Sound files below a folder in the order of their paths, without hidden and temporary ones and `leave_out`.
 
     Raises:
-        RecordingError: no such folder, or it cannot be listed.
-        OptionError: an address whose library is not installed.
+        RecordingError: the folder does not exist, or it cannot be listed.
+        OptionError: the library for the address is not installed.
     """
     if folder.startswith("file://"):
         folder = folder.removeprefix("file://")
@@ -58,7 +58,7 @@ def _find_local(folder: Path, leave_out: Path | None) -> Iterator[File]:
     if not folder.is_dir():
         raise RecordingError(f"{folder}: no such folder; check the path, is the disk mounted?")
     closed: list[Path] = []
-    visited = set()  # of folders: a link may lead back to one above it
+    visited = set()  # folders that were listed: a link may lead back to a folder above it
 
     def unlistable(reason: OSError) -> None:
         if Path(reason.filename) == folder:
@@ -71,7 +71,7 @@ def _find_local(folder: Path, leave_out: Path | None) -> Iterator[File]:
             folders.clear()
             continue
         visited.add((here.st_dev, here.st_ino))
-        # In order, so that what several links lead to is always found by the same one.
+        # In order, so that a folder with several links to it is always found by the same link.
         folders[:] = [f for f in sorted(folders) if not TEMPORARY.search(f) and Path(root, f) != leave_out]
         yield from (_local_file(Path(root, name), folder) for name in names if _is_sound(name))
     yield from (_local_file(path, folder) for path in closed)
@@ -87,7 +87,7 @@ def _local_file(path: Path, folder: Path) -> File:
 
 
 def printable(name: str) -> str:
-    """A name of a file with what is not UTF-8 in it replaced."""
+    """A file name in which characters that are not UTF-8 are replaced."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -128,10 +128,10 @@ def _said(reason: Exception) -> str:
 
 
 def check_unchanged(file: File) -> None:
-    """That a file is still the one that was planned with.
+    """Check that a file is still the same as in the plan.
 
     Raises:
-        RecordingError: it is gone, or its size or time of change is another.
+        RecordingError: the file is gone, or its size or its time of change is different.
     """
     size, stamp = _now(file)
     if (size, stamp) != (file.size, file.stamp):
@@ -159,9 +159,13 @@ def _now(file: File) -> tuple[int, str]:
 def open_files(
     files: list[File], array: HydrophoneArray | None, time_format: str | None
 ) -> tuple[Recording, tuple[str, ...]]:
-    """A recording from the headers of its files, and a hash of each file's first bytes.
+    """Open a recording by the headers of its files, and compute a hash of the first bytes of each file.
 
-    Of distant files no more than the first bytes are fetched: their paths are stand-ins that are gone when this returns.
+    Of files at an address only the first bytes are fetched. The paths of such a recording do not exist any more when
+    this function returns.
+
+    Raises:
+        RecordingError: as `open_recording`, or a file cannot be fetched.
     """
     if not is_remote(files[0].url):
         recording = open_recording(Path(files[0].url), array, time_format=time_format)
@@ -185,7 +189,7 @@ def _mark(path: Path) -> str:
 
 
 def _stand_in(file: File, folder: Path, head: int) -> Path:
-    """A file of the true size with the true first bytes and nothing else: all that reading a header needs."""
+    """A local file with the size and the first bytes of a distant one. That is enough to read its header."""
     path = folder / file.url.rsplit("/", 1)[-1]
     system, distant = _system(file.url)
     try:
@@ -197,27 +201,27 @@ def _stand_in(file: File, folder: Path, head: int) -> Path:
 
 
 KEPT = 3
-"""Distant recordings kept on this disk: units go on where one before ended, so each is wanted by three of them."""
+"""Number of distant recordings that are kept on this disk. Units overlap, so up to three units need a recording."""
 
 
 class Cache:
-    """Distant files on this disk, those of the last `KEPT` recordings; they are gone when the process ends."""
+    """Copies of distant files on this disk, of the last `KEPT` recordings. They are deleted when the process ends."""
 
     def __init__(self) -> None:
         self._folders: dict[tuple[File, ...], tempfile.TemporaryDirectory[str]] = {}
 
     @contextmanager
     def local(self, files: tuple[File, ...]) -> Iterator[tuple[Path, ...]]:
-        """Paths to read; that the files are still the planned ones is checked before and after.
+        """Give local paths to read. Before and after, it checks that the files are the same as in the plan.
 
         Raises:
-            RecordingError: a file vanished, changed, or cannot be fetched.
+            RecordingError: a file is gone, has changed, or cannot be fetched.
         """
         for file in files:
             check_unchanged(file)
         if is_remote(files[0].url):
             yield self._fetched(files)
-            return  # what was fetched whole does not change any more
+            return  # a complete copy does not change any more
         yield tuple(Path(file.url) for file in files)
         for file in files:
             check_unchanged(file)
@@ -238,19 +242,19 @@ class Cache:
         return tuple(Path(folder.name) / file.url.rsplit("/", 1)[-1] for file in files)
 
     def clear(self) -> None:
-        """Delete what was fetched."""
+        """Delete all copies."""
         for folder in self._folders.values():
             folder.cleanup()
         self._folders.clear()
 
 
 def _here() -> str:
-    # The machine's name, since machines may share a temporary folder and have processes of the same number.
+    # With the name of the machine: machines may share a temporary folder and use the same process numbers.
     return f"whalefinder-{socket.gethostname()}-"
 
 
 def _fetch(file: File, folder: Path) -> None:
-    """A distant file to this disk; it takes its name when it is whole."""
+    """Copy a distant file to this disk. It gets its name when it is complete."""
     system, distant = _system(file.url)
     path = folder / file.url.rsplit("/", 1)[-1]
     part = path.with_name(path.name + ".part")
@@ -265,7 +269,7 @@ def _fetch(file: File, folder: Path) -> None:
 
 
 def sweep_caches() -> None:
-    """Delete what killed processes of this machine had fetched."""
+    """Delete copies that were left by killed processes on this machine."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_here()}*-*"):
         owner = folder.name.removeprefix(_here()).split("-")[0]
         if owner.isdigit() and not _lives(int(owner)):
@@ -273,7 +277,7 @@ def sweep_caches() -> None:
 
 
 def _lives(process: int) -> bool:
-    if os.name != "posix":  # elsewhere signal 0 is no question
+    if os.name != "posix":  # on other systems signal 0 does not ask, it acts
         return True
     try:
         os.kill(process, 0)

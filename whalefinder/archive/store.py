@@ -1,12 +1,13 @@
-"""The folder of an archive: one result a unit, and nothing in it half written.
+"""The folder of an archive: one result for each unit. Files are never half written.
 
-    DIR/plan.json       what the archive holds, for the merge
-    DIR/units/*.jsonl   one file a unit, whole or not there; its being there is the journal
-    DIR/units/*.failed  why a unit has none
-    DIR/lock            held by who works here
+    DIR/plan.json       the recordings and units, for the merge
+    DIR/units/*.jsonl   the result of a unit; a unit is done if its file exists
+    DIR/units/*.failed  why a unit has no result
+    DIR/lock            locked by the process that works here
 
-A file is written under another name, flushed to the disk, and only then given its own; the folder is flushed too. After
-a power cut there is the old file, the new one or none, and a file of another name that the next run deletes.
+A file is first written under another name and flushed to the disk. Then it gets its own name, and the folder is flushed
+too. So after a power cut there is the old file, the new file or none, and perhaps a file of another name, which the
+next run deletes.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ PART = ".part"
 
 @dataclass
 class Result:
-    """What came of a unit: (piece, detection) pairs and what is wrong with its recordings, (name, reason).
+    """The result of a unit: pairs (piece, detection), and problems of its recordings as pairs (name, reason).
 
-    Times of detections are of the recording in which they begin; `start_utc` is left to the merge.
+    Times of a detection count from the start of the recording in which it begins. The merge adds `start_utc`.
     """
 
     detections: list[tuple[int, Detection]] = field(default_factory=list)
@@ -43,14 +44,18 @@ class Result:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a unit has no result: (recording, reason)."""
+    """Why a unit has no result: name of the recording, and reason."""
 
     name: str
     reason: str
 
 
 class Store:
-    """The results in a folder."""
+    """The results of units in a folder.
+
+    Raises:
+        OutputError: the folder cannot be made.
+    """
 
     def __init__(self, out: Path) -> None:
         self.out, self.units = out, out / "units"
@@ -58,22 +63,22 @@ class Store:
             self.units.mkdir(parents=True, exist_ok=True)
 
     def path(self, unit: Unit) -> Path:
-        """Where the result of a unit is."""
-        # Not by its time, which may be read anew (`--time-format`) without a change of what was heard.
+        """Path of the result of a unit."""
+        # The name does not contain the time, since another `time_format` changes the time but not the result.
         return self.units / f"{unit.id}.jsonl"
 
     def done(self, units: tuple[Unit, ...]) -> set[str]:
-        """The ids of those units whose result is there."""
+        """Ids of the units that have a result."""
         there = {path.name for path in self.units.iterdir()}
         return {unit.id for unit in units if f"{unit.id}.jsonl" in there}
 
     def save(self, unit: Unit, result: Result) -> None:
-        """Write the result of a unit; it is there whole or not at all.
+        """Write the result of a unit, as a whole or not at all.
 
         Raises:
             OutputError: the disk is full, or writing is not allowed.
         """
-        # Places instead of names, which may change: another folder beside it may hold files that are called the same.
+        # Places in the unit instead of names, since names can change when a folder with the same file names is added.
         places = {entry.name: [p, k] for p, piece in enumerate(unit.pieces) for k, entry in enumerate(piece.entries)}
         lines: list[dict[str, Any]] = [{"unit": unit.id}]
         lines += [{"piece": p, "at": places[d.recording], **_to_json(d)} for p, d in result.detections]
@@ -84,7 +89,11 @@ class Store:
         self._failed(unit).unlink(missing_ok=True)
 
     def fail(self, unit: Unit, failure: Failure) -> None:
-        """Note why a unit has no result, for whoever writes the tables; a later result takes it away."""
+        """Write down why a unit has no result. A later result deletes this note.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
         with atomic(self._failed(unit)) as file:
             json.dump(asdict(failure), file)
 
@@ -99,7 +108,7 @@ class Store:
         return self.units / f"{unit.id}.failed"
 
     def load(self, unit: Unit) -> Result | None:
-        """The result of a unit; None where there is none or it is damaged, and then it is deleted to be made again."""
+        """The result of a unit, or None if there is none. A damaged result is deleted, so that it is made again."""
         path = self.path(unit)
         try:
             lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -117,7 +126,7 @@ class Store:
         return Result(found, [(line["recording"], line["problem"]) for line in lines if "problem" in line])
 
     def sweep(self) -> None:
-        """Delete what writers that died had begun."""
+        """Delete incomplete files that were left by killed processes."""
         for folder in (self.out, self.units):
             for path in folder.glob(f".*{PART}"):
                 path.unlink(missing_ok=True)
@@ -134,10 +143,10 @@ def _from_json(values: dict[str, Any]) -> Detection:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[IO[str]]:
-    """A text file that gets its name when it is whole and on the disk; its folder's entry is on the disk too.
+    """Open a text file that gets its name only when it is complete and on the disk. Its folder is flushed too.
 
     Raises:
-        OutputError: it cannot be written; what was there before is there still.
+        OutputError: it cannot be written. The file that was there before stays.
     """
     with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         yield file
@@ -156,10 +165,10 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def locked(out: Path, shard: str | None = None) -> Iterator[None]:
-    """The folder for one run alone, or for one run of each shard. A lock ends with its process, however that dies.
+    """Lock the folder for one run, or for one run of each shard. A lock always ends when its process ends.
 
     Raises:
-        OutputError: another run works here.
+        OutputError: another run works in the folder.
     """
     with contextlib.ExitStack() as stack:
         try:
