@@ -11,7 +11,14 @@ import torch
 import whalefinder
 from tests.helpers import RATE, noise, write
 from whalefinder.calls import classification
-from whalefinder.calls.classification import classify_samples, load_labels, planes_of, with_array_score
+from whalefinder.calls.classification import (
+    classify_samples,
+    classify_spectra,
+    load_labels,
+    planes_of,
+    windows_of,
+    with_array_score,
+)
 from whalefinder.errors import ModelError, OptionError
 from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.weights import load_classifier, save_network
@@ -427,3 +434,42 @@ def test_real_calls_of_the_dev_split_are_told_from_their_ships(shipped):
     threshold = load_labels().orca
     found = np.array([classify_samples(shipped, c.samples, c.bandwidth_hz)[0] >= threshold for c in mixtures])
     assert found[orca].mean() >= 0.85 and found[~orca].mean() <= 0.1
+
+
+# What is to be named ---------------------------------------------------------------------------------------------------
+
+
+def test_the_mark_lies_over_the_event_alone():
+    spectra = torch.randn(1, 256, 400, dtype=torch.complex64)
+    begins, planes = windows_of(spectra, marked=(150, 190))
+    assert begins == [0, 118] and planes.shape[1] == 4
+    for begin, mark in zip(begins, planes[:, 3], strict=True):
+        assert bool((mark == mark[0]).all())  # alike at every frequency
+        assert torch.nonzero(mark[0])[:, 0].tolist() == list(range((150 - begin) // 2, (190 - begin) // 2))
+    assert torch.equal(planes[:, :3], windows_of(spectra)[1])
+
+
+def test_without_a_mark_the_whole_window_is_named():
+    torch.manual_seed(3)
+    network = Classifier(widths=(4, 8), marks=True).eval()
+    planes = torch.randn(2, 3, 256, 40)
+    ones, none = torch.ones(2, 1, 256, 40), torch.zeros(2, 1, 256, 40)
+    assert torch.equal(network(planes), network(torch.cat([planes, ones], 1)))
+    assert not torch.allclose(network(planes), network(torch.cat([planes, none], 1)))
+    assert torch.allclose(network.folded()(planes), network(planes), atol=1e-5)
+
+
+def test_an_event_is_named_by_itself_and_not_by_its_neighbour():
+    """A network that answers by the mean of the marked frames alone gives two events of one window two answers."""
+
+    class Loudest(Classifier):
+        def forward(self, planes):
+            inside = planes[:, 3] > 0
+            mean = (planes[:, 0] * inside).sum((-2, -1)) / inside.sum((-2, -1))
+            return torch.stack([mean, 0 * mean, 0 * mean, 0 * mean], 1)
+
+    spectra = torch.randn(1, 256, 282, dtype=torch.complex64)
+    spectra[..., 200:230] *= 30.0
+    network = Loudest(widths=(4,), marks=True)
+    loud, quiet = (classify_spectra(network, spectra, marked=span)[0, 0] for span in ((200, 230), (60, 90)))
+    assert loud > 0.7 and quiet < 0.3

@@ -89,36 +89,66 @@ def _neighbours(bins: int) -> Tensor:
 
 
 @torch.inference_mode()
-def classify_spectra(network: Classifier, spectra: Tensor, valid: Tensor | None = None) -> NDArray[np.float64]:
+def classify_spectra(
+    network: Classifier, spectra: Tensor, valid: Tensor | None = None, marked: tuple[int, int] | None = None
+) -> NDArray[np.float64]:
     """Calibrated probabilities of every window of `WINDOW_S`, at steps of `HOP_FRAMES`.
 
     Args:
         network: the classifier.
         spectra: complex `[channel, frequency, frame]`. If they are shorter than a window, there is one short window.
         valid: `[frequency]` bool, as for `planes_of`.
+        marked: frames [begin, end) that are to be named, if the network knows `marks`; None for all.
 
     Shape:
         → `[window, class]` in the order of `LABELS`.
     """
-    return network.probabilities(windows_of(spectra, valid)[1]).double().numpy()  # type: ignore[no-any-return]
+    planes = windows_of(spectra, valid, marked if network.marks else None)[1]
+    return network.probabilities(planes).double().numpy()  # type: ignore[no-any-return]
 
 
-def windows_of(spectra: Tensor, valid: Tensor | None = None) -> tuple[list[int], Tensor]:
+def windows_of(
+    spectra: Tensor, valid: Tensor | None = None, marked: tuple[int, int] | None = None
+) -> tuple[list[int], Tensor]:
     """Cut spectra into windows of `WINDOW_S` at steps of `HOP_FRAMES`, as planes for the classifier.
 
     Args:
         spectra: complex `[channel, frequency, frame]`.
         valid: `[frequency]` bool, as for `planes_of`.
+        marked: frames [begin, end) that are to be named. They become one plane more.
 
     Shape:
         → the frame at which each window begins, and the planes `[window, plane, frequency, frame // POOL_FRAMES]`.
     """
     sounding = sounding_frames(spectra)
-    spectra = _long_enough(spectra[..., sounding])
+    mark = _mark(spectra.shape[-1], marked)[sounding]
+    spectra, mark = _long_enough(spectra[..., sounding]), _long_enough(mark)
     last = max(0, spectra.shape[-1] - WINDOW_FRAMES)
     begins = sorted({*range(0, last, HOP_FRAMES), last})
     planes = torch.stack([planes_of(spectra[..., begin : begin + WINDOW_FRAMES], valid) for begin in begins])
+    if marked is not None:
+        planes = torch.stack(
+            [with_mark(each, mark[begin : begin + WINDOW_FRAMES]) for each, begin in zip(planes, begins, strict=True)]
+        )
     return [sounding.start + begin for begin in begins], planes
+
+
+def with_mark(planes: Tensor, mark: Tensor) -> Tensor:
+    """Planes with the plane of what is to be named as the last.
+
+    Shape:
+        `[plane, frequency, frame // POOL_FRAMES]`, `[frame]` of 0 or 1 → `[plane + 1, frequency, frame // POOL_FRAMES]`.
+    """
+    pooled = mark[: planes.shape[-1] * POOL_FRAMES].reshape(-1, POOL_FRAMES).amax(-1)
+    return torch.cat([planes, pooled.expand_as(planes[:1])])
+
+
+def _mark(frames: int, marked: tuple[int, int] | None) -> Tensor:
+    mark = torch.ones(frames)
+    if marked is not None:
+        mark[: max(0, marked[0])] = 0.0
+        mark[marked[1] :] = 0.0
+    return mark
 
 
 def sounding_frames(spectra: Tensor) -> slice:
@@ -188,7 +218,8 @@ def classify_event(
         array, u: geometry, and unit vector `[3]` to the event. With both, the classifier gets the best beam towards the
             event, which holds the same call with less boat. Without them it gets the mean power of the hydrophones.
     """
-    return most_whale(classify_spectra(network, event_sound(masks, event, array, u)[1], masks.valid))
+    begin, spectra = event_sound(masks, event, array, u)
+    return most_whale(classify_spectra(network, spectra, masks.valid, (event.begin - begin, event.end - begin)))
 
 
 @torch.inference_mode()

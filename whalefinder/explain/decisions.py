@@ -178,7 +178,9 @@ def explain_classifier(
     if name is not None and name not in LABELS:
         raise OptionError(f"class {name!r} is unknown; choose from {', '.join(LABELS)}")
     first, spectra = _sound(excerpt)
-    begins, planes = windows_of(spectra, excerpt.masks.valid)
+    event = excerpt.event
+    marked = None if event is None or not network.marks else (event.begin - first, event.end - first)
+    begins, planes = windows_of(spectra, excerpt.masks.valid, marked)
     with torch.inference_mode():
         said = network.probabilities(planes).double().numpy()
     best = int(said[:, WHALES].sum(1).argmax())
@@ -187,13 +189,20 @@ def explain_classifier(
         name = LABELS[int(answer.argmax())] if excerpt.judgement is None else excerpt.judgement.label
     index = LABELS.index(name)
 
-    def score(planes: Tensor) -> Tensor:
-        said = network.probabilities(planes).double().numpy()
+    # What is to be named is no sound, and is not covered.
+    sound, mark = planes[best].tensor_split([network.input_channels])
+
+    def with_mark(sound: Tensor) -> Tensor:
+        return torch.cat([sound, mark.expand(len(sound), *mark.shape)], dim=1)
+
+    def score(sound: Tensor) -> Tensor:
+        said = network.probabilities(with_mark(sound)).double().numpy()
         return torch.from_numpy(np.array([_joined(excerpt, each)[index] for each in said]))
 
+    odds = log_odds(class_probability(network, name))
     heat = occlude(
-        log_odds(class_probability(network, name)) if in_log_odds else score,
-        planes[best],
+        (lambda sound: odds(with_mark(sound))) if in_log_odds else score,
+        sound,
         _pooled(occluder or Occluder()),
         first_frame=excerpt.masks.first_frame + first + begins[best],
         report=report,

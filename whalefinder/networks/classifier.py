@@ -53,6 +53,8 @@ class Classifier(nn.Module):
         widths: channels of the residual stages. The stem has as many channels as the first stage.
         num_classes: number of outputs.
         dropout: share of the last features that training sets to 0 at random. Inference uses all of them.
+        marks: one plane more may come last. It is 1 over the frames of the event that is to be named, and 0 beside it.
+            Without that plane the whole window is named.
 
     Raises:
         OptionError: a size below 1, no stage, or a dropout outside [0, 1).
@@ -69,6 +71,7 @@ class Classifier(nn.Module):
         widths: Sequence[int] = (16, 32, 64, 96),
         num_classes: int = len(LABELS),
         dropout: float = 0.3,
+        marks: bool = False,
     ) -> None:
         super().__init__()
         if not widths:
@@ -83,10 +86,12 @@ class Classifier(nn.Module):
             "widths": list(widths),
             "num_classes": num_classes,
             "dropout": dropout,
+            "marks": marks,
         }
+        self.input_channels, self.marks = input_channels, marks
         # One plane more holds the frequency. A line at 8 kHz can be a whistle and at 0.5 kHz a boat, and a convolution
         # alone does not know at which frequency it looks.
-        self.stem = nn.Conv2d(input_channels + 1, widths[0], 5, stride=2, padding=2, bias=False)
+        self.stem = nn.Conv2d(input_channels + marks + 1, widths[0], 5, stride=2, padding=2, bias=False)
         self.stem_norm = nn.BatchNorm2d(widths[0])
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
         stages = zip((widths[0], *widths), widths, (1, *(2 for _ in widths[1:])), strict=False)
@@ -102,6 +107,8 @@ class Classifier(nn.Module):
 
     def forward(self, planes: Tensor) -> Tensor:
         """Planes `[batch, plane, frequency, frame]` to logits `[batch, class]`, not yet divided by the temperature."""
+        if self.marks and planes.shape[1] == self.input_channels:
+            planes = torch.cat([planes, torch.ones_like(planes[:, :1])], dim=1)
         height = torch.linspace(-1.0, 1.0, planes.shape[-2], dtype=planes.dtype, device=planes.device)
         x = torch.cat([planes, height[:, None].expand_as(planes[:, :1])], dim=1)
         x = x.contiguous(memory_format=torch.channels_last)
