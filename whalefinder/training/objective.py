@@ -23,16 +23,28 @@ FOCUS = 2.0  # exponent of the focal loss
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a run depends on; written into the card of its weights.
+    """All settings of a run. They are written into the card of its weights.
 
     Args:
+        steps, batch: number of steps, and of examples in each.
+        optimiser, peak_rate, momentum, schedule: `adamw` or `sgd`, and its learning rate; see `make_schedule`.
         l2: λ of the examination paper's L2, a term λ‖w‖² of the loss: w ← (1 - 2ηλ) w - η ∂L/∂w with SGD.
-        weight_decay: decoupled decay of AdamW, w ← (1 - η · decay) w - …, which no gradient scales.
-        imbalance: none, weights (of the loss), sampler (orca and not alike often) or focal loss.
-        boat_ratio: n of orca:boat = 1:n; None for pairs of call and no call in one background.
-        examples: how many independent ones there are; None for no end.
-        patience: validations without a better loss before it stops.
-        leave_out: sources of real calls that it does not learn from (`clips.source_of`).
+        weight_decay: decay of AdamW, w ← (1 - η · decay) w - …, which does not depend on the gradient.
+        dropout: share of the last features that are set to 0 at random.
+        imbalance: `none`, `weights` (in the loss), `sampler` (as many orcas as others) or `focal` (loss).
+        boat_ratio: n for a ratio orca:boat of 1:n. None: pairs with and without a call in one background.
+        augment: random changes of recorder and masks.
+        examples: number of independent examples, or None for a new one each time.
+        widths: channels of the residual stages.
+        seed: of everything random.
+        pool_calls, pool_boats, pool_nuisances: how many simulated sounds to mix.
+        validate_every, validation_clips: steps between validations, and clips in each.
+        patience: training stops after so many validations without a better loss.
+        threads: threads of the processor.
+        leave_out: sources of real calls that are not used in training (`clips.source_of`).
+
+    Raises:
+        OptionError: an unknown name, or SGD with a weight decay.
     """
 
     steps: int = 2600

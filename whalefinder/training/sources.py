@@ -82,16 +82,19 @@ def build_sources(
     ships: list[clips.Clip] | None = None,
     leave_out: Sequence[str] = (),
 ) -> Sources:
-    """Draw the sources; the same seed draws the same.
+    """Draw the sources. The same seed draws the same sources.
 
     Args:
-        real_split: `train` or `dev` rows of the data folder join, None for simulation alone. What is evaluate-only
-            among the train rows is left out. The nuisances are of the kinds for training, with `dev` of those for dev.
-        ships: real ships in place of simulated boats, for a study whose weights are thrown away.
-        leave_out: sources of real calls that do not join (`clips.source_of`, or a whole folder).
+        seed: of everything random.
+        real_split: add real sounds of the `train` or the `dev` split, or None for simulated ones only. Clips of the
+            train split that may only be used for evaluation are left out. With `dev` the nuisances are of the kinds
+            for dev, otherwise of the kinds for training.
+        num_calls, num_boats, num_nuisances: how many simulated sounds.
+        ships: real ships instead of simulated boats, for studies whose weights are not kept.
+        leave_out: sources of real calls to leave out (`clips.source_of`, or a whole folder).
 
     Raises:
-        OptionError: a name in `leave_out` that is no source of training calls.
+        OptionError: a name in `leave_out` is not a source of training calls.
     """
     rng = np.random.default_rng([seed, 11])
     sources = Sources()

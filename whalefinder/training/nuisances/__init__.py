@@ -1,10 +1,10 @@
-"""Sounds of the sea and of recorders that are no whale and look like one: what raises false alarms.
+"""Sounds of the sea and of recorders that are not whales but look like them, and so cause false alarms.
 
-Each is a sound `[time]` of `SECONDS` at `RATE_HZ`, peak 1, with its own random parameters. They join the backgrounds of
-calls and of non-calls alike. One file an origin, one function a kind.
+Each is a sound `[time]` of `SECONDS` at `RATE_HZ`, with random parameters. They are added to backgrounds, both with and
+without a call. There is one file for each origin and one function for each kind.
 
-Most kinds are for training. Some whole kinds are kept out of it: what is true of a kind that was never drawn in training
-is the best that we know of the kinds of a sea that we have never heard. Choose on `dev`, report on `test`.
+Most kinds are for training. Some whole kinds are not used in training. They show what the classifier does with kinds of
+sound that it never met, as in an unknown sea. Choose settings on `dev`, and report figures of `test`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def kinds_of(split: str) -> tuple[str, ...]:
     """Names of the kinds of `train`, `dev` or `test`.
 
     Raises:
-        OptionError: another split.
+        OptionError: an unknown split.
     """
     if split == "train":
         return tuple(kind for kind in KINDS if not any(kind in kinds for kinds in HELD_OUT.values()))
@@ -64,7 +64,7 @@ def kinds_of(split: str) -> tuple[str, ...]:
 
 
 def random_nuisance(rng: np.random.Generator, kind: str | None = None, split: str = "train") -> tuple[str, Floats]:
-    """A sound of the given kind, or of a random one of the split. → (kind, `[time]`, peak 1)."""
+    """A sound of the given kind, or of a random kind of the split. → (kind, `[time]` with peak 1)."""
     if kind is None:
         kinds = kinds_of(split)
         kind = kinds[int(rng.integers(len(kinds)))]
