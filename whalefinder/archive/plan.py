@@ -175,7 +175,7 @@ def _read(group: list[File], job: Job) -> Entry | tuple[str, str]:
 
 
 def _recorder(name: str, stamp: str, *, strict: bool) -> str:
-    """The name of a recording without its time. If not `strict`, folders of dates and final counters are left out too."""
+    """The name of a recording without its time; if not `strict`, also without folders of dates and final counters."""
     folder, _, base = name.rpartition("/")
     before, _, after = base.partition(stamp) if stamp else (base, "", "")
     if not strict:

@@ -1,4 +1,4 @@
-"""What an archive is made of: files, recordings, and the units of work they are cut into."""
+"""The parts of an archive: files, recordings, and the units of work into which they are cut."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class File:
-    """A file as it was found; `stamp` is its modification time, or what a server says instead (an ETag)."""
+    """A file as it was found. `stamp` is its modification time, or the version that a server gives (an ETag)."""
 
     url: str
     name: str
@@ -22,15 +22,19 @@ class File:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One recording: a file, or a mono file per channel, with what its header and its name say.
+    """One recording: one file, or one mono file per channel, with the facts from its header and its name.
 
     Args:
         name: path below the folder that was searched; unique in the plan.
-        frames: per channel, at `rate_hz`.
-        columns, labels: as in `audio.Recording`.
-        recorder, kin: its name without the time, and also without what may change from file to file of one recorder.
-        marks: hash of the first bytes of each file, which tells recorders apart that name and cut their files alike.
-        problems: what the header already shows to be wrong.
+        files: its files.
+        rate_hz: sample rate.
+        frames: samples per channel.
+        columns, labels: as in `recording.Recording`.
+        start_utc: start, read from the name, or None.
+        recorder: its name without the time.
+        kin: the same without parts that may change from file to file of one recorder.
+        marks: hash of the first bytes of each file. It distinguishes files of the same name and length.
+        problems, warnings: one line each, known from the header and the name.
     """
 
     name: str
@@ -48,24 +52,24 @@ class Entry:
 
     @property
     def duration_s(self) -> float:
-        """Seconds by the recorder's own clock."""
+        """Length in seconds, by the sample rate."""
         return self.frames / self.rate_hz
 
     @property
     def end_utc(self) -> datetime | None:
-        """The end by the recorder's own clock."""
+        """The end, by start and sample rate; None if the start is unknown."""
         return None if self.start_utc is None else self.start_utc + timedelta(seconds=self.duration_s)
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch without gaps. Frames count from the begin of `entries[0]`.
+    """A stretch of sound without gaps. Frames are samples per channel, from the begin of `entries[0]`.
 
     Args:
-        entries: recordings that follow each other, all that `read` touches.
-        own: calls that begin in these frames [begin, end) belong to the piece.
-        read: the frames [begin, end) that are needed to judge them.
-        joined: whether another piece (before, after) goes on where `own` ends.
+        entries: the recordings, in order, of which `read` uses a part.
+        own: frames [begin, end); calls that begin here belong to the piece.
+        read: frames [begin, end) that are needed to find these calls.
+        joined: whether there is a piece directly before, and one directly after.
     """
 
     entries: tuple[Entry, ...]
@@ -75,12 +79,12 @@ class Piece:
 
     @property
     def rate_hz(self) -> int:
-        """Of all entries."""
+        """Sample rate of all entries."""
         return self.entries[0].rate_hz
 
     @property
     def seconds(self) -> float:
-        """Of sound that are the piece's own."""
+        """Length of `own` in seconds."""
         return (self.own[1] - self.own[0]) / self.rate_hz
 
     def spans(self) -> Iterator[tuple[Entry, int, int]]:
@@ -91,7 +95,7 @@ class Piece:
             begin += entry.frames
 
     def at(self, frame: float) -> tuple[Entry, int]:
-        """The entry that is heard at a frame, and the frame at which it begins."""
+        """The entry at a frame, and the frame at which this entry begins."""
         found = next(self.spans())
         for span in self.spans():
             if span[1] <= frame:
@@ -99,26 +103,26 @@ class Piece:
         return found[0], found[1]
 
     def border(self, side: int) -> str:
-        """A name for the begin (0) or end (1) of `own`, the same on both sides of it."""
+        """A name for the begin (0) or the end (1) of `own`. The piece on the other side has the same name for it."""
         entry, begin = self.at(self.own[side])
         return f"{entry.name}@{self.own[side] - begin}"
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What is worked on, stored and repeated as a whole: the pieces of one recorder that begin within one hour (UTC)."""
+    """A unit of work: the pieces of one recorder that begin in one hour (UTC). Its result is stored as a whole."""
 
     id: str
     pieces: tuple[Piece, ...]
 
     @property
     def seconds(self) -> float:
-        """Of sound."""
+        """Length of its sound in seconds."""
         return sum(piece.seconds for piece in self.pieces)
 
     @property
     def start_utc(self) -> datetime | None:
-        """When its sound begins."""
+        """Time at which its own sound begins, or None if unknown."""
         piece = self.pieces[0]
         entry, begin = piece.at(piece.own[0])
         if entry.start_utc is None:
@@ -127,25 +131,25 @@ class Unit:
 
     @property
     def recording(self) -> str:
-        """The recording in which its own sound begins; what is read before that only leads in."""
+        """Name of the recording in which its own sound begins. The sound that is read before is only a margin."""
         piece = self.pieces[0]
         return piece.at(piece.own[0])[0].name
 
     @property
     def name(self) -> str:
-        """The time it begins and its identity, to be shown."""
+        """A name to show: the time at which it begins, and its id."""
         start = self.start_utc
         return f"{start:%Y%m%dT%H%M%SZ}-{self.id}" if start else f"undated-{self.id}"
 
 
 def make_unit(pieces: list[Piece], job_key: str) -> Unit:
-    """A unit whose identity is everything that its result depends on: sound, its place in the files, and the job."""
+    """A unit whose id is a hash of everything on which its result depends: files, places in them, and the job."""
     facts = [[_facts(piece) for piece in pieces], job_key]
     return Unit(digest(facts), tuple(pieces))
 
 
 def _facts(piece: Piece) -> list[Any]:
-    # Not where it is or what it is called: an archive that moves keeps its results, and names may be read anew.
+    # Without paths and names. So an archive that was moved or renamed keeps its results.
     entries = [
         [[(f.size, f.stamp) for f in e.files], e.marks, e.rate_hz, e.frames, e.columns, e.labels] for e in piece.entries
     ]
@@ -153,5 +157,5 @@ def _facts(piece: Piece) -> list[Any]:
 
 
 def digest(facts: Any) -> str:
-    """Sixteen hexadecimal digits of anything that JSON can hold."""
+    """A hash of 16 hexadecimal digits, of anything that can be written as JSON."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

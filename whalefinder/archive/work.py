@@ -1,4 +1,4 @@
-"""One unit: from files to detections. This is what a worker runs; nothing is written here."""
+"""The work on one unit, from files to detections. Workers run this. It writes nothing."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from whalefinder.sound.joined import ChainedRecording, Part
 from whalefinder.sound.recording import Recording
 
 SLACK_S = 0.25
-"""Pieces that join keep calls that begin this much beyond their border; the merge drops those found by both."""
+"""A piece also keeps calls that begin up to so long outside a border with another piece. The merge removes doubles."""
 FATAL = (ArrayError, ModelError, OptionError)
-"""Errors that every unit would end with."""
+"""Errors that would occur with every unit."""
 
 Tick = Callable[[float], None]
 cache = Cache()
@@ -31,8 +31,13 @@ def work(job: Job, unit: Unit, threads: int | None = None, tick: Tick = lambda s
     """Find the calls of a unit.
 
     Args:
-        threads: of PyTorch; None leaves them as they are.
-        tick: called with the seconds of the unit that are done.
+        job: array and options.
+        unit: the unit.
+        threads: number of threads of PyTorch, or None to leave it as it is.
+        tick: is called with the seconds of the unit that are done.
+
+    Returns:
+        The result, or the reason why a recording of the unit cannot be used.
 
     Raises:
         ArrayError, ModelError, OptionError: no unit can be worked on.
@@ -45,7 +50,7 @@ def work(job: Job, unit: Unit, threads: int | None = None, tick: Tick = lambda s
             found, problems = _piece(job, piece, lambda seconds, before=before_s: tick(before + seconds))  # type: ignore[misc]
         except FATAL:
             raise
-        except Exception as reason:  # whatever one recording does to us, the others are worked on, and it is listed
+        except Exception as reason:  # any error of one recording is listed, and the others are worked on
             said = str(reason) if isinstance(reason, RecordingError) else f"{type(reason).__name__}: {reason}"
             return Failure(piece.at(piece.own[0])[0].name, said)
         result.detections += [(number, detection) for detection in found]
@@ -55,7 +60,7 @@ def work(job: Job, unit: Unit, threads: int | None = None, tick: Tick = lambda s
 
 
 def _piece(job: Job, piece: Piece, tick: Tick) -> tuple[list[Detection], list[tuple[str, str]]]:
-    """Detections and (name, problem) of a piece; where a recording is cut short, what follows is begun anew."""
+    """Detections and problems (name, reason) of a piece. After a recording that is cut short, a new chain begins."""
     kept: list[Detection] = []
     problems: list[tuple[str, str]] = []
     rest: Piece | None = piece
@@ -71,7 +76,7 @@ def _piece(job: Job, piece: Piece, tick: Tick) -> tuple[list[Detection], list[tu
 
 
 def _after(piece: Piece, used: int) -> Piece | None:
-    """What is left of a piece when the first `used` of its entries are done."""
+    """The rest of a piece after the first `used` of its entries, or None."""
     left = piece.entries[used:]
     if not left:
         return None
@@ -81,7 +86,7 @@ def _after(piece: Piece, used: int) -> Piece | None:
 
 
 def _chained(piece: Piece, problems: list[tuple[str, str]]) -> ChainedRecording:
-    """The piece as one recording; while it is read, (name, problem) go to `problems`."""
+    """The piece as one recording. While it is read, problems (name, reason) are added to `problems`."""
     parts = []
     for entry, begin, end in piece.spans():
         first, last = max(piece.read[0], begin) - begin, min(piece.read[1], end) - begin
@@ -117,7 +122,7 @@ def _opened(entry: Entry, problems: list[tuple[str, str]]) -> Iterator[Recording
 
 
 def _begin(detection: Detection, piece: Piece) -> float:
-    """The frame of the piece at which a detection of the chained recording begins."""
+    """Frame of the piece at which a detection of the chained recording begins."""
     return piece.read[0] + detection.begin_s * piece.rate_hz
 
 
@@ -129,7 +134,7 @@ def _is_own(detection: Detection, piece: Piece) -> bool:
 
 
 def _placed(detection: Detection, piece: Piece) -> Detection:
-    """With name and times of the recording in which it begins."""
+    """The detection with the name and times of the recording in which it begins."""
     entry, begin = piece.at(_begin(detection, piece))
     shift = (piece.read[0] - begin) / piece.rate_hz
     return replace(
