@@ -1,7 +1,6 @@
-"""The networks for other programs. The spectrogram is computed inside the model.
+"""The networks for other programs: ONNX files, and packages for PAMGuard.
 
-ONNX for every program that runs it, a package for PAMGuard. So the answer is the same everywhere: no other program must
-compute the spectrogram, perhaps in another way.
+The spectrogram is computed inside the models. So their answers are the same in every program.
 """
 
 from whalefinder.export.onnx_file import write_classifier, write_segmenter

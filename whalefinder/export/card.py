@@ -1,4 +1,4 @@
-"""What a reader of an exported model must know: said in the model itself, and in a JSON card beside it."""
+"""The card of an exported model: what its user must know. It is in the model itself, and in a JSON file beside it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def analysis() -> Card:
 
 
 def card_of(name: str, classes: tuple[str, ...], about: Card, **more: Any) -> Card:
-    """A model's card.
+    """The card of a model.
 
     Args:
-        name: of the model, one word.
+        name: name of the model, one word.
         classes: names of the outputs, in order.
-        about: card of the weights, for their licence and the data they learned from.
-        more: the model's format, inputs and outputs.
+        about: card of the weights, for their licence and their training data.
+        more: format, inputs and outputs of the model.
     """
     origin: Card = {key: about[key] for key in ("licence", "data") if key in about}
     return {
@@ -45,7 +45,7 @@ def card_of(name: str, classes: tuple[str, ...], about: Card, **more: Any) -> Ca
 
 
 def as_text(card: Card) -> dict[str, str]:
-    """A card as ONNX keeps it: text by key, what is no text as JSON."""
+    """A card as ONNX stores it: text by key. Values that are not text become JSON."""
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in card.items()}
 
 
@@ -53,7 +53,7 @@ def write_card(path: Path, card: Card) -> None:
     """Write the card beside the model in `path`.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the card cannot be written.
     """
     with replacing(path.with_suffix(".json")) as part:
         part.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")

@@ -1,8 +1,8 @@
-"""The analysis of `spectrogram` and `classification` as one graph, for any length and a fixed number of hydrophones.
+"""The input planes of the networks as one graph that can be exported, for any length and a fixed number of hydrophones.
 
-They work in place, in NumPy, and in blocks that fit the processor's cache, which a graph for other programs cannot
-hold. Here the short-time spectra are a convolution with the windowed kernels of the Fourier transform, and blocks of
-time are an axis. The rest is called from `spectrogram`; the tests hold both equal.
+`spectrogram` and `classification` write in place, use NumPy, and work in blocks that fit the processor's cache. An
+exported graph cannot do that. Here the short-time spectra are a convolution with the windowed kernels of the Fourier
+transform, and blocks of time are an axis. Tests check that both ways give the same results.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Spectra(nn.Module):
     """`spectrogram.stft` as real and imaginary parts.
 
     Shape:
-        `[channel, time]` → two of `[channel, NUM_BINS, frame]`, time // `HOP` + 1 frames.
+        `[channel, time]` → two tensors `[channel, NUM_BINS, frame]` with time // `HOP` + 1 frames.
     """
 
     kernels: Tensor
@@ -43,7 +43,7 @@ class Spectra(nn.Module):
 
 
 class Features(nn.Module):
-    """`features.segmenter_planes` of sound whose every bin is usable.
+    """`features.segmenter_planes` of sound in which every bin is usable.
 
     Shape:
         real and imaginary parts `[channel, frequency, frame]` → `[plane, frequency, frame]`.
@@ -68,7 +68,7 @@ class Features(nn.Module):
         return (planes / 2.0).clamp(-5.0, 5.0)
 
     def _covariances(self, products: list[Tensor], frames: int, channels: int) -> Tensor:
-        """Loaded covariances of the short and the long time, as `[2, plane, frequency, cell]`."""
+        """Covariances with loading, over the short and the long time, `[2, plane, frequency, cell]`."""
         count = in_cells(torch.ones(1, 1, frames), sp.CELL_FRAMES).sum(-1)
         sums = torch.stack([product.sum(-1) for product in products])
         q = self.smoothing(sums) / (self.smoothing(count) + 1e-6)
@@ -78,9 +78,9 @@ class Features(nn.Module):
 
 
 def pair_products(re: Tensor, im: Tensor) -> list[Tensor]:
-    """`covariance.pair_planes` out of place: two of `[channel, ...]` → channel² of `[...]`.
+    """`covariance.pair_planes` without writing in place: two tensors `[channel, ...]` → channel² tensors `[...]`.
 
-    Kept apart: joined planes are copied by a runtime whenever one of them is used.
+    The planes are separate tensors, since a runtime would copy joined ones whenever it uses one of them.
     """
     own = [re[m].square() + im[m].square() for m in range(len(re))]
     pairs = [(m, n) for m in range(len(re)) for n in range(m)]
@@ -89,14 +89,18 @@ def pair_products(re: Tensor, im: Tensor) -> list[Tensor]:
 
 
 def quadratic(products: list[Tensor], matrix: Tensor, channels: int) -> Tensor:
-    """`covariance.quadratic` out of place: planes `[frequency, cell, frame]`, matrix `[plane, frequency, cell]`."""
+    """`covariance.quadratic` without writing in place.
+
+    Shape:
+        products `[frequency, cell, frame]` each, matrix `[plane, frequency, cell]` → `[frequency, cell, frame]`.
+    """
     doubled = torch.cat([matrix[:channels], 2.0 * matrix[channels:]]).unsqueeze(-1)
     terms = [product * factor for product, factor in zip(products, doubled.unbind(), strict=True)]
     return sum(terms[1:], terms[0])
 
 
 class Smoothing(nn.Module):
-    """`covariance.smooth_over_cells` over the short and the long time, blocks of cells as an axis.
+    """`covariance.smooth_over_cells` over the short and the long time, with blocks of cells as an axis.
 
     Shape:
         `[..., cell]` → `[2, ..., cell]`.
@@ -107,9 +111,9 @@ class Smoothing(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         block = covariance.SMOOTH_BLOCK
-        cells = torch.arange(-(block // 2), block + block // 2)  # around a block; the long window reaches as far
+        cells = torch.arange(-(block // 2), block + block // 2)  # around a block, for the long window
         distance = (cells[:, None] - torch.arange(block)).abs()
-        outside = torch.maximum(-cells, cells - block + 1)  # cells from the block, ≤ 0 inside it
+        outside = torch.maximum(-cells, cells - block + 1)  # distance from the block in cells, ≤ 0 inside it
         kernels = [
             torch.exp(-distance / e) * (distance >= covariance.GAP_CELLS) * (outside <= math.ceil(8 * e))[:, None]
             for e in (covariance.SHORT_CELLS, covariance.LONG_CELLS)
@@ -125,7 +129,7 @@ class Smoothing(nn.Module):
 
 
 class ClassifierPlanes(nn.Module):
-    """`classification.planes_of` of one hydrophone's sound whose every bin is usable.
+    """`classification.planes_of` of the sound of one hydrophone in which every bin is usable.
 
     Shape:
         powers `[batch, frequency, frame]` → `[batch, plane, frequency, frame // POOL_FRAMES]`.
@@ -150,11 +154,11 @@ class ClassifierPlanes(nn.Module):
 
 
 def in_cells(x: Tensor, size: int) -> Tensor:
-    """The last axis in groups of `size`, the last one filled with zeros. `[..., time]` → `[..., group, size]`."""
+    """The last axis in groups; the last group is filled up with zeros. `[..., time]` → `[..., group, size]`."""
     return _padded(x, 0, size).unflatten(-1, (-1, size))
 
 
 def _padded(x: Tensor, around: int, size: int) -> Tensor:
-    """Zeros after the last axis up to a multiple of `size`, and `around` on both sides."""
-    groups = (x.shape[-1] + size - 1) // size  # so written, the exporter sees a multiple of `size` at any length
+    """Add zeros at the end of the last axis up to a multiple of `size`, and `around` zeros on both sides."""
+    groups = (x.shape[-1] + size - 1) // size  # in this form the exporter sees a multiple of `size` at any length
     return nn.functional.pad(x, (around, around + groups * size - x.shape[-1]))

@@ -1,4 +1,4 @@
-"""From samples to the networks' answers, as modules that can be exported."""
+"""Modules from samples to the answers of the networks, which can be exported."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from whalefinder.sound import spectrogram as sp
 
 
 class SegmenterGraph(nn.Module):
-    """Samples to shares: `masks.masks_of` in one module, for sound whose every bin is usable.
+    """Samples to shares: `masks.masks_of` in one module, for sound in which every bin is usable.
 
     Shape:
-        `[channel, time]` float32 at `spectrogram.RATE_HZ` → `[class, frequency, frame]`, summing to 1 over the
-        classes; frame t is centred on sample t · `spectrogram.HOP`.
+        `[channel, time]` float32 at `spectrogram.RATE_HZ` → `[class, frequency, frame]`. Shares sum to 1 over the
+        classes. Frame t is centred on sample t · `spectrogram.HOP`.
     """
 
     def __init__(self, network: SegmentationNetwork) -> None:
@@ -33,11 +33,11 @@ class SegmenterGraph(nn.Module):
         """Samples to shares."""
         planes = self.features(*self.spectra(samples))
         frames = planes.shape[-1]
-        # The network pads alike, but by a choice that a graph of any length cannot make.
+        # This is the padding of the network. The network decides by the length, which a graph for any length cannot do.
         whole = (frames + UPSAMPLING - 1) // UPSAMPLING * UPSAMPLING
         edge = torch.arange(whole).clamp(max=frames - 1)
         logits = self.layers(planes[None, ..., edge])[0, ..., :frames]
-        # A softmax over the first axis, which runtimes would do by turning everything round twice.
+        # A softmax over the first axis. Runtimes would transpose everything twice for their own softmax.
         powers = (logits - logits.amax(0)).exp()
         return powers / powers.sum(0)
 
@@ -46,8 +46,8 @@ class ClassifierGraph(nn.Module):
     """Samples of one hydrophone to probabilities: `classification.classify_samples` in one module.
 
     Shape:
-        `[time]` float32 at `spectrogram.RATE_HZ`, at least one window of `classification.WINDOW_S` → `[class]`, those
-        of the window that is likeliest a whale.
+        `[time]` float32 at `spectrogram.RATE_HZ`, at least one window of `classification.WINDOW_S` → `[class]`, of
+        the window that is most likely a whale.
     """
 
     def __init__(self, network: Classifier) -> None:
@@ -88,7 +88,7 @@ class SpectrogramClassifier(nn.Module):
 
     Args:
         network: ready for inference.
-        emphasis: a of the pre-emphasis x[t] − a · x[t − 1] that was done before, and is undone here; 0 for none.
+        emphasis: a of the pre-emphasis x[t] − a · x[t − 1] that the other program does. It is undone here. 0: none.
 
     Shape:
         magnitudes `[batch, frame, bin]` of any scale, bins of `spectrogram.BIN_HZ` from 0 Hz on, hop

@@ -1,4 +1,4 @@
-"""ONNX files of the networks with the analysis inside."""
+"""ONNX files of the networks, with the spectrogram inside."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ from whalefinder.results.records import LABELS
 from whalefinder.sound import spectrogram as sp
 
 OPSET = 18
-MAX_CHANNELS = 8  # the whitening is written out hydrophone by hydrophone; its graph grows with their cube
+MAX_CHANNELS = 8  # the graph of the whitening grows with the cube of the number of hydrophones
 SHORTEST_CLASSIFIED = (WINDOW_FRAMES - 1) * sp.HOP  # samples that make one window
-EXAMPLE_S = 20.0  # several blocks of everything that is blocked, so that the exporter takes nothing for constant
+EXAMPLE_S = 20.0  # several blocks, so that the exporter takes no number of blocks for a constant
 
 
 def write_segmenter(network: segmentation.SegmentationNetwork, path: Path, channels: int, about: Card) -> Card:
-    """Write `path` (.onnx) for this many hydrophones, and its card.
+    """Write the segmentation network for a number of hydrophones to `path` (.onnx), and its card.
 
     Args:
-        network: ready for inference.
-        channels: hydrophones of the recordings; each number has a graph of its own.
+        network: the network, ready for inference.
+        path: the file.
+        channels: number of hydrophones of the recordings. Each number needs its own model.
         about: card of the weights.
 
     Returns:
-        the card, which is also in the model.
+        The card, which is also in the model.
 
     Raises:
-        OptionError: `channels` outside 1...`MAX_CHANNELS`, or the extra `export` is not installed.
+        OptionError: `channels` is outside 1...`MAX_CHANNELS`, or the extra `export` is not installed.
         OutputError: the file cannot be written.
     """
     if not 1 <= channels <= MAX_CHANNELS:
@@ -56,12 +57,12 @@ def write_segmenter(network: segmentation.SegmentationNetwork, path: Path, chann
         input={"name": "samples", "shape": [channels, "time"], "type": "float32", "shortest": 1},
         output={"name": "shares", "shape": ["class", "frequency", f"time // {sp.HOP} + 1"], "type": "float32"},
     )
-    # Fewer than two covariance cells would be another graph to the exporter; at run time any length is right.
+    # For the exporter, fewer than two covariance cells would be another graph. The model works with any length.
     return _write(SegmenterGraph(network), example, sp.CELL_FRAMES * sp.HOP, path, card)
 
 
 def write_classifier(network: Classifier, path: Path, about: Card) -> Card:
-    """Write `path` (.onnx) for one hydrophone, and its card. Arguments, result and errors as `write_segmenter`."""
+    """Write the classifier for one hydrophone to `path` (.onnx), and its card. The rest is as for `write_segmenter`."""
     card = card_of(
         "classifier",
         LABELS,
@@ -71,7 +72,7 @@ def write_classifier(network: Classifier, path: Path, about: Card) -> Card:
         input={"name": "samples", "shape": ["time"], "type": "float32", "shortest": SHORTEST_CLASSIFIED},
         output={"name": "probabilities", "shape": ["class"], "type": "float32"},
     )
-    # One window would be another graph to the exporter; at run time it is right.
+    # For the exporter, one window would be another graph. The model works with one window too.
     shortest = SHORTEST_CLASSIFIED + sp.HOP
     return _write(ClassifierGraph(network), torch.zeros(int(EXAMPLE_S * sp.RATE_HZ)), shortest, path, card)
 
@@ -88,20 +89,20 @@ def _write(graph: nn.Module, example: Tensor, shortest: int, path: Path, card: C
 
 
 def _model(graph: nn.Module, example: Tensor, shortest: int, source: str, result: str) -> Any:
-    """The ONNX model of a module, with the last axis of its input of any length from `shortest` on."""
+    """The ONNX model of a module. The last axis of its input can have any length from `shortest` on."""
     needs("onnx", "onnxscript", what="ONNX")
     from onnxscript import optimizer
 
     median = _median_translation()
     time = torch.export.Dim("time", min=shortest)
     with _quietly(), torch.no_grad():
-        graph(example)  # fills caches of constants, where the exporter would otherwise leave its stand-ins
+        graph(example)  # fills caches of constants before the exporter would put placeholders there
         program = torch.export.export(
             graph,
             (example,),
             dynamic_shapes=({example.ndim - 1: time},),
             strict=False,
-            # Slices to the right length: true at every length, but not provable.
+            # Some lengths are right for every input, but the exporter cannot prove it.
             prefer_deferred_runtime_asserts_over_guards=True,
         )
         exported = torch.onnx.export(
@@ -114,18 +115,18 @@ def _model(graph: nn.Module, example: Tensor, shortest: int, source: str, result
             verbose=False,
             optimize=False,
         )
-    assert exported is not None  # it is None only where a file name is given
-    # Runtimes optimise for themselves; the exporter's own way costs minutes and gains nothing.
+    assert exported is not None  # it is None only if a file name is given
+    # Runtimes optimise the model themselves. The exporter's optimisation takes minutes and brings nothing.
     optimizer.fold_constants(exported.model)
     optimizer.remove_unused_nodes(exported.model)
     return exported.model_proto
 
 
 def _median_translation() -> Any:
-    """`median` over the last axis, keeping it, which PyTorch's exporter does not know: the largest of the lower half."""
+    """`median` over the last axis for PyTorch's exporter, which does not know it: the largest of the lower half."""
     from onnxscript import opset18
 
-    op: Any = opset18  # its types are those of eager values, not of a graph's
+    op: Any = opset18  # its type hints are not those of values in a graph
 
     def median(x: Any, dim: int, keepdim: bool = False) -> Any:
         if dim != -1 or not keepdim:
@@ -139,7 +140,7 @@ def _median_translation() -> Any:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without what the exporter says about itself: its own deprecated calls, and operators of packages not in use."""
+    """Hide messages of the exporter about its own deprecated calls and about packages that are not used."""
     registry = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = registry.level
     registry.setLevel(logging.ERROR)

@@ -1,6 +1,6 @@
-"""Packages for PAMGuard's deep-learning module: a TorchScript model and a JSON file of transforms in a ZIP archive.
+"""Packages for PAMGuard's deep-learning module: a ZIP archive with a TorchScript model and a JSON file of transforms.
 
-What the format asks for, where that is written down, and what of it could not be tried: `docs/export.md`.
+`docs/export.md` describes the format, names its sources, and says what could not be tried.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ SEGMENT = SEGMENT_MS * sp.RATE_HZ // 1000  # samples
 SPECTROGRAM_SHAPE = (-(-SEGMENT // sp.HOP), sp.WINDOW // 2)  # frames and bins that PAMGuard makes of a segment
 
 LOAD = {"name": "load_audio", "params": {"sr": sp.RATE_HZ}}
-# Its spectrogram has a Hamming window, through which loud low frequencies are heard at all others; so they are
-# turned down before, and up again in the model.
+# PAMGuard's spectrogram has a Hamming window, in which loud low frequencies leak into all others. So low frequencies
+# are reduced before it, and the model raises them again.
 EMPHASIS = 0.97
 PRE_EMPHASIS = {"name": "pre_emph", "params": {"pre_empf_factor": EMPHASIS}}
 SPECTROGRAM = {"name": "spectrogram", "params": {"fft": sp.WINDOW, "hop": sp.HOP}}
 
 
 def write_wave_package(network: Classifier, path: Path, about: Card) -> Card:
-    """Write `path` (.zip) with the spectrogram inside the model; PAMGuard only brings sound to the right rate.
+    """Write a package to `path` (.zip) with the spectrogram inside the model. PAMGuard only resamples the sound.
 
     Args:
-        network: ready for inference.
-        path: of the archive.
+        network: the classifier, ready for inference.
+        path: the archive.
         about: card of the weights.
 
     Returns:
-        the metadata in the archive's `.pdtf` file.
+        The metadata that the archive has in its `.pdtf` file.
 
     Raises:
         OutputError: the file cannot be written.
@@ -54,7 +54,7 @@ def write_wave_package(network: Classifier, path: Path, about: Card) -> Card:
 
 
 def write_spectrogram_package(network: Classifier, path: Path, about: Card) -> Card:
-    """Write `path` (.zip) for PAMGuard's own spectrogram. Arguments, result and errors as `write_wave_package`."""
+    """Write a package to `path` (.zip) that uses PAMGuard's spectrogram. The rest is as for `write_wave_package`."""
     metadata = _metadata([LOAD, PRE_EMPHASIS, SPECTROGRAM], SPECTROGRAM_SHAPE)
     graph = SpectrogramClassifier(network, EMPHASIS)
     return _write(graph, torch.ones(2, *SPECTROGRAM_SHAPE), path, metadata, about)
@@ -76,14 +76,14 @@ def _metadata(transforms: list[dict[str, Any]], shape: tuple[int, ...]) -> Card:
 def _write(graph: nn.Module, example: Tensor, path: Path, metadata: Card, about: Card) -> Card:
     model = io.BytesIO()
     with torch.no_grad(), warnings.catch_warnings():
-        # PAMGuard reads TorchScript and nothing newer.
+        # PAMGuard reads TorchScript, but no newer format.
         warnings.filterwarnings(
             "ignore", message=".*torch.jit.* is (deprecated|not supported)", category=DeprecationWarning
         )
         torch.jit.save(torch.jit.trace(graph.eval(), example, check_trace=False), model)
     card = card_of("classifier", LABELS, about, format="TorchScript for PAMGuard", segment_ms=SEGMENT_MS)
     with replacing(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
-        # PAMGuard takes the first name with .pb, else .py, for the model, whatever wrote it.
+        # PAMGuard takes the first file with .pb in its name, else with .py, for the model.
         archive.writestr(f"{path.stem}.py", model.getvalue())
         archive.writestr(f"{path.stem}.pdtf", json.dumps(metadata, indent=1) + "\n")
         archive.writestr("card.json", json.dumps(card, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""Which networks to write, in which format, under which names."""
+"""Export of networks: which ones, in which format, with which file names."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def export_models(
     segmenter: Path | None = None,
     classifier: Path | None = None,
 ) -> Iterator[Path]:
-    """Write models to the folder `out`, and yield each file when it is there.
+    """Write models to the folder `out`, and yield the path of each file when it is written.
 
     Args:
-        out: made if it is not there.
+        out: the folder. It is made if it does not exist.
         what: which network.
-        format: `onnx` or `pamguard`, which takes the classifier alone.
-        channels: one segmenter for each of these numbers of hydrophones.
-        segmenter, classifier: weights, or None for the shipped ones.
+        format: `onnx`, or `pamguard`, which has only the classifier.
+        channels: write one segmentation network for each of these numbers of hydrophones.
+        segmenter, classifier: paths of weights, or None for the shipped ones.
 
     Raises:
-        OptionError: the format does not take the network, or an option is outside its range.
+        OptionError: the format does not have the network, or an option is outside its range.
         ModelError: weights cannot be used.
         OutputError: a file cannot be written.
     """
