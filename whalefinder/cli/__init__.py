@@ -1,6 +1,6 @@
-"""The command line: thin. Each command parses, calls the library, prints.
+"""The command line. Each command reads its options, calls the library and prints the result.
 
-One module a group of commands; importing it adds them to `app`. `--help` lists them in the order of the work.
+There is one module for each group of commands; importing it adds them to `app`. `--help` lists them in order of work.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The command on months of recordings: archive."""
+"""The command for months of recordings: archive."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _show(found: Archive) -> None:
 
 
 def _work(found: Archive, crew: Crew, deployment: str | None, quiet: bool) -> ArchiveSummary:
-    """Work with a progress bar; stopped by hand it says how to go on."""
+    """Work with a progress bar. After Ctrl-C it says how to continue."""
     began = time.monotonic()
     with progress_bar(quiet) as progress:
         task = progress.add_task("archive", total=None, note="")

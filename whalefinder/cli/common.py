@@ -1,4 +1,4 @@
-"""What all commands share: the app, consoles, progress, and errors of one line."""
+"""Parts that all commands share: the app, consoles, options, progress, and errors of one line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 LINE_EVERY_S = 30.0
-"""A log gets a line of progress this often."""
+"""Time between lines of progress in a log."""
 try:  # newer Typer brings a Click of its own
     from typer._click.globals import get_current_context
 except ImportError:
@@ -47,13 +47,13 @@ def _whalefinder(
         bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Options of the program itself; they act in their callbacks."""
+    """Options of the program itself. Their callbacks do the work."""
 
 
 SHIPPED = "shipped"
-"""The default of weights, as help shows it."""
+"""The text that help shows for the default weights."""
 
-# One name for one thing in all commands: --out is a folder, --file a file, weights are named by their network.
+# The same names in all commands: --out is a folder, --file is a file, and weights have the name of their network.
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results. It is made if it does not exist.")]
 File = Annotated[Path, typer.Option("--file", help="The file to write.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
@@ -77,7 +77,7 @@ TimeFormat = Annotated[
 MinProbability = Annotated[
     float | None,
     typer.Option(
-        metavar="P",  # short: this column's width is missing in the column of the help
+        metavar="P",  # short, to leave more width for the help text
         min=0,
         max=1,
         help="Report calls from this value of the column probability on.",
@@ -99,7 +99,7 @@ Regressor = Annotated[
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """What whalefinder can name is said in one line, exit code 1; Ctrl-C is 130."""
+    """Print errors of whalefinder in one line and exit with code 1. After Ctrl-C the code is 130."""
     try:
         yield
     except WhalefinderError as reason:
@@ -111,7 +111,11 @@ def one_line_errors() -> Iterator[None]:
 
 
 def seconds_of(text: str, flag: str) -> float:
-    """`90`, `1:30` or `0:01:30` in seconds."""
+    """Seconds of a time such as `90`, `1:30` or `0:01:30`.
+
+    Raises:
+        OptionError: the text is not a time. `flag` is the option that the message names.
+    """
     found = re.fullmatch(r"(?:(?:(\d+):)?([0-5]?\d):)?(\d+(?:\.\d*)?)", text.strip())
     if found is None or (found[2] and float(found[3]) >= 60):
         raise OptionError(f"{flag} {text!r} is no time; give seconds, mm:ss or hh:mm:ss")
@@ -120,14 +124,15 @@ def seconds_of(text: str, flag: str) -> float:
 
 
 def escaped(text: str) -> str:
-    """Text of the library for the terminal: arguments become flags, and brackets are no markup."""
+    """Text of the library for the terminal: arguments become flags, and brackets are printed as brackets."""
     return in_flags(text).replace("[", r"\[")
 
 
 def in_flags(text: str) -> str:
-    """The library names an argument `time_format` in backticks; people at this command know it as --time-format.
+    """Replace names of arguments in backticks, such as `time_format`, by the flags of the command, --time-format.
 
-    The only place that translates. Names that are no option of the command stay as they are.
+    Messages of the library name arguments; this is the only place that translates them. Names that are not an option of
+    the command stay as they are.
     """
     context = get_current_context(silent=True)
     options = () if context is None else context.command.params
@@ -136,12 +141,12 @@ def in_flags(text: str) -> str:
 
 
 def working(what: str) -> Status:
-    """A sign of life on the error stream, for work of seconds that cannot be measured."""
+    """A moving sign on the error stream, for work of some seconds whose progress is unknown."""
     return errors.status(what)
 
 
 class _Progress(Progress):
-    """A bar on a terminal; elsewhere, as in a log, a line every `LINE_EVERY_S`."""
+    """A progress bar on a terminal; in a log, a line every `LINE_EVERY_S`."""
 
     said_s = 0.0
 
@@ -159,7 +164,7 @@ class _Progress(Progress):
 
 
 def progress_bar(quiet: bool = False) -> Progress:
-    """A bar with a note, time taken and time left, on the error stream."""
+    """A progress bar with a note, the time passed and the time left, on the error stream."""
     return _Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(), TimeRemainingColumn(), console=errors, disable=quiet, transient=not errors.is_terminal,

@@ -1,4 +1,4 @@
-"""The command that explains answers: heat maps over the spectrogram, and which hydrophone carries the bearing."""
+"""The command that explains answers: heat maps over the spectrogram, and the hydrophone that matters most."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from whalefinder.networks.segmentation import SegmentationNetwork
 
 SLIGHT = 0.01
-"""A map whose dearest place costs less says nothing about where the answer comes from."""
+"""If the largest loss of a map is smaller, no single place decides."""
 PARTS = ("classifier", "segmenter", "bearing")
 
 
@@ -132,7 +132,7 @@ def _heading(recording: str, at_s: float, excerpt: Excerpt) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class _Why:
-    """Writes the files of one explanation and prints what they say."""
+    """Writes the files of one explanation, and prints a summary of each."""
 
     out: Path
     stem: str
@@ -236,7 +236,7 @@ def _table(rows: list[Without]) -> Table:
 
 
 def _notes(rows: list[Without]) -> list[str]:
-    """What the hydrophones that are left cannot tell, each said once."""
+    """Notes on what the other hydrophones cannot measure, each once."""
     notes: dict[str, list[str]] = {}
     for row in rows:
         notes.setdefault(row.note, []).append(str(row.channel))

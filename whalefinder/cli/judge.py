@@ -1,4 +1,4 @@
-"""Commands that judge: the classifier against its rivals, and the study of what made it good."""
+"""Commands that evaluate the classifier: evaluate (with other methods), and study (of what made it good)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands on recordings and arrays: locate, check, import-array, simulate, demo."""
+"""Commands for recordings and arrays: locate, check, import-array, simulate, demo."""
 
 from __future__ import annotations
 

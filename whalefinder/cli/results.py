@@ -1,4 +1,4 @@
-"""Commands on results: report, query, collect, convert, import-pamguard, compare."""
+"""Commands for results: report, query, collect, convert, import-pamguard, compare."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def query(
 
 
 def _as_table(answer: Answer, chosen: bool) -> None:
-    """At most `MOST_ROWS` rows, and as many columns as fit unless they were chosen; says what is left out."""
+    """Print at most `MOST_ROWS` rows, with the chosen columns or those that fit, and say what is left out."""
     from whalefinder.results.query import Answer, text_of
 
     shown = Answer(answer.columns, answer.rows[:MOST_ROWS])
