@@ -1,1 +1,1 @@
-"""Benchmarks: `make bench` writes `bench/RESULTS.md`."""
+"""Benchmarks. `make bench` writes `bench/RESULTS.md`."""

@@ -1,4 +1,4 @@
-"""`python -m bench`: everything that `bench/RESULTS.md` says, in one run."""
+"""`python -m bench` computes all tables of `bench/RESULTS.md`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LEGEND = """| method | what it is |
 
 
 def main() -> None:
-    """Run the parts that are asked for, print progress, put their tables in place of the old ones."""
+    """Run the chosen parts, print progress, and replace the old tables."""
     options = _options()
     if "accuracy" in options.parts:
         _accuracy(options)
@@ -72,7 +72,7 @@ def _accuracy(options: argparse.Namespace) -> None:
 
 
 def _write(table: str, options: argparse.Namespace) -> None:
-    """Put a table where the one of the same title was: an hour of figures should not hang on the last table."""
+    """Replace the table with the same title. It is written at once, so that a later error does not lose it."""
     if options.print:
         sys.stdout.write(table + "\n\n")
         return
@@ -83,7 +83,7 @@ def _write(table: str, options: argparse.Namespace) -> None:
 
 
 def _wrapped(line: str) -> str:
-    """A line of prose in lines of at most 120 characters; tables and headings as they are."""
+    """A line of text broken into lines of at most 118 characters. Tables and headings stay as they are."""
     return line if line.startswith(("|", "#")) else textwrap.fill(line, 118, break_long_words=False)
 
 
@@ -134,7 +134,7 @@ def _entry(trials: list[Trial], method: str) -> str:
 
 
 def accuracy_table(results: dict[str, list[Trial]], options: argparse.Namespace) -> str:
-    """Cells x methods."""
+    """The table of all cells and methods."""
     methods = [m for m in METHODS if options.peers or m in ("ours", "regressor", "true masks")]
     lines = [
         "## Accuracy" if options.peers else "## Accuracy, ours alone",
@@ -159,11 +159,11 @@ def accuracy_table(results: dict[str, list[Trial]], options: argparse.Namespace)
 
 
 def coverage_line(results: dict[str, list[Trial]]) -> str:
-    """How often the true direction lies within the stated one-sigma and two-sigma circles."""
+    """A sentence: how often the true direction lies within 1 σ and 2 σ of the bearing."""
     pairs = [(t.errors["ours"], t.sd_deg) for trials in results.values() for t in trials if t.sd_deg == t.sd_deg]
     if not pairs:
         return "No bearings."
-    # For a round Gaussian error, r < s σ with probability 1 - exp(-s²/2): 39 % and 86 %.
+    # For a normal error with the same σ in both axes, r < s σ has probability 1 - exp(-s²/2): 39 % and 86 %.
     inside = [sum(error < s * sd for error, sd in pairs) / len(pairs) for s in (1.0, 2.0)]
     return (
         f"Stated uncertainty: {100 * inside[0]:.0f} % of bearings lie within 1 σ of the true direction (39 % if σ is exact), "
@@ -172,7 +172,7 @@ def coverage_line(results: dict[str, list[Trial]]) -> str:
 
 
 def arrays_table(results: dict[str, list[Trial]]) -> str:
-    """Seen and unseen arrays on the moving-boats cell."""
+    """The table of arrays, on the cell of moving boats."""
     lines = [
         "## Arrays",
         "",
@@ -191,7 +191,7 @@ def arrays_table(results: dict[str, list[Trial]]) -> str:
 
 
 def stages_table(results: dict[str, list[Trial]]) -> str:
-    """What each stage adds, over all cells."""
+    """The table of what each stage adds, for all cells."""
     stages = (
         ("no mask, PHAT", "SRP-PHAT"),
         ("true band, PHAT", "SRP, true band"),
@@ -214,7 +214,7 @@ def stages_table(results: dict[str, list[Trial]]) -> str:
 
 
 def faults_table(trials: list[Trial]) -> str:
-    """5 mm position errors: the floor that no estimator can pass."""
+    """The table of position errors of 5 mm, which limit every method."""
     lines = [
         "## Array faults",
         "",

@@ -1,4 +1,4 @@
-"""Accuracy: cells x methods, every figure from the same recordings in the same run."""
+"""Accuracy of all methods in all cells. All methods get the same recordings."""
 
 from __future__ import annotations
 
@@ -29,12 +29,20 @@ from whalefinder.sound import covariance, spectrogram
 from whalefinder.sound.recording import open_recording
 
 BEYOND_DEG = 10.0
-SLOW_PEERS_EVERY = 2  # pyroomacoustics takes longer than all the rest: it gets every second recording
+SLOW_PEERS_EVERY = 2  # pyroomacoustics takes longer than all others, so it gets only every second recording
 
 
 @dataclass
 class Trial:
-    """One recording: error in degrees per method (180 = missed), extra calls, source clip, one σ of our fix."""
+    """The results of one recording.
+
+    Args:
+        clip: name of the clip of the call.
+        errors: error in degrees by method; 180 if the call was missed.
+        extra: detections that are not the call.
+        bound_deg: median error at the Cramér-Rao bound.
+        sd_deg: stated standard deviation of our bearing.
+    """
 
     clip: str
     errors: dict[str, float]
@@ -44,7 +52,7 @@ class Trial:
 
 
 def run_trial(cell: Cell, split: str, number: int, with_peers: bool, weights: Path | None = None) -> Trial:
-    """Simulate one recording and let everyone at it."""
+    """Simulate one recording, and find the direction of its call by all methods."""
     torch.set_num_threads(1)
     scene, clip, sea = recording_of(cell, split, number)
     truth, array = sea.truth[0], scene.array
@@ -99,13 +107,13 @@ def _truth_of(sea: SimulatedRecording) -> tuple[torch.Tensor, torch.Tensor, torc
 
 
 def regression_for(array: HydrophoneArray) -> Regression | None:
-    """The shipped regressor; told that another array of as many hydrophones is its own, to see what comes of it."""
+    """The shipped regressor, also for other arrays with the same number of hydrophones, which `locate` refuses."""
     own = load_regressor(make_array("tetrahedron", 1.5))
     return replace(own, array=array) if array.num_channels == own.array.num_channels else None
 
 
 def _regressed(hit: Detection, masks: Masks, regression: Regression) -> Floats | None:
-    """The regressor's direction for a call that we found."""
+    """The direction by the regressor of a call that we found."""
     begin, end = (round(seconds / spectrogram.FRAME_S + 0.5) for seconds in (hit.begin_s, hit.end_s))
     span = (..., slice(max(0, begin - MARGIN_FRAMES), end + MARGIN_FRAMES))
     fix = regression.find_direction(masks.spectra[span], masks.shares[CALL][span])
@@ -128,7 +136,7 @@ def _peers(spectra, sea, masks, begin, end, array) -> dict[str, Floats]:
 
 
 def _band(sea: SimulatedRecording, begin: int, end: int) -> torch.Tensor:
-    """Bins between the 2 % and 98 % points of the true call's energy, as a contour detector would give."""
+    """Frequencies between the 2 % and 98 % points of the energy of the true call, as a contour detector would give."""
     call = spectrogram.stft(torch.from_numpy(sea.calls).float())[..., begin:end]
     growth = spectrogram.power(call).sum((0, 2)).cumsum(0)
     low, high = torch.searchsorted(growth, growth[-1] * torch.tensor([0.02, 0.98]))
@@ -137,7 +145,7 @@ def _band(sea: SimulatedRecording, begin: int, end: int) -> torch.Tensor:
 
 
 def _bound(sea, noise, begin, end, array, true_u) -> float:
-    """Median great-circle error at the Cramér-Rao bound with the true covariance, degrees."""
+    """Median great-circle error in degrees at the Cramér-Rao bound, with the true covariance of the noise."""
     first = begin // spectrogram.CELL_FRAMES
     q = covariance.noise_covariance(noise, None, covariance.SHORT_CELLS)[
         ..., first : -(-end // spectrogram.CELL_FRAMES)
@@ -151,7 +159,7 @@ def _bound(sea, noise, begin, end, array, true_u) -> float:
 def run_cell(
     cell: Cell, split: str, trials: int, *, with_peers: bool = True, weights: Path | None = None, workers: int = 2
 ) -> list[Trial]:
-    """`trials` recordings of a cell, on `workers` processes."""
+    """Run `trials` recordings of a cell, in `workers` processes."""
     with ProcessPoolExecutor(workers) as pool:
         jobs = [pool.submit(run_trial, cell, split, k, with_peers, weights) for k in range(trials)]
         return [job.result() for job in jobs]
@@ -168,7 +176,10 @@ class Row:
 
 
 def summarise(trials: list[Trial], method: str, seed: int = 0) -> Row:
-    """Bootstrap over clips, not over mixtures: twenty mixtures of one clip are not twenty calls."""
+    """Median and share beyond 10° of one method, with a bootstrap over clips.
+
+    It does not draw single mixtures, since twenty mixtures of one clip are not twenty independent calls.
+    """
     by_clip: dict[str, list[float]] = defaultdict(list)
     for trial in trials:
         if method in trial.errors:
@@ -190,7 +201,7 @@ def summarise(trials: list[Trial], method: str, seed: int = 0) -> Row:
 
 
 def extra_per_minute(trials: list[Trial]) -> float:
-    """Detections besides the one that is the call, per minute of recording."""
+    """Detections that are not the call, per minute of recording."""
     return sum(trial.extra for trial in trials) / (len(trials) * SECONDS / 60)
 
 

@@ -1,4 +1,4 @@
-"""Archives: how long planning takes, what a second worker brings, and what each of them needs in memory."""
+"""Archives: the time of planning, the gain by a second worker, and the memory that each worker needs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ START = datetime(2026, 7, 1, tzinfo=UTC)
 
 
 def table(long: bool, recordings: int = RECORDINGS, minutes: float = MINUTES) -> str:
-    """`recordings` of `minutes` each, one an hour and so a unit each; with `long` six times as many."""
+    """The table for `recordings` of `minutes` each. There is one recording per hour, so each is a unit.
+
+    With `long` there are six times as many.
+    """
     recordings *= 6 if long else 1
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -66,7 +69,7 @@ def _archive(folder: Path, recordings: int, minutes: float) -> tuple[Path, Path]
 
 
 def _run(sound: Path, array: Path, out: Path, workers: int, threads: int) -> tuple[float, float]:
-    """Wall seconds of the command, and the peak MB of its largest process."""
+    """Seconds that the command takes, and the largest memory of one of its processes in MB."""
     code = "from whalefinder.cli import main; main()"
     command = [sys.executable, "-c", code, "archive", sound, "-a", array, "-o", out, "--workers", workers, "--quiet"]
     began, peak = time.monotonic(), 0
@@ -107,7 +110,7 @@ def _same_bytes(folder: Path) -> bool:
 
 
 def _plan_seconds(folder: Path) -> float:
-    """Wall seconds to plan 1,000 files that abut, from nothing but their headers."""
+    """Seconds to plan 1,000 files that follow each other, by their headers alone."""
     folder.mkdir()
     path, _ = _write(folder, 1 / 60)
     for minute in range(FILES):

@@ -1,4 +1,4 @@
-"""Occlusion for `bench.confounds`: whether the maps of right and wrong answers lie on the call."""
+"""Occlusion for `bench.confounds`: whether the maps of right and of wrong answers lie on the call."""
 
 from __future__ import annotations
 
@@ -33,7 +33,14 @@ KINDS = ("orca, right", "orca, missed", "ship taken for orca", "ship, right")
 
 @dataclass(frozen=True)
 class Looked:
-    """One clip's map of log-odds of orca (`heat`), the bins near its call (`near`, None without one), its source."""
+    """The map of one clip.
+
+    Args:
+        kind: one of `KINDS`.
+        heat: map of the log odds of orca.
+        near: bins near its call, `[frequency, frame]` bool, or None without a call.
+        source: name of the clip of the call, or of the recording.
+    """
 
     kind: str
     heat: explain.HeatMap
@@ -42,13 +49,13 @@ class Looked:
 
     @property
     def peak_is_near(self) -> bool:
-        """The pointing game: the place of the largest loss lies on the call."""
+        """Whether the place of the largest loss lies on the call (the "pointing game", Zhang et al. 2016)."""
         assert self.near is not None
         return bool(self.near.flat[int(self.heat.loss.argmax())])
 
 
 def look(network: Classifier, orcas: list[Clip], ships: list[Clip], count: int) -> list[Looked]:
-    """Occlude `count` clips of each, evenly taken."""
+    """Make the maps of `count` clips of each of the two lists, taken at even distances."""
     labels, maps = load_labels(), []
     score = decisions.log_odds(decisions.class_probability(network, "orca"))
     for clips in (orcas, ships):
@@ -70,7 +77,7 @@ def _planes(clip: Clip) -> torch.Tensor:
 
 
 def _near(clip: Clip) -> NDArray[np.bool_] | None:
-    """Bins where the call is louder than the ship, and half a window around: the map cannot be sharper."""
+    """Bins where the call is louder than the ship, and half a window around them, since the map is no sharper."""
     if clip.call is None or clip.cut_noise is None:
         return None
     call, rest = (
@@ -82,7 +89,7 @@ def _near(clip: Clip) -> NDArray[np.bool_] | None:
 
 
 def table(maps: list[Looked]) -> str:
-    """Two tables: maps against the true call, and where in frequency the weight lies."""
+    """Two tables: how much of the maps lies on the true call, and in which frequencies the weight lies."""
     lines = [
         "| answer | clips | weight of the map on the call | area of the call | largest loss lies on the call |",
         "| --- | --- | --- | --- | --- |",
@@ -131,7 +138,7 @@ def _normalised(heat: explain.HeatMap) -> NDArray[np.float64]:
 
 
 def draw(maps: list[Looked], effects: list[tuple[str, dict[str, Effect | None]]], path: Path) -> None:
-    """Mean maps by answer above, flipped decisions by manipulation below."""
+    """Draw the mean maps by answer, and below them the decisions that each manipulation changed."""
     figure = Figure(figsize=(12, 9), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=[1, 1.6])  # type: ignore[misc]
     kinds = [kind for kind in KINDS if any(m.kind == kind for m in maps)]

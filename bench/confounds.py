@@ -1,10 +1,10 @@
-"""`python -m bench.confounds`: whether the classifier hears the whale, or something that came with the recording.
+"""`python -m bench.confounds`: whether the classifier uses the call, or something else that comes with its recording.
 
-Two questions, on clips of the dev split that nothing was trained on:
+There are two tests, on clips of the dev split, which training never used:
 
-- *Manipulations.* The same clip is changed in a way that makes no call and takes none away (another recorder, another
-  band, a line, silence at the edges …). How far does the probability of orca move, how many decisions flip?
-- *Occlusion.* Which part of the clip does the answer rest on? The true call's bins are known, since we mixed it in.
+- *Manipulations.* A clip is changed without adding or removing a call (another recorder, another band, a line, silence
+  at the edges …). How far does the probability of orca move, and how many decisions change?
+- *Occlusion.* On which part of the clip does the answer depend? The bins of the true call are known from the mixing.
 
 Writes the figures into `docs/confounds.md` between its markers, and `docs/confounds.png`.
 """
@@ -39,7 +39,7 @@ from whalefinder.training.sources import catalogue_calls
 Samples = NDArray[np.float32]
 SEED = 1_000_000_100
 LENGTH = 3 * RATE_HZ
-LONGEST_CALL = int(1.9 * RATE_HZ)  # so that silence at the edges never touches it
+LONGEST_CALL = int(1.9 * RATE_HZ)  # so short that silence at the edges never reaches it
 PAGE = Path("docs/confounds.md")
 BEGIN, END = "<!-- figures: python -m bench.confounds -->", "<!-- end of figures -->"
 HIGHEST_HZ = float(spectrogram.frequencies_hz()[-1])
@@ -47,14 +47,14 @@ HIGHEST_HZ = float(spectrogram.frequencies_hz()[-1])
 
 @dataclass(frozen=True)
 class Clip:
-    """Three seconds to judge.
+    """A clip of three seconds.
 
     Args:
         samples: `[time]` at `RATE_HZ`.
-        bandwidth_hz: what its recorder could hold, as the classifier is told.
-        source: the call's cut, else the recording: what the bootstrap draws.
-        call: the call alone, as it was mixed in; None without one.
-        cut_noise: what the call's cut holds besides the call, at the same gain; also for its partner without a call.
+        bandwidth_hz: the recorder's band that the classifier is given.
+        source: name of the clip of the call, or of the recording. The bootstrap draws sources.
+        call: the call alone, as it was mixed in; None without a call.
+        cut_noise: the noise in the clip of the call, at the same gain. The partner without a call has it too.
     """
 
     samples: Samples
@@ -65,11 +65,11 @@ class Clip:
 
 
 Change = Callable[[Clip, np.random.Generator], "Clip | None"]
-"""A manipulation; None where it does not apply."""
+"""A manipulation. It returns None for clips to which it does not apply."""
 
 
 def draw_clips(count: int) -> dict[str, list[Clip]]:
-    """Clips by what they hold: dev calls in the middle of dev ships (SIR -10...10 dB), the same ships alone, no ship."""
+    """Clips by group: dev calls in dev ships (SIR -10...10 dB), the same ships alone, no ship, live orcas."""
     calls, ships = catalogue_calls("dev"), find_clips("boats", "dev")
     sounds = [call.read()[:LONGEST_CALL] for call in calls]
     noises = [ship.read() for ship in ships]
@@ -94,7 +94,7 @@ def draw_clips(count: int) -> dict[str, list[Clip]]:
 
 
 def _in_the_middle(sound: Samples, noise: Samples, sir_db: float) -> tuple[Samples, Samples]:
-    """A call at a ratio over the noise under it, 0.5-12 kHz, and what its cut holds besides. → twice `[time]`."""
+    """The call of a clip, and the noise of that clip, in the middle of `noise` at a given SIR. → `[time]` twice."""
     sound = sound * taper(len(sound), 0.03)
     at = (len(noise) - len(sound)) // 2
     span = slice(at, at + len(sound))
@@ -106,18 +106,18 @@ def _in_the_middle(sound: Samples, noise: Samples, sir_db: float) -> tuple[Sampl
 
 
 def _without_call(sound: Samples) -> Samples:
-    """What is left of a cut when every bin that stands 8 dB above its row's lower quartile is taken out. Same shape."""
+    """The clip without bins that are 8 dB above the lower quartile of their frequency. Same shape."""
     _, _, spectrum = signal.stft(sound, nperseg=WINDOW, noverlap=WINDOW - HOP)
     power = np.abs(spectrum) ** 2
     rest = power <= 6.0 * np.quantile(power, 0.25, axis=1, keepdims=True)
     return np.asarray(signal.istft(spectrum * rest, nperseg=WINDOW, noverlap=WINDOW - HOP)[1][: len(sound)], np.float32)
 
 
-# Manipulations: (what it could give away, what is done, how)
+# Manipulations
 
 
 def source_rate(rate_hz: int, *, told: bool) -> Change:
-    """Through a recorder of another rate; `told`: the classifier knows what it could hold."""
+    """Change to a recorder of another sample rate. `told`: the classifier is given the band of that recorder."""
 
     def change(clip: Clip, _: np.random.Generator) -> Clip | None:
         limit = 0.46 * rate_hz
@@ -130,35 +130,35 @@ def source_rate(rate_hz: int, *, told: bool) -> Change:
 
 
 def on_samples(function: Callable[[Samples, np.random.Generator], NDArray[np.floating]]) -> Change:
-    """A manipulation of the sound alone."""
+    """A manipulation that changes only the samples."""
     return lambda clip, rng: replace(clip, samples=function(clip.samples, rng).astype(np.float32))
 
 
 def white_floor(x: Samples, rng: np.random.Generator, level_db: float) -> NDArray[np.floating]:
-    """White noise of a power relative to the clip's, both 0.5-12 kHz."""
+    """Add white noise, at a level relative to the clip, both in 0.5-12 kHz."""
     noise = rng.standard_normal(len(x))
     return x + noise * np.sqrt(band_power(x) * 10 ** (level_db / 10) / band_power(noise))
 
 
 def line(x: Samples, hz: float, level_db: float) -> NDArray[np.floating]:
-    """A steady line of a power relative to the clip's in 0.5-12 kHz."""
+    """Add a steady tone, at a level relative to the clip in 0.5-12 kHz."""
     return x + np.sqrt(2 * band_power(x) * 10 ** (level_db / 10)) * np.sin(2 * np.pi * hz * np.arange(len(x)) / RATE_HZ)
 
 
 def tilted(x: Samples, db_per_octave: float) -> NDArray[np.floating]:
-    """A hydrophone whose response rises or falls."""
+    """Change to a hydrophone whose response rises or falls with frequency."""
     spectrum, hz = np.fft.rfft(x), np.maximum(np.fft.rfftfreq(len(x), 1 / RATE_HZ), 100.0)
     return np.fft.irfft(spectrum * 10 ** (db_per_octave * np.log2(hz / 2500) / 20), len(x))
 
 
 def resonant(x: Samples, hz: float, gain_db: float) -> NDArray[np.floating]:
-    """A hydrophone that rings, a third of an octave wide."""
+    """Change to a hydrophone with a resonance about a third of an octave wide."""
     spectrum, octaves = np.fft.rfft(x), np.log2(np.maximum(np.fft.rfftfreq(len(x), 1 / RATE_HZ), 1.0) / hz)
     return np.fft.irfft(spectrum * 10 ** (gain_db * np.exp(-((octaves / 0.17) ** 2) / 2) / 20), len(x))
 
 
 def silent_edges(x: Samples, seconds: float, fade_s: float = 0.0) -> NDArray[np.floating]:
-    """Digital silence at both ends, cut hard or faded."""
+    """Replace both ends by digital silence, with a sudden or a faded change."""
     kept = np.zeros(len(x))
     edge = round(seconds * RATE_HZ)
     inside = len(x) - 2 * edge
@@ -167,7 +167,7 @@ def silent_edges(x: Samples, seconds: float, fade_s: float = 0.0) -> NDArray[np.
 
 
 def cut_noise(clip: Clip, _: np.random.Generator) -> Clip | None:
-    """The noise of the call's own cut: taken out where there is a call, put in where there is none."""
+    """Remove the noise of the clip of the call if there is a call, and add it if there is none."""
     if clip.cut_noise is None:
         return None
     return replace(clip, samples=clip.samples + (clip.cut_noise if clip.call is None else -clip.cut_noise))
@@ -199,7 +199,7 @@ MANIPULATIONS: tuple[tuple[str, str, Change], ...] = (
 
 @dataclass(frozen=True)
 class Effect:
-    """What a manipulation did to a group: median change of P(orca), share of decisions flipped and which way, n."""
+    """Effect of a manipulation on a group: median change of P(orca), changed decisions and their direction, clips."""
 
     median: float
     flipped: Interval
@@ -209,7 +209,7 @@ class Effect:
 
 
 def probabilities(network: Classifier, clip: Clip) -> NDArray[np.float64]:
-    """`[class]`."""
+    """Probabilities `[class]` of a clip."""
     spectra = spectrogram.stft(torch.from_numpy(np.ascontiguousarray(clip.samples))[None])
     return most_whale(classify_spectra(network, spectra, spectrogram.frequencies_hz() <= clip.bandwidth_hz))
 
@@ -217,7 +217,7 @@ def probabilities(network: Classifier, clip: Clip) -> NDArray[np.float64]:
 def effect(
     network: Classifier, labels: LabelSettings, clips: list[Clip], before: list[NDArray], change: Change
 ) -> Effect | None:
-    """Judge a group again after a manipulation; None where it applies to none of its clips."""
+    """Classify a group again after a manipulation. None if it applies to none of its clips."""
     pairs, sources = [], []
     for k, clip in enumerate(clips):
         changed = change(clip, np.random.default_rng([SEED, 9, k]))
@@ -235,7 +235,7 @@ def effect(
 
 
 def audit(network: Classifier, groups: dict[str, list[Clip]]) -> tuple[str, list[tuple[str, dict[str, Effect | None]]]]:
-    """The table of manipulations as Markdown, and its figures."""
+    """The tables of groups and manipulations as Markdown, and the effects."""
     labels = load_labels()
     before = {name: [probabilities(network, clip) for clip in clips] for name, clips in groups.items()}
     lines = ["| group | clips | sources | label orca | median P(orca) |", "| --- | --- | --- | --- | --- |"]
@@ -262,14 +262,14 @@ def _cell(e: Effect | None) -> str:
         return "–"
     flips, share = e.to_orca + e.from_orca, e.flipped
     cell = f"{e.median:+.3f}; {flips} of {e.clips}"
-    # Without a flip every bootstrap draw is the same; the page says what that leaves open.
+    # Without a changed decision the bootstrap has no interval; the page says what that means.
     return (
         cell if not flips else f"{cell} ({100 * share.low:.0f}–{100 * share.high:.0f} %): +{e.to_orca} −{e.from_orca}"
     )
 
 
 def main() -> None:
-    """Run the audit and write the page's figures."""
+    """Run both tests and write the figures into the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--classifier", type=Path, help="another classifier; default: the shipped one")
     parser.add_argument("--clips", type=int, default=165, help="calls in ships, and as many ships alone")

@@ -1,4 +1,4 @@
-"""`docs/field.jpg`: every field recording with what is found in it, to look at."""
+"""Draws `docs/field.jpg`: every field recording with the detections in it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ COLUMNS = 3
 
 
 def draw(path: Path = PAGE) -> None:
-    """Spectrograms of all field rows with the call's mask (line) and a box around each detection, one hydrophone at a time."""
+    """Draw spectrograms of all field clips, with the mask of calls (line) and a box around each detection.
+
+    Each hydrophone is searched alone.
+    """
     clips = find_clips("field", "train") + find_clips("field", "dev")
     if not clips:
         return  # no data folder

@@ -1,4 +1,4 @@
-"""A Bayes filter on a grid of directions that moves along with the animal: a rival of the tracker."""
+"""A Bayes filter on a grid of directions that moves with the animal. The tracker is compared with it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class GridSettings:
 
     Args:
         acceleration: white acceleration of the direction, rad / s^1.5.
-        rate_sd: of the first rate, rad/s.
-        outlier: prior probability that a fix is of something else.
-        freedom: of the Student's t that good fixes scatter by, along level and up.
-        resets: so many unbelieved fixes in a row start the filter anew.
-        sd_scale: stated errors times this.
-        ceiling_rad: elevation above which no animal is looked for; an array on the sea floor has none (π/2).
-        points: of the grid along each axis.
+        rate_sd: standard deviation of the rate at the first fix, rad/s.
+        outlier: prior probability that a fix comes from another sound.
+        freedom: degrees of freedom of Student's t for the errors of good fixes, along level and up.
+        resets: after so many unused fixes in a row the filter begins again.
+        sd_scale: factor on the stated errors of fixes.
+        ceiling_rad: highest elevation of animals; π/2 for an array on the sea floor.
+        points: points of the grid along each axis.
     """
 
     acceleration: float = 1e-3
@@ -49,17 +49,20 @@ WIDEST_RAD = np.radians(120.0)
 
 
 def grid_bayes(steps: Steps, settings: GridSettings | None = None, smoother: bool = False) -> Floats:
-    """Bayes filter on a grid of directions that moves along with the animal (a point-mass filter).
+    """Bayes filter on a grid of directions that moves with the animal (a point-mass filter).
 
-    The direction's density is held on a square grid in the plane tangential at the prediction (distances and
-    azimuths from its centre are true), as fine as the fix asks for and as wide as the prediction. So likelihoods of any
-    shape multiply exactly. The rate has a Gaussian density whose mean depends linearly on the direction; a
-    fix says nothing about the rate but through the direction, hence that line survives every fix. With
-    Gaussian likelihoods all this is a Kalman filter. Level and up are held independent of each other but for the grid.
+    The density of the direction is on a square grid around the prediction, in which distances and azimuths from the
+    centre are exact. The grid is as fine as the fix needs and as wide as the prediction. So likelihoods of any shape
+    can be multiplied. The rate has a normal distribution whose mean depends linearly on the direction. A fix changes
+    the rate only through the direction, so this line stays. With normal likelihoods the filter is a Kalman filter.
+    Apart from the grid, level and up are independent.
 
-    A lattice of fixed cells was the first choice; cells of 1 to 2° are coarser than the fixes, and rates do not fit in.
+    A grid of fixed cells was tried first. Its cells of 1 to 2° were larger than errors of fixes, and it had no rates.
 
-    The smoother is Rauch-Tung-Striebel on the moments, along both directions of time (`both_ways`).
+    The smoother is that of Rauch, Tung and Striebel on the moments, in both directions of time (`both_ways`).
+
+    Shape:
+        → directions `[batch, step, 3]`.
     """
     settings = settings or (GRID_SMOOTHER if smoother else GRID_CAUSAL)
     forward = grid_filter(steps, settings)
@@ -68,12 +71,17 @@ def grid_bayes(steps: Steps, settings: GridSettings | None = None, smoother: boo
 
 @dataclass
 class _Grid:
-    """Density of the direction and the rate.
+    """Density of the direction and of the rate.
 
-    Shape:
-        `origin` `[batch, 3]` with unit tangents `axes` `[batch, 2, 3]`; `mass` `[batch, point, point]` over points `spacing`
-        `[batch, 2]` rad apart along the axes; moments along the axes, `[batch, 2]`: `mean` and `variance` of the
-        direction, `rate`, its `slope` against the direction and the variance `rest` about that line.
+    Args:
+        origin: centre of the grid `[batch, 3]`.
+        axes: its unit tangents (level, up) `[batch, 2, 3]`.
+        mass: probability of the points `[batch, point, point]`.
+        spacing: distance of the points along the axes, `[batch, 2]` rad.
+        mean, variance: of the direction along the axes, `[batch, 2]`.
+        rate: mean rate along the axes, `[batch, 2]`.
+        slope: change of the rate with the direction, `[batch, 2]`.
+        rest: variance of the rate about this line, `[batch, 2]`.
     """
 
     origin: Floats
@@ -88,7 +96,7 @@ class _Grid:
 
 
 def grid_filter(steps: Steps, settings: GridSettings) -> Filtered:
-    """Run the grid from fix to fix, causally, and the moments in between as a Kalman filter without fixes would."""
+    """Run the grid from fix to fix, forwards in time. Between fixes, predict the moments as a Kalman filter does."""
     at, there = _fix_steps(steps)
     time = np.cumsum(steps.dt_s, axis=1)
     out = Filtered.empty(*steps.dt_s.shape)
@@ -96,7 +104,7 @@ def grid_filter(steps: Steps, settings: GridSettings) -> Filtered:
     rows = np.flatnonzero(there[:, 0])
     grid = _begin_grid(steps.u[rows, at[rows, 0]], settings.sd_scale * steps.sd_rad[rows, at[rows, 0]], settings)
     for k in range(at.shape[1]):
-        # Sequences drop out when they have no further fix.
+        # Sequences without a further fix drop out.
         grid, rows = _rows_of(grid, there[rows, k]), rows[there[rows, k]]
         here = at[rows, k]
         u, sd_rad = steps.u[rows, here], settings.sd_scale * steps.sd_rad[rows, here]
@@ -115,7 +123,7 @@ def grid_filter(steps: Steps, settings: GridSettings) -> Filtered:
 
 
 def _fix_steps(steps: Steps) -> tuple[NDArray[np.intp], Bools]:
-    """Step of the k-th fix, the last one repeated, and whether there is a k-th. `[batch, fix]`."""
+    """Step of the k-th fix (the last one is repeated), and whether there is a k-th fix. `[batch, fix]`."""
     count = steps.present.sum(axis=1)
     order = np.argsort(~steps.present, axis=1, kind="stable")[:, : count.max()]
     number = np.arange(count.max())
@@ -124,7 +132,7 @@ def _fix_steps(steps: Steps) -> tuple[NDArray[np.intp], Bools]:
 
 
 def _carried(steps: Steps, out: Filtered, acceleration: float) -> Filtered:
-    """Fill in predictions, and the states where there is no fix."""
+    """Fill in the predictions, and the states at steps without a fix."""
     mean, covariance = out.mean[:, 0], out.covariance[:, 0] + np.eye(6) * 1e-12
     out.started[:] = np.maximum.accumulate(steps.present, axis=1)
     for t in range(steps.dt_s.shape[1]):
@@ -137,7 +145,7 @@ def _carried(steps: Steps, out: Filtered, acceleration: float) -> Filtered:
 
 
 def _begin_grid(u: Floats, sd_rad: Floats, settings: GridSettings) -> _Grid:
-    """One fix `[batch, 3]` with its errors `[batch, 2]`."""
+    """The grid after the first fix `[batch, 3]` with its errors `[batch, 2]`."""
     index = _index(settings.points)
     spacing = SPACING * sd_rad
     along = [student(index * spacing[:, k, None], sd_rad[:, k, None], settings.freedom) for k in (0, 1)]
@@ -148,7 +156,7 @@ def _begin_grid(u: Floats, sd_rad: Floats, settings: GridSettings) -> _Grid:
 
 
 def _predict_grid(grid: _Grid, dt_s: Floats, sd_rad: Floats, settings: GridSettings) -> _Grid:
-    """Move, stretch and widen the density over `dt_s` `[batch]`, onto a grid for a fix with errors `sd_rad` `[batch, 2]`."""
+    """Predict the density after `dt_s` `[batch]`, on a new grid for a fix with errors `sd_rad` `[batch, 2]`."""
     dt, q = dt_s[:, None], settings.acceleration**2
     together = grid.slope * grid.variance
     rates = grid.rest + grid.slope * together
@@ -156,15 +164,15 @@ def _predict_grid(grid: _Grid, dt_s: Floats, sd_rad: Floats, settings: GridSetti
     spacing = np.maximum(SPACING * sd_rad.min(axis=1, keepdims=True), SPAN * np.sqrt(variance) / settings.points)
     spacing = np.minimum(spacing, WIDEST_RAD / settings.points)
     index = _index(settings.points)
-    # A point x goes to x + dt (rate + slope (x - mean)), give or take what the line leaves open and the acceleration.
+    # A point x moves to x + dt (rate + slope (x - mean)), plus the scatter of the rate and of the acceleration.
     stretch, scatter = 1 + dt * grid.slope, dt**2 * grid.rest + q * dt**3 / 3
     source = stretch[..., None] * (index * grid.spacing[..., None] - grid.mean[..., None])
-    # Kernels narrower than the points lie apart would fall between them.
+    # Kernels that are narrower than the distance of the points would fall between them.
     blur = np.maximum(scatter, (0.5 * np.maximum(spacing, np.abs(stretch) * grid.spacing)) ** 2)
     apart = index[:, None] * spacing[..., None, None] - source[..., None, :]
     kernel = np.exp(-0.5 * apart**2 / blur[..., None, None])
     mass = kernel[:, 0] @ grid.mass @ np.swapaxes(kernel[:, 1], -1, -2)
-    # What the blur adds goes with no rate: it flattens the line, or noise of the fixes would become rate.
+    # The added blur is independent of the rate, so it lowers the slope. Otherwise errors of fixes would become rate.
     variance = variance + blur - scatter
     new_together = together + dt * rates + q * dt**2 / 2
     slope = new_together / variance
@@ -174,11 +182,11 @@ def _predict_grid(grid: _Grid, dt_s: Floats, sd_rad: Floats, settings: GridSetti
 
 
 def _update_grid(grid: _Grid, u: Floats, sd_rad: Floats, settings: GridSettings) -> tuple[_Grid, Floats]:
-    """Multiply by the likelihood of a fix. → grid, probability that the fix is no outlier `[batch]`."""
+    """Multiply by the likelihood of a fix. → grid, and probability `[batch]` that the fix is of the animal."""
     index = _index(settings.points)
     x, y = index * grid.spacing[:, 0, None], index * grid.spacing[:, 1, None]
     fix = _chart(grid, u)
-    # The fix's own (level, up) in the axes of the grid.
+    # The axes (level, up) at the fix, in the axes of the grid.
     turn = np.einsum("bki,bji->bkj", np.stack(tangents(u), axis=1), grid.axes)
     dx, dy = (fix[:, 0, None] - x)[:, :, None], (fix[:, 1, None] - y)[:, None, :]
     good: Floats | float = 1.0 - settings.outlier
@@ -198,7 +206,7 @@ def _update_grid(grid: _Grid, u: Floats, sd_rad: Floats, settings: GridSettings)
 
 
 def _measured(grid: _Grid) -> _Grid:
-    """Normalise the mass; moments of the direction, and the rate that goes with its mean."""
+    """Normalise the mass, and compute the moments of the direction and the rate at its mean."""
     mass = grid.mass / grid.mass.sum(axis=(1, 2), keepdims=True)
     index = _index(mass.shape[1])
     mean, variance = np.empty_like(grid.mean), np.empty_like(grid.variance)
@@ -211,7 +219,7 @@ def _measured(grid: _Grid) -> _Grid:
 
 
 def _state_of(grid: _Grid) -> tuple[Floats, Floats]:
-    """Moments as a Kalman filter holds them: `[batch, 6]`, `[batch, 6, 6]`."""
+    """Mean `[batch, 6]` and covariance `[batch, 6, 6]` as in a Kalman filter."""
     u, axes = transported(grid.origin, grid.axes, grid.mean)
     mean = np.concatenate([u, (grid.rate[..., None] * axes).sum(axis=1)], axis=-1)
     outer = axes[..., :, None] * axes[..., None, :]
@@ -219,7 +227,7 @@ def _state_of(grid: _Grid) -> tuple[Floats, Floats]:
     together = grid.slope * grid.variance
     blocks = (grid.variance, together, grid.rest + grid.slope * together)
     first, cross, last = ((values[..., None, None] * outer).sum(axis=1) for values in blocks)
-    # Along u nothing is known; something regular has to stand there.
+    # Along u nothing is measured. A value there keeps the matrix invertible.
     radial = u[:, :, None] * u[:, None, :]
     covariance[:, :3, :3] = first + grid.variance.max(axis=1)[:, None, None] * radial
     covariance[:, :3, 3:] = covariance[:, 3:, :3] = cross
@@ -242,16 +250,16 @@ def _index(points: int) -> Floats:
 
 
 def _chart(grid: _Grid, u: Floats) -> Floats:
-    """Offset of `u` `[batch, 3]` from the grid's origin along its axes, as long as the arc. → `[batch, 2]` rad."""
+    """Offset of `u` `[batch, 3]` from the origin along the axes, with the length of the arc. → `[batch, 2]` rad."""
     offset = np.einsum("bki,bi->bk", grid.axes, u)
     arc = great_circle_rad(u, grid.origin)
     return np.asarray(offset * (arc / np.maximum(np.linalg.norm(offset, axis=-1), 1e-12))[:, None])
 
 
 def transported(origin: Floats, axes: Floats, offset: Floats) -> tuple[Floats, Floats]:
-    """Go `offset` `[batch, 2]` rad along a great circle, and take the axes along without turning them.
+    """Move the origin by `offset` `[batch, 2]` rad along a great circle, and the axes by parallel transport.
 
-    Parallel transport of e from o to o' is e - (o'·e)/(1 + o·o') (o + o').
+    Parallel transport of e from o to o' gives e - (o'·e)/(1 + o·o') (o + o').
     """
     arc = np.linalg.norm(offset, axis=-1, keepdims=True)
     heading = (offset[..., None] * axes).sum(axis=1) / np.maximum(arc, 1e-12)
@@ -263,7 +271,7 @@ def transported(origin: Floats, axes: Floats, offset: Floats) -> tuple[Floats, F
 
 
 def student(error: Floats, sd: Floats, freedom: float) -> Floats:
-    """Density of Student's t times `sd`; its constant for the freedom comes from the Gamma function."""
+    """Density of Student's t distribution with the scale `sd`, by the Gamma function."""
     constant = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - 0.5 * math.log(freedom * math.pi)
     tail = np.exp(-(freedom + 1) / 2 * np.log1p((error / sd) ** 2 / freedom))
     return np.asarray(math.exp(constant) / sd * tail)

@@ -1,7 +1,8 @@
-"""`python -m bench.hydrophones`: how often `explain` says that hydrophones disagree, and accuses one, in order and at fault.
+"""`python -m bench.hydrophones`: how often `explain` says that hydrophones disagree, and that one stands out.
 
-Simulated arrays that no threshold of `explain.leave_one_out` was chosen on: a second of noise from one direction, in
-independent noise, with a mask that knows it. The fault is a clock that is late, always of hydrophone 3.
+It uses simulated arrays in order, and arrays with a fault: the clock of hydrophone 3 is late. No threshold of
+`explain.leave_one_out` was chosen on these arrays. The sound is a second of noise from one direction, in independent
+noise, with a known mask.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ FRAMES = 376
 
 
 def masks_of_noise(array: HydrophoneArray, late_s: float, rng: np.random.Generator) -> Masks:
-    """A second of noise from one direction, as each hydrophone hears it; hydrophone 3 `late_s` later."""
+    """A second of noise from one direction at each hydrophone. Hydrophone 3 gets it `late_s` later."""
     u = direction(rng.uniform(0, 2 * np.pi), rng.uniform(np.radians(-30), np.radians(-2)))
     delays = array.delays_s(u) + late_s * (np.arange(array.num_channels) == AT_FAULT)
     hz = frequencies_hz().numpy()
@@ -36,7 +37,7 @@ def masks_of_noise(array: HydrophoneArray, late_s: float, rng: np.random.Generat
 
     spectra = drawn(array.num_channels, NUM_BINS, FRAMES)
     turn = np.exp(-2j * np.pi * np.outer(delays, hz))  # a delay τ turns the spectrum by exp(-j2πfτ)
-    falling = 6e3 / hz  # or the top bins alone would be looked at
+    falling = 6e3 / hz  # otherwise only the highest frequencies would count
     inside = slice(EVENT.begin, EVENT.end)
     spectra[..., inside] += (falling * turn)[..., None] * drawn(1, NUM_BINS, EVENT.end - EVENT.begin)
     shares = torch.zeros(3, NUM_BINS, FRAMES)
@@ -46,7 +47,7 @@ def masks_of_noise(array: HydrophoneArray, late_s: float, rng: np.random.Generat
 
 
 def trial(hydrophones: int, late_s: float, number: int) -> tuple[bool, bool, bool]:
-    """Whether the hydrophones are said to disagree, whether one is accused, and whether it is the right one."""
+    """Whether the hydrophones are said to disagree, whether one stands out, and whether it is the right one."""
     rng = np.random.default_rng([SEED, hydrophones, number])
     positions = rng.uniform(-HALF_WIDTH_M, HALF_WIDTH_M, (hydrophones, 3))
     array = HydrophoneArray(name="drawn", positions_m=positions, sound_speed_m_s=1490.0)

@@ -1,4 +1,4 @@
-"""An interacting multiple model of three constant-velocity filters: a rival of the tracker."""
+"""An interacting multiple model (IMM) of three constant-velocity filters. The tracker is compared with it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from whalefinder.tracks.fixes import Steps, measurement_covariance
 from whalefinder.tracks.kalman import Filtered, begin, choose, innovate, on_sphere, predict, update
 
 ROUNDING = 1e-12
-"""Least variance of a state, rad² and rad²/s²: a millionth of a radian."""
+"""Smallest variance of a state, rad² and rad²/s²: a millionth of a radian, squared."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,12 @@ class ImmSettings:
     Args:
         calm, middle, brisk: white acceleration of the three modes, rad / s^1.5.
         stay_s: mean time in a mode.
-        rate_sd: of the first rate, rad/s.
-        outlier: prior probability that a fix is of something else.
-        tail, tail_scale: share of good fixes whose error has another width, and how much: two Gaussians in place of Student's t.
-        resets: so many unbelieved fixes in a row start the filter anew.
-        sd_scale: stated errors times this.
+        rate_sd: standard deviation of the rate at the first fix, rad/s.
+        outlier: prior probability that a fix comes from another sound.
+        tail, tail_scale: share of good fixes whose error is larger or smaller, and by which factor. So the errors have
+            two normal distributions instead of Student's t.
+        resets: after so many unused fixes in a row the filter begins again.
+        sd_scale: factor on the stated errors of fixes.
     """
 
     calm: float = 1e-5
@@ -42,7 +43,7 @@ class ImmSettings:
 
     @property
     def accelerations(self) -> Floats:
-        """`[mode]`."""
+        """Acceleration of each mode, `[mode]`."""
         return np.array([self.calm, self.middle, self.brisk])
 
 
@@ -75,8 +76,11 @@ IMM_SMOOTHER = ImmSettings(
 def imm(steps: Steps, settings: ImmSettings | None = None, smoother: bool = False) -> Floats:
     """Three constant-velocity filters that exchange their states (Blom and Bar-Shalom 1988).
 
-    The smoother is Rauch-Tung-Striebel on the moments averaged over the modes, along both directions of time
-    (`both_ways`), not a smoother of every mode.
+    The smoother is that of Rauch, Tung and Striebel on the moments averaged over the modes, in both directions of time
+    (`both_ways`). It does not smooth each mode.
+
+    Shape:
+        → directions `[batch, step, 3]`.
     """
     settings = settings or (IMM_SMOOTHER if smoother else IMM_CAUSAL)
     forward = imm_filter(steps, settings)
@@ -84,7 +88,7 @@ def imm(steps: Steps, settings: ImmSettings | None = None, smoother: bool = Fals
 
 
 def imm_filter(steps: Steps, settings: ImmSettings) -> Filtered:
-    """Run the IMM causally; what it returns are moments over the modes."""
+    """Run the IMM forwards in time. It returns the moments averaged over the modes."""
     batch, length = steps.dt_s.shape
     accelerations = settings.accelerations
     modes = len(accelerations)
@@ -119,11 +123,15 @@ def imm_filter(steps: Steps, settings: ImmSettings) -> Filtered:
 
 
 def mix(mean: Floats, covariance: Floats, weight: Floats, stays: Floats) -> tuple[Floats, Floats, Floats]:
-    """The IMM's interaction: every mode starts from what the modes it may have come from know.
+    """The interaction of the IMM: every mode starts from a mixture of the modes from which the animal may have changed.
 
-    Shape:
-        `[batch, mode, 6]`, `[batch, mode, 6, 6]`, weight of the modes `[batch, mode]`, probability that nothing was drawn
-        `[batch]`; where something was, all modes are equally likely. → the same three.
+    Args:
+        mean, covariance: `[batch, mode, 6]`, `[batch, mode, 6, 6]`.
+        weight: weights of the modes `[batch, mode]`.
+        stays: probability that the mode was not drawn again `[batch]`. If it was, all modes are equally likely.
+
+    Returns:
+        Mean, covariance and weight, same shapes.
     """
     modes = mean.shape[1]
     transition = stays[:, None, None] * np.eye(modes) + (1 - stays[:, None, None]) / modes
@@ -144,18 +152,20 @@ def moments(mean: Floats, covariance: Floats, weight: Floats) -> tuple[Floats, F
     apart = mean - average[:, None]
     scatter = np.swapaxes(weight[..., None] * apart, -1, -2) @ apart
     total = (weight[..., None, None] * covariance).sum(axis=1) + scatter
-    # A thousand updates by rounded numbers leave a covariance that is none; keep it symmetric and above rounding.
+    # After a thousand updates rounding can spoil the covariance. It is kept symmetric and above rounding errors.
     return on_sphere(average), (total + np.swapaxes(total, -1, -2)) / 2 + ROUNDING * np.eye(6)
 
 
 def soft_update(
     mean: Floats, covariance: Floats, u: Floats, noise: Floats, settings: ImmSettings
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """Update by a fix that has the one width, the other, or is an outlier, each as likely as it turns out (probabilistic data association).
+    """Update with a fix that may have one error, the other error, or be an outlier, weighted by their probabilities.
+
+    This is probabilistic data association (Bar-Shalom and Tse 1975).
 
     Shape:
-        `[batch, mode, 6]`, `[batch, mode, 6, 6]`, `[batch, 1, 3]`, `[batch, 1, 3, 3]` → mean, covariance, likelihood of the fix
-        `[batch, mode]` per steradian, probability that it is no outlier `[batch, mode]`.
+        `[batch, mode, 6]`, `[batch, mode, 6, 6]`, `[batch, 1, 3]`, `[batch, 1, 3, 3]` → mean, covariance, likelihood of
+        the fix per steradian `[batch, mode]`, probability that it is not an outlier `[batch, mode]`.
     """
     good = 1.0 - settings.outlier
     kinds = ((good * (1 - settings.tail), 1.0), (good * settings.tail, settings.tail_scale**2))
@@ -178,9 +188,9 @@ def soft_update(
 
 
 def tangential_density(u: Floats, inverse: Floats, distance: Floats) -> Floats:
-    """Gaussian density in the plane tangential at `u`, per steradian, from an inverse covariance in three dimensions.
+    """Normal density per steradian in the plane perpendicular to `u`, from an inverse covariance in three dimensions.
 
-    The determinant of the covariance S within that plane is det S · uᵀS⁻¹u.
+    The determinant of the covariance S in that plane is det S · uᵀS⁻¹u.
     """
     along = np.einsum("...i,...ij,...j->...", u, inverse, u)
     return np.asarray(np.exp(-0.5 * distance) * np.sqrt(np.linalg.det(inverse) / along) / (2 * np.pi))

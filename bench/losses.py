@@ -1,4 +1,4 @@
-"""`python -m bench.losses`: how steep, how noisy and how well conditioned the direction losses are, down to the nadir."""
+"""`python -m bench.losses`: gradient, noise and condition of the direction losses, from the horizon to the nadir."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def table() -> str:
-    """Four quantities, the losses below each other, elevations side by side."""
+    """The table of four quantities, with rows for losses and columns for elevations."""
     by_azimuth = {**AZIMUTH, "GreatCircleLoss": GREAT_CIRCLE}
     by_elevation = {"ElevationLoss": ELEVATION, "GreatCircleLoss": GREAT_CIRCLE}
     both = {f"{name} + ElevationLoss": _sum(loss, ELEVATION) for name, loss in AZIMUTH.items()}
@@ -74,11 +74,11 @@ def _sum(first: Loss, second: Loss) -> Loss:
 
 
 def draw(elevation_deg: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Nodes at the true direction and labels about it, `(DRAWS, 1)` each, float64."""
+    """Nodes at the true direction, and labels that scatter about it, `(DRAWS, 1)` each, float64."""
     rng = np.random.default_rng(0)
     u = direction(0.0, np.radians(elevation_deg))
     across, up = tangents(u)
-    # Walk a Gaussian step along a great circle: the exponential map of a round noise in the tangent plane.
+    # A random step of normal distribution along a great circle.
     step = rng.standard_normal((DRAWS, 2)) * np.radians(NOISE_DEG)
     length = np.linalg.norm(step, axis=1, keepdims=True)
     noisy = np.cos(length) * u + np.sin(length) * (step @ np.stack([across, up])) / length
@@ -89,10 +89,10 @@ def draw(elevation_deg: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def gradient_rms(loss: Loss, elevation_deg: float) -> tuple[float, float]:
-    """Root mean square of the gradient of one row, by its azimuth node and by its elevation node."""
+    """R.m.s. gradient of the loss of one row by its azimuth node, and by its elevation node."""
     azimuth, elevation, *true = draw(elevation_deg)
     nodes = azimuth.requires_grad_(), elevation.requires_grad_()
-    # The loss is a mean over rows, so a row's own gradient is `DRAWS` times its share.
+    # The loss is a mean over rows, so the gradient of one row is `DRAWS` times its share.
     gradients = torch.autograd.grad(DRAWS * loss(*nodes, *true), nodes, materialize_grads=True, allow_unused=True)
     by_azimuth, by_elevation = (float(g.square().mean().sqrt()) for g in gradients)
     return by_azimuth, by_elevation
@@ -105,7 +105,7 @@ def value_noise(loss: Loss, elevation_deg: float) -> float:
 
 
 def condition(loss: Loss, elevation_deg: float) -> float:
-    """Largest over smallest curvature of the expected loss by (azimuth, elevation) nodes, at the true direction."""
+    """Largest divided by smallest curvature of the expected loss, by both nodes, at the true direction."""
     azimuth, elevation, *true = draw(elevation_deg)
 
     def expected(nodes: Tensor) -> Tensor:

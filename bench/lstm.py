@@ -1,4 +1,4 @@
-"""`python -m bench.lstm`: what the LSTM cell costs in its two routes, and what it remembers that an Elman cell forgets."""
+"""`python -m bench.lstm`: speed and memory of the LSTM's computations, and how long LSTM and Elman cells remember."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 TIME, INPUT, HIDDEN = 100, 8, 32
 SPEED_BATCH, REPEATS = 16, 15
 BATCHES = (1, 4, 16, 64)
-BYTES = 4  # of a float32
+BYTES = 4  # bytes of a float32
 
 GAPS = (20, 40, 60, 80, 100, 120)
 BITS = (1, 4)
@@ -34,13 +34,13 @@ COLOURS = {"LSTM": "#0b6e99", "Elman": "#ff6b35"}
 
 
 def main() -> None:
-    """Print the tables; write the memory task's figure and its numbers into docs/."""
+    """Print the tables, and write the figure and the numbers of the memory task into docs/."""
     torch.set_num_threads(1)
     sys.stdout.write(table() + "\n")
 
 
 def table() -> str:
-    """All three sections in Markdown; the memory task also writes docs/memory-task.png and .csv."""
+    """All three sections as Markdown. The memory task also writes docs/memory-task.png and .csv."""
     return "\n\n".join([speed_table(), memory_table(), task_table()])
 
 
@@ -48,7 +48,7 @@ def table() -> str:
 
 
 def routes(batch: int) -> dict[str, Callable[[], Tensor]]:
-    """Three ways to the same h `[batch, time, hidden]`: by hand, step by step through autograd, PyTorch's kernel."""
+    """Three ways to compute the same h `[batch, time, hidden]`: explicit derivatives, autograd, PyTorch's kernel."""
     torch.manual_seed(0)
     lstm, x = LSTM(INPUT, HIDDEN, constant=False), torch.randn(batch, TIME, INPUT)
 
@@ -68,7 +68,7 @@ def routes(batch: int) -> dict[str, Callable[[], Tensor]]:
 
 
 def speed_table() -> str:
-    """Median processor times on one thread, the routes taking turns so that all meet the same load."""
+    """The table of median processor times on one thread. The ways take turns, so that all have the same load."""
     ways = routes(SPEED_BATCH)
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(REPEATS + 1):
@@ -106,7 +106,7 @@ def saved_bytes(run: Callable[[], Tensor]) -> int:
     kept: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor  # holding it keeps its address from being used again
+        kept[tensor.untyped_storage().data_ptr()] = tensor  # kept, so that its address is not used again
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
@@ -118,9 +118,9 @@ def saved_bytes(run: Callable[[], Tensor]) -> int:
 
 def counted_bytes() -> dict[str, tuple[str, int | None]]:
     """Formula and bytes per sequence, counted from the equations."""
-    # By hand every Step is kept whole: b (H + I), then f, i, c̃, o, a, e, d, ŷ (8 H); its c_previous is the a before,
-    # so only the first one (H) is new. Autograd keeps what its formulas need: b, the results of four σ (f, i, o, ŷ) and
-    # two tanh (c̃, e), and the factor c_previous of a product. It has no use for d.
+    # With explicit derivatives every Step is kept as a whole: b (H + I), then f, i, c̃, o, a, e, d, ŷ (8 H). Its
+    # c_previous is the a of the step before, so only the first one (H) is new. Autograd keeps what its formulas need:
+    # b, the results of four σ (f, i, o, ŷ) and two tanh (c̃, e), and c_previous, a factor of a product. It needs no d.
     explicit = BYTES * (TIME * (9 * HIDDEN + INPUT) + HIDDEN)
     stepwise = BYTES * TIME * (8 * HIDDEN + INPUT)
     return {
@@ -131,7 +131,7 @@ def counted_bytes() -> dict[str, tuple[str, int | None]]:
 
 
 def memory_table() -> str:
-    """Saved bytes against the batch, the slope of the straight line, and the counted one."""
+    """The table of saved bytes by batch size, with the slope of the straight line, measured and counted."""
     saved = {name: [saved_bytes(routes(batch)[name]) for batch in BATCHES] for name in routes(1)}
     lines = [
         "### Memory of training",
@@ -157,18 +157,20 @@ def memory_table() -> str:
 
 @dataclass(frozen=True)
 class Curve:
-    """One training run: accuracy `[evaluation, gap]` after each of `steps`."""
+    """One training run: accuracy `[evaluation, gap]` after each number of `steps`."""
 
     steps: tuple[int, ...]
     accuracy: np.ndarray
 
 
 Curves = dict[tuple[int, str, float], list[Curve]]
-"""The seeds' runs of (bits, cell, rate)."""
+"""The runs of all seeds, by (bits, cell, rate)."""
 
 
 def recall(bits: int, gap: int, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Bits to keep, marked by a 1 in the last feature, then `gap` steps of random bits that do not matter.
+    """Sequences of the memory task: bits to remember, then `gap` steps of random bits that do not matter.
+
+    The bits to remember are marked by a 1 in the last feature.
 
     Shape:
         → x `[batch, 1 + gap, bits + 1]`, the bits `[batch, bits]` as 0.0 and 1.0
@@ -180,7 +182,7 @@ def recall(bits: int, gap: int, batch: int, generator: torch.Generator) -> tuple
 
 
 def train(bits: int, cell: str, rate: float, seed: int) -> Curve:
-    """Train on gaps of 1 to 120 steps, the same batches for every cell; test on `GAPS`."""
+    """Train on gaps of 1 to 120 steps, with the same batches for every cell. Test on `GAPS`."""
     torch.manual_seed(seed)
     network, readout = CELLS[cell](bits + 1, HIDDEN), nn.Linear(HIDDEN, bits)
     parameters = [*network.parameters(), *readout.parameters()]
@@ -207,7 +209,7 @@ def train(bits: int, cell: str, rate: float, seed: int) -> Curve:
 
 @torch.no_grad()
 def _accuracy(logits: Callable[[Tensor], Tensor], bits: int) -> list[float]:
-    """Share of right bits at each of `GAPS`, on sequences of their own."""
+    """Share of right bits for each of `GAPS`, on separate test sequences."""
     draws = torch.Generator().manual_seed(1_000_000)
     shares = []
     for gap in GAPS:
@@ -217,7 +219,7 @@ def _accuracy(logits: Callable[[Tensor], Tensor], bits: int) -> list[float]:
 
 
 def task_table() -> str:
-    """Accuracy at the end of training; each cell at the better of the learning rates."""
+    """The table of accuracy at the end of training. Each cell has the better of the learning rates."""
     curves: Curves = {}
     for bits, cell, rate in product(BITS, CELLS, RATES):
         curves[bits, cell, rate] = [train(bits, cell, rate, seed) for seed in SEEDS]
@@ -247,7 +249,7 @@ def _better_rate(curves: Curves, bits: int, cell: str) -> float:
 
 
 def _final(runs: list[Curve]) -> np.ndarray:
-    """Accuracies `[seed, gap]`, mean of the `LAST` evaluations: an Elman cell may lose at any step what it had."""
+    """Accuracies `[seed, gap]`, as the mean of the `LAST` evaluations, since those of an Elman cell vary much."""
     return np.stack([run.accuracy[-LAST:].mean(axis=0) for run in runs])
 
 
@@ -264,7 +266,7 @@ def _write_csv(curves: Curves, path: Path) -> None:
 
 
 def _draw(curves: dict[tuple[int, str], list[Curve]], path: Path) -> None:
-    """Accuracy over training, mean of all gaps; a line for the mean of the seeds, a band from worst to best."""
+    """Draw the accuracy over training, mean of all gaps: lines for the mean of seeds, bands from worst to best seed."""
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     axes = figure.subplots(1, len(BITS), sharey=True)
     for (bits, cell), runs in curves.items():

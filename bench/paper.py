@@ -1,4 +1,4 @@
-"""`python -m bench.paper`: the pictures of docs/paper.md that no other benchmark draws."""
+"""`python -m bench.paper` draws the pictures of docs/paper.md that no other benchmark draws."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TRUTH_DEG = 10.0
 KAPPA = 10.0
 Floats = NDArray[np.float64]
 Loss = Callable[[Floats, float], Floats]
-"""Predicted labels `[prediction]` and a true one → loss of each."""
+"""Predicted labels `[prediction]` and one true label → loss of each prediction."""
 
 PLAIN, CYCLIC, HANDWRITTEN, TRUE_COLOUR = "#ff6b35", "#0b6e99", "#8a5fbf", "#8a97a6"
 
@@ -30,23 +30,23 @@ def plain(p: Floats, l: float) -> Floats:
 
 
 def cyclic(p: Floats, l: float) -> Floats:
-    """`AzimuthLoss`, a row at a time."""
+    """`AzimuthLoss` of each prediction."""
     loss, label = AzimuthLoss(), np.array([[l]])
     return np.array([float(loss(np.array([[one]]), label)) for one in p])
 
 
 def handwritten(p: Floats, l: float, turn: float = 1.0) -> Floats:
-    """1 - exp(κ cos(l - p)); `turn` 2π is the factor that was forgotten."""
+    """1 - exp(κ cos(turn · (l - p))). The handwritten answer forgot the factor `turn` = 2π."""
     return 1 - np.exp(KAPPA * np.cos(turn * (l - p)))
 
 
 def gradient(loss: Loss, p: Floats, l: float, step: float = 1e-6) -> Floats:
-    """By central differences, since the picture is drawn from values alone."""
+    """Gradient of a loss by its prediction, by central differences."""
     return (loss(p + step, l) - loss(p - step, l)) / (2 * step)
 
 
 def draw_azimuth_losses(path: Path) -> None:
-    """Losses round the circle, which way they send the node, and the handwritten answer."""
+    """Draw the losses over all azimuths, their gradients, and the handwritten answer."""
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     axes = figure.subplots(1, 3)
     degrees = np.linspace(0.0, 360.0, 721)

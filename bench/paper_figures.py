@@ -1,8 +1,8 @@
-"""`python -m bench.paper_figures`: figures 1 to 3 of the examination paper, drawn from the program's own objects.
+"""`python -m bench.paper_figures` draws figures 1 to 3 of the examination paper from objects of the program.
 
-1. Azimuth and elevation: every line is made of `direction`.
-2. The LSTM cell: the values of a real step of `LSTMCell`.
-3. The segmentation network: layers and shapes as `SegmentationNetwork` has them in a real pass.
+1. Azimuth and elevation: every line is computed by `direction`.
+2. The LSTM cell, with the values of a real step of `LSTMCell`.
+3. The segmentation network, with layers and shapes of a real pass through `SegmentationNetwork`.
 """
 
 from __future__ import annotations
@@ -31,29 +31,29 @@ Floats = NDArray[np.float64]
 # --- figure 1 ---------------------------------------------------------------------------------------------------------
 
 WHALE_DEG = (60.0, -35.0)
-"""Azimuth and elevation of the William that is drawn."""
+"""Azimuth and elevation of the whale in the figure."""
 CAMERA_DEG = (160.0, 24.0)
 
 
 def seen(points: ArrayLike) -> Floats:
-    """Points in the frame (east, north, up) as the camera sees them, without perspective.
+    """Project points (east, north, up) for the camera, without perspective.
 
     Shape:
         `[..., 3]` → `[..., 2]`, right and up
     """
-    # From the camera azimuth grows to the left.
+    # As seen by the camera, azimuth grows to the left.
     left, up = tangents(direction(*np.radians(CAMERA_DEG)))
     return np.asarray(points) @ np.stack([-left, up], axis=-1)
 
 
 def path(azimuth_deg: ArrayLike, elevation_deg: ArrayLike, radius: float = 1.0) -> Floats:
-    """Directions given in degrees, on a sphere of that radius. → `[point, 3]`."""
+    """Points `[point, 3]` on a sphere of a radius, from directions in degrees."""
     azimuth, elevation = np.broadcast_arrays(np.radians(azimuth_deg), np.radians(elevation_deg))
     return radius * direction(azimuth, elevation)
 
 
 def draw_angles(out: Path) -> None:
-    """Azimuth and elevation in space, from above, and from the side."""
+    """Draw figure 1: azimuth and elevation in space, from above, and from the side."""
     figure = Figure(figsize=(12, 5.8), layout="constrained")
     space, above, side = (figure.add_subplot(figure.add_gridspec(2, 5)[part]) for part in (
         np.s_[:, :3], np.s_[0, 3:], np.s_[1, 3:],
@@ -112,7 +112,7 @@ def _text(axis: Axes, point: ArrayLike, words: str, colour: str, **style: str) -
 
 
 def _draw_above(axis: Axes) -> None:
-    """East to the right, north up; the numbers are labels."""
+    """Draw the view from above, east to the right and north up, with labels."""
     axis.fill(*path(np.linspace(0, 360, 181), 0).T[:2], color=WATER)
     for azimuth in (0, 90, 180, 270):
         axis.plot(*path(azimuth, 0, 0.93).T[:2, None], ".", color=GREY)
@@ -140,7 +140,7 @@ def _draw_above(axis: Axes) -> None:
 
 
 def _draw_side(axis: Axes) -> None:
-    """The upright plane through array and whale: across, and up."""
+    """Draw the vertical plane through array and whale."""
     side = lambda elevation, radius=1.0: path(0, elevation, radius)[..., 1:]  # noqa: E731
     axis.fill_between([-0.25, 1.7], -1.15, 0, color=WATER, linewidth=0)
     axis.fill(
@@ -167,7 +167,7 @@ def _draw_side(axis: Axes) -> None:
 
 
 def worked_step() -> tuple[LSTMCell, Step, dict[str, Tensor]]:
-    """One unit, one input, round weights: a step for a pocket calculator. → cell, step, its inputs."""
+    """A step with one unit, one input and round weights, which can be checked by hand. → cell, step, its inputs."""
     cell = LSTMCell(1, 1).double()
     with torch.no_grad():
         for weight, values in zip(cell.weights, ((0.5, 1.0), (-0.4, 1.2), (0.9, 0.7), (0.3, -0.6)), strict=True):
@@ -180,7 +180,7 @@ def worked_step() -> tuple[LSTMCell, Step, dict[str, Tensor]]:
 
 
 def draw_cell(out: Path) -> None:
-    """The cell with the values of `worked_step` on its lines."""
+    """Draw figure 2: the cell with the values of `worked_step` on its lines."""
     cell, step, given = worked_step()
     value = {name: float(tensor) for name, tensor in vars(step).items() if tensor.numel() == 1}
     value |= {name: float(tensor) for name, tensor in given.items()}
@@ -197,7 +197,7 @@ def draw_cell(out: Path) -> None:
 
 
 GATES = (("f", "σ", 3.0), ("i", "σ", 4.7), ("candidate", "tanh", 6.1), ("o", "σ", 8.2))
-"""Name in `Step`, activation, place: W₁ to W₄ in order."""
+"""Name in `Step`, activation, and place in the figure, in the order of W₁ to W₄."""
 SIGNS = {"f": "f", "i": "i", "candidate": "c̃", "o": "o", "a": "a", "e": "e", "d": "d", "y": "ŷ"}
 TOP, BOTTOM, GATE, MEETING = 5.2, 1.15, 2.2, 3.85
 
@@ -278,14 +278,14 @@ def _value(axis: Axes, at: tuple[float, float], name: str, value: float, ha: str
 
 
 def layers_seen(network: SegmentationNetwork, image: Tensor) -> list[tuple[str, nn.Module, tuple[int, ...], bool]]:
-    """Name, module, shape of its output and whether a ReLU follows, of convolutions and up-sampling in a pass of `image`."""
+    """The layers of a pass of `image`: name, module, shape of the output, and whether a ReLU follows."""
     modules = {f"conv{letter}": getattr(network, f"conv{letter}") for letter in "ABCDEF"} | {
         "upsample": network.upsample
     }
     shapes: dict[str, tuple[int, ...]] = {}
     lowest: list[float] = []
     for name, module in modules.items():
-        # What comes into a layer is never below 0 if and only if a ReLU stood before it.
+        # The input of a layer is never below 0 if and only if there is a ReLU before it.
         module.register_forward_pre_hook(lambda _, given: lowest.append(float(given[0].min())))
         module.register_forward_hook(lambda _, given, result, name=name: shapes.update({name: tuple(result.shape[1:])}))
     with torch.no_grad():
@@ -295,7 +295,7 @@ def layers_seen(network: SegmentationNetwork, image: Tensor) -> list[tuple[str, 
 
 
 def draw_network(out: Path) -> None:
-    """Every layer's output as a block: as high as its picture, as thick as it has channels."""
+    """Draw figure 3: the output of every layer as a block, whose thickness is the number of channels."""
     torch.manual_seed(0)
     image = torch.randn(1, 3, 64, 64)
     seen_layers = layers_seen(SegmentationNetwork(3, 96, 5), image)
@@ -311,7 +311,7 @@ def draw_network(out: Path) -> None:
 
 
 def _draw_block(axis: Axes, x: float, shape: tuple[int, ...], colour: str, name: str) -> float:
-    """→ where the block ends."""
+    """Draw a block. → where it ends."""
     channels, height, width = shape
     tall, thick, slant = 2.6 * height / 64, 0.12 + channels / 384 * 0.75, 0.55 * width / 64
     front = np.array([[0, 0], [thick, 0], [thick, tall], [0, tall]]) + [x, -tall / 2 - slant / 2]
@@ -330,7 +330,7 @@ def _draw_block(axis: Axes, x: float, shape: tuple[int, ...], colour: str, name:
 
 
 def _draw_layer(axis: Axes, x: float, name: str, module: nn.Module, relu: bool) -> float:
-    """The arrow to the next block, and what happens on it. → where it ends."""
+    """Draw the arrow to the next block, with the settings of the layer. → where it ends."""
     end = x + 0.95
     axis.annotate("", (end - 0.06, 0), (x + 0.06, 0), arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 1.4})
     if isinstance(module, nn.Conv2d):
@@ -345,7 +345,7 @@ def _draw_layer(axis: Axes, x: float, name: str, module: nn.Module, relu: bool) 
 
 
 def _save(figure: Figure, out: Path) -> None:
-    # No dates or versions, so that the same objects give the same file.
+    # Without date and version, so that the same objects give the same file.
     figure.savefig(out, dpi=DOTS_PER_INCH, metadata={"Software": None})
 
 

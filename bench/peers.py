@@ -1,8 +1,8 @@
-"""What others do with the same sound. Every peer is told the call's true window; we are not.
+"""Other methods on the same sound. They are given the true begin and end of the call; ours is not.
 
-pyroomacoustics' SRP-PHAT and NormMUSIC run as they are on a 2° grid below the horizon. The others are
-textbook methods in a few lines: GCC-PHAT with least squares, SRP-PHAT with a gate, and the whitened
-likelihood with a covariance from call-free sound.
+SRP-PHAT and NormMUSIC are those of pyroomacoustics, on a 2° grid below the horizon. The others are textbook methods in
+a few lines: GCC-PHAT with least squares, SRP-PHAT with a gate, and the whitened likelihood with a noise covariance from
+sound without the call.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LAG_OVERSAMPLING = 16
 
 
 def pyroomacoustics_direction(name: str, spectra: Tensor, array: HydrophoneArray) -> Floats:
-    """`SRP` or `NormMUSIC` on the call's frames. Complex `[channel, frequency, frame]` → `[3]`."""
+    """Direction by `SRP` or `NormMUSIC` from the frames of the call. Complex `[channel, frequency, frame]` → `[3]`."""
     azimuth = np.radians(np.arange(0, 360, GRID_STEP_DEG))
     colatitude = np.radians(np.arange(90, 180.1, GRID_STEP_DEG))
     doa = pra.doa.algorithms[name](
@@ -56,13 +56,13 @@ def _pairs(array: HydrophoneArray) -> Floats:
 
 
 def _phat(spectra: Tensor, gate: Tensor, array: HydrophoneArray) -> np.ndarray:
-    """Sum of phase-only cross-spectra over the gated bins, complex `[pair, frequency]`."""
+    """Sum over the frames of cross-spectra with phase only, times the gate, complex `[pair, frequency]`."""
     unit = spectra / spectra.abs().clamp(min=1e-12) * gate
     return np.stack([(unit[i] * unit[j].conj()).sum(-1).numpy() for i, j in _pairs(array)])
 
 
 def gcc_phat(spectra: Tensor, gate: Tensor, array: HydrophoneArray) -> Floats:
-    """Lag of the highest GCC-PHAT value of every pair, then plane-wave least squares. → `[3]`."""
+    """Direction `[3]` by least squares from the lags of the highest GCC-PHAT value of every pair."""
     lags = []
     size = WINDOW * LAG_OVERSAMPLING
     for (i, j), cross in zip(_pairs(array), _phat(spectra, gate, array), strict=True):
@@ -88,7 +88,7 @@ _TABLES: dict[bytes, tuple[Floats, np.ndarray]] = {}
 
 
 def _srp_grid(key: bytes, array: HydrophoneArray) -> tuple[Floats, np.ndarray]:
-    """Grid and table of an array, kept: the benchmark asks for the same one a hundred times."""
+    """Grid and table of an array. The last one is kept, since the benchmark needs the same one a hundred times."""
     if key not in _TABLES:
         _TABLES.clear()
         grid = equal_area_grid(np.radians(GRID_STEP_DEG), array.max_elevation_rad())
@@ -97,7 +97,7 @@ def _srp_grid(key: bytes, array: HydrophoneArray) -> tuple[Floats, np.ndarray]:
 
 
 def srp_phat(spectra: Tensor, gate: Tensor, array: HydrophoneArray) -> Floats:
-    """SRP-PHAT over the gated bins, 2° equal-area grid, refined below it. → `[3]`."""
+    """Direction `[3]` by SRP-PHAT with a gate, on an equal-area grid of 2°, then refined."""
     cross = _phat(spectra, gate, array).ravel()
 
     def score(u: Floats) -> Floats:
@@ -117,9 +117,9 @@ def srp_phat(spectra: Tensor, gate: Tensor, array: HydrophoneArray) -> Floats:
 
 
 def call_free_likelihood(spectra: Tensor, begin: int, end: int, array: HydrophoneArray) -> Floats:
-    """Whitened likelihood with one covariance from the sound just before and after the call. → `[3]`.
+    """Direction `[3]` by the whitened likelihood with one noise covariance, from just before and just after the call.
 
-    The strong classical rival: it knows exactly when nothing called, and all of the call's frames count alike.
+    This is the strongest classical method, since it is given the exact times without a call.
     """
     reach = round(CALL_FREE_S / spectrogram.FRAME_S)
     free = torch.cat([spectra[..., max(0, begin - reach) : begin], spectra[..., end : end + reach]], dim=-1)
@@ -129,7 +129,7 @@ def call_free_likelihood(spectra: Tensor, begin: int, end: int, array: Hydrophon
     cells = -(-spectra.shape[-1] // spectrogram.CELL_FRAMES)
     usual = spectrogram.power(free).mean((0, 2))[:, None]
     loud = spectrogram.power(spectra[..., begin:end]).mean(0)
-    share = (1 - usual / loud.clamp(min=1e-20)).clamp(min=0)  # power subtraction, the classical mask
+    share = (1 - usual / loud.clamp(min=1e-20)).clamp(min=0)  # the classical mask, by power subtraction
     gathered = likelihood.gather_cells(spectra[..., begin:end], share, q[..., None].expand(*q.shape, cells), begin)
     fix = steering.find_direction(gathered, array, surface=False)
     return direction(0.0, 0.0) if fix is None else fix.u

@@ -1,4 +1,4 @@
-"""Real recordings as they are: what is found in them, and what raises a false alarm."""
+"""Real recordings, not mixed: calls that are found in them, and false alarms."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from whalefinder.training.clips import Clip, find_clips
 
 
 def table() -> str:
-    """Recall on real call clips, alarms on ambient and ships, calls in field recordings."""
+    """The table: calls found in real clips, alarms in ambient noise and ships, calls in field recordings."""
     calls = [c for c in find_clips("calls", "dev") if "orcaal" in c.path.parent.name]
     quiet = [c for c in find_clips("ambient", "dev") if "orcaal" in c.path.parent.name]
     words = (

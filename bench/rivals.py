@@ -1,6 +1,7 @@
-"""What else follows a whale's direction: rivals of the tracker, each as well tuned as we could (`python -m bench.tune_tracks`).
+"""Other methods that follow the direction of a whale, for comparison. `python -m bench.tune_tracks` tunes them.
 
-All take `Steps` and return unit vectors `[batch, step, 3]`. Causal ones know the past alone, smoothers the whole sequence.
+All take `Steps` and return unit vectors `[batch, step, 3]`. Causal methods use only the past; smoothers use the whole
+sequence.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ Bools = NDArray[np.bool_]
 
 KALMAN_CAUSAL = FilterSettings(acceleration=6e-4, rate_sd=1.4e-3, gate=100.0, resets=5, sd_scale=1.2)
 KALMAN_SMOOTHER = FilterSettings(acceleration=9.4e-4, rate_sd=1.4e-3, gate=14.0, resets=6, sd_scale=3.4)
-"""By `python -m bench.tune_tracks` on 300 training swims; those of the IMM and the grid on the first 150 of them."""
+"""Found by `python -m bench.tune_tracks` on 300 training swims; for the IMM and the grid on the first 150 of them."""
 
 HIDDEN_SR = 2 * np.pi
-"""An outlier lies anywhere below the horizon: its density is 1 over this many steradians."""
+"""An outlier can be anywhere below the horizon, so its density is 1 over this many steradians."""
 
 
 # --- the fixes themselves -----------------------------------------------------------------------------------------------
 
 
 def raw(steps: Steps) -> Floats:
-    """The last fix, held. `[batch, step, 3]`; before the first fix the first one."""
+    """The last fix, or the first one if there is none before. `[batch, step, 3]`."""
     last, first_to_come = _neighbours(steps)
     return np.take_along_axis(steps.u, np.where(last < 0, first_to_come, last)[..., None], axis=1)
 
@@ -47,7 +48,7 @@ def raw_smoother(steps: Steps) -> Floats:
 
 
 def _neighbours(steps: Steps) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Step of the last fix so far (-1: none) and of the next one, this step included (length: none). `[batch, step]`."""
+    """Step of the last fix (-1: none) and of the next one (length: none), both including this step. `[batch, step]`."""
     length = steps.present.shape[1]
     here = np.arange(length)
     last = np.maximum.accumulate(np.where(steps.present, here, -1), axis=1)
@@ -59,34 +60,37 @@ def _neighbours(steps: Steps) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 
 def kalman_causal(steps: Steps, settings: FilterSettings | None = None) -> Floats:
-    """The gated filter of `whalefinder.tracks.kalman`, tuned as a filter."""
+    """The filter of `whalefinder.tracks.kalman` with its gate, tuned for causal use."""
     return kalman(steps, settings or KALMAN_CAUSAL).u
 
 
 def kalman_smoother(steps: Steps, settings: FilterSettings | None = None) -> Floats:
-    """The same with Rauch-Tung-Striebel along both directions of time (`both_ways`), tuned as a smoother."""
+    """The same filter with its smoother in both directions of time (`both_ways`), tuned as a smoother."""
     settings = settings or KALMAN_SMOOTHER
     return both_ways(steps, kalman(steps, settings), kalman(backwards(steps), settings))
 
 
 def backwards(steps: Steps) -> Steps:
-    """The same with time running backwards; padding comes first."""
+    """The steps in reverse order of time. Padding comes first."""
     turned = {field.name: getattr(steps, field.name)[:, ::-1] for field in fields(steps)}
-    # dt belongs to the step before it in this direction.
+    # In this direction dt belongs to the other of the two steps.
     turned["dt_s"] = np.concatenate([np.zeros((len(steps.dt_s), 1)), steps.dt_s[:, :0:-1]], axis=1)
     return Steps(**turned)
 
 
 def both_ways(steps: Steps, forward: Filtered, backward: Filtered) -> Floats:
-    """RTS along both directions of time, and of the two the one whose filter believed more of the fixes around.
+    """Smooth in both directions of time, and take at each step the one whose filter used more of the fixes around it.
 
-    A filter that began at an outlier, or restarted late after a gap, smooths badly up to there; the filter that comes
-    from the other side does not. → `[batch, step, 3]`.
+    A filter that began at an outlier, or began again late after a gap, is bad up to there. The filter from the other
+    side is not.
 
     Args:
         steps: in order of time.
-        forward: a filter's run over `steps`.
-        backward: its run over `backwards(steps)`.
+        forward: result of a filter on `steps`.
+        backward: result of the same filter on `backwards(steps)`.
+
+    Shape:
+        → directions `[batch, step, 3]`.
     """
     ahead = smooth(steps, forward)[0][..., :3]
     behind = smooth(backwards(steps), backward)[0][:, ::-1, :3]
@@ -96,7 +100,7 @@ def both_ways(steps: Steps, forward: Filtered, backward: Filtered) -> Floats:
 
 
 def _believed_share(filtered: Filtered, present: Bools) -> Floats:
-    """Share of fixes believed between the restart before and the restart after. `[batch, step]`."""
+    """Share of fixes that were used between the restart before and the restart after a step. `[batch, step]`."""
     run = np.cumsum(filtered.restarted, axis=1)
     share = np.zeros(run.shape)
     for row, numbers in enumerate(run):
@@ -112,7 +116,10 @@ def _believed_share(filtered: Filtered, present: Bools) -> Floats:
 def nearest_neighbour(
     fixes: Fixes, gate_rad: float = np.radians(10.0), max_silence_s: float = 60.0
 ) -> NDArray[np.intp]:
-    """Each fix to the track whose last fix is nearest, within a gate and not too long ago; else it begins a track. → `[fix]`."""
+    """Assign each fix to the track with the nearest last fix, if it is near enough and not too old. → `[fix]`.
+
+    Otherwise the fix begins a new track.
+    """
     labels = np.full(len(fixes), -1)
     ends: list[int] = []  # last fix of every track
     for k in range(len(fixes)):

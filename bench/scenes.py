@@ -1,6 +1,6 @@
-"""The cells of the benchmark: real calls and real ships in exact moving geometry.
+"""The cells of the benchmark: real calls and real ships on exact moving paths.
 
-Seeds here start at 10^9; training uses small ones, so the two never meet.
+Seeds here start at 10^9. Training uses small seeds, so the two are never the same.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BOAT_DEPTH_M = 1.0
 
 @dataclass(frozen=True)
 class Cell:
-    """One row of the benchmark."""
+    """One row of the table: SNR and SIR in dB, boats, array and its depth, surface image, faults."""
 
     name: str
     snr_db: float
@@ -52,7 +52,7 @@ CELLS_INDEX = {cell.name: index for index, cell in enumerate(CELLS)}
 
 
 def make_array(name: str, depth_m: float) -> HydrophoneArray:
-    """The reference tetrahedron (0.5 m edge), or arrays that no training run has seen."""
+    """The reference tetrahedron (0.5 m edge), or an array that was not used in training."""
     if name == "tetrahedron":
         positions = tetrahedron(0.5)
     elif name == "six":
@@ -77,7 +77,7 @@ def calls_of(split: str) -> list[Clip]:
 
 
 def draw_scene(cell: Cell, split: str, trial: int) -> tuple[Scene, str, int]:
-    """Scene number `trial` of a cell, the source clip of its call, and its seed."""
+    """Scene number `trial` of a cell, the name of the clip of its call, and its seed."""
     seed = SEED + 1000 * CELLS_INDEX.get(cell.name, 99) + trial
     rng = np.random.default_rng([seed, 1 if split == "dev" else 2])
     calls, ships = calls_of(split), find_clips("boats", split)
@@ -103,7 +103,7 @@ def draw_scene(cell: Cell, split: str, trial: int) -> tuple[Scene, str, int]:
 
 
 def recording_of(cell: Cell, split: str, trial: int) -> tuple[Scene, str, SimulatedRecording]:
-    """Scene, clip name and sound."""
+    """Scene, name of the clip, and recording of number `trial` of a cell."""
     scene, name, seed = draw_scene(cell, split, trial)
     return scene, name, simulate(scene, seed)
 

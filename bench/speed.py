@@ -1,4 +1,4 @@
-"""Speed and memory of the whole `whalefinder locate`, beside SRP-PHAT on the same file in the same run."""
+"""Speed and memory of the whole command `whalefinder locate`, and of SRP-PHAT on the same file in the same run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MINUTE_S = 60.0
 
 
 def table(long: bool) -> str:
-    """10 minutes for the ratio, 1 hour (and 10 with `long`) for the memory."""
+    """The table for 10 minutes and 1 hour, and with `long` also for 10 hours."""
     lines = [
         "## Speed and memory",
         "",
@@ -50,7 +50,7 @@ def table(long: bool) -> str:
 
 
 def bearings_line() -> str:
-    """What one bearing costs on one thread, by steering and by the regressor, on the same calls."""
+    """A sentence on the time of one bearing on one thread, by steering and by the regressor, on the same calls."""
     torch.set_num_threads(1)
     array, network = make_array("tetrahedron", 1.5), load_network().folded()
     regression = load_regressor(array)
@@ -98,7 +98,7 @@ def _write(folder: Path, hours: float) -> tuple[Path, Path]:
 
 
 def _locate(path: Path, array: Path, out: Path) -> tuple[float, float]:
-    """Wall seconds and peak MB of one run in a process of its own."""
+    """Seconds and peak memory in MB of one run in a separate process."""
     code = (
         "import resource, sys, whalefinder.cli as c\n"
         "try:\n    c.app(sys.argv[1:])\n"
@@ -112,7 +112,7 @@ def _locate(path: Path, array: Path, out: Path) -> tuple[float, float]:
 
 
 def _srp(path: Path) -> float:
-    """Times real time of SRP-PHAT over the recording in 1-s steps."""
+    """Speed of SRP-PHAT on the recording in steps of 1 s, in times real time."""
     samples, rate = soundfile.read(path, dtype="float32")
     positions = tetrahedron(0.5)
     azimuth, colatitude = np.radians(np.arange(0, 360, 2.0)), np.radians(np.arange(90, 180.1, 2.0))

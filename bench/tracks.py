@@ -1,6 +1,6 @@
-"""`python -m bench --parts tracks`: who follows a whale's direction best, on simulated swims and on a real beaked whale.
+"""`python -m bench --parts tracks`: methods that follow the direction of a whale, on simulated swims and a real whale.
 
-Seeds start at 10^9; training and tuning use small ones. Every method gets the same fixes.
+Seeds start at 10^9; training and tuning use small seeds. Every method gets the same fixes.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ Association = Callable[[Fixes], NDArray[np.intp]]
 
 
 def deep_grid(steps: Steps, smoother: bool) -> Floats:
-    """The Bayes filter on a grid for an array on the sea floor: animals are above it, no horizon bounds the grid."""
+    """The Bayes filter on a grid for an array on the sea floor, where animals are above the array."""
     settings = grid_bayes.GRID_SMOOTHER if smoother else grid_bayes.GRID_CAUSAL
     return grid_bayes.grid_bayes(steps, replace(settings, ceiling_rad=np.pi / 2), smoother)
 
 
 def _reference(steps: Steps, causal: bool) -> Floats:
-    """Hypotheses and Kalman filter alone; for archives this is what ships."""
+    """Our hypotheses and Kalman filter without a network. For archives this is the shipped method."""
     return tracking.reference(steps, causal=causal).u
 
 
@@ -51,7 +51,7 @@ def _network(steps: Steps, name: str | None, sea_floor: bool = False) -> Floats:
 
 @lru_cache
 def _tracker(name: str | None = None) -> Tracker:
-    """The shipped tracker, or one that was trained for comparison: `whalefinder train tracker --cell elman`, `--smoother`."""
+    """The shipped tracker, or one that was trained for comparison (`train tracker --cell elman`, `--smoother`)."""
     return load_tracker(Path(__file__).with_name("weights") / f"{name}.safetensors" if name else None)
 
 
@@ -64,7 +64,7 @@ METHODS: Methods = {
     "ours, Elman cell": (partial(_network, name="elman"), None),
     "ours, LSTM": (partial(_network, name=None), partial(_network, name="lstm_smoother")),
 }
-"""Name → (causal, smoother or None). What ships: causally the LSTM, for archives no network."""
+"""Name → (causal method, smoother or None). The shipped methods are the causal LSTM, and for archives no network."""
 
 WHALEDO_METHODS: Methods = {
     **METHODS,
@@ -75,7 +75,7 @@ WHALEDO_METHODS: Methods = {
         partial(_network, name="lstm_smoother", sea_floor=True),
     ),
 }
-"""The same for arrays on the sea floor."""
+"""The same methods for arrays on the sea floor."""
 
 ASSOCIATIONS: dict[str, Association] = {
     "nearest neighbour": rivals.nearest_neighbour,
@@ -87,7 +87,7 @@ ASSOCIATIONS: dict[str, Association] = {
 
 
 def steps_and_truth(swims: list[Swim]) -> tuple[Steps, Floats]:
-    """Swims of one animal each → steps, true directions `[batch, step, 3]` (zero where nothing is asked)."""
+    """Steps of swims of one animal each, and the true directions `[batch, step, 3]` (zero if none is wanted)."""
     steps = merge([swim.fixes for swim in swims], [swim.grid_s for swim in swims])
     truth = np.zeros_like(steps.u)
     for row, swim in enumerate(swims):
@@ -96,13 +96,13 @@ def steps_and_truth(swims: list[Swim]) -> tuple[Steps, Floats]:
 
 
 def rms_deg(u: Floats, steps: Steps, truth: Floats) -> Floats:
-    """Root mean square great-circle error over the asked times. `[batch, step, 3]` → `[batch]` degrees."""
+    """R.m.s. great-circle error over the wanted times. `[batch, step, 3]` → `[batch]` degrees."""
     squared = np.where(steps.asked, great_circle_rad(u, truth) ** 2, 0.0)
     return np.degrees(np.sqrt(squared.sum(axis=1) / steps.asked.sum(axis=1)))
 
 
 def interval_of_median(errors: Floats, draws: int = 1000) -> tuple[float, float]:
-    """95 % bootstrap interval over swims."""
+    """95 % bootstrap interval of the median over swims."""
     picked = np.random.default_rng(0).choice(errors, (draws, len(errors)))
     low, high = np.quantile(np.median(picked, axis=1), [0.025, 0.975])
     return float(low), float(high)
@@ -112,7 +112,7 @@ def interval_of_median(errors: Floats, draws: int = 1000) -> tuple[float, float]
 
 
 def scenario_errors(swims: int, which: int, methods: Methods) -> dict[str, dict[str, Floats]]:
-    """Scenario → method → r.m.s. error of every swim, degrees; `which`: 0 causal, 1 smoother."""
+    """R.m.s. errors of every swim in degrees, by scenario and method; `which` is 0 for causal methods, else 1."""
     errors: dict[str, dict[str, Floats]] = {}
     for number, (name, plan) in enumerate(SCENARIOS.items()):
         seeds = (SEED + 1_000_000 * number + k for k in range(swims))
@@ -123,7 +123,7 @@ def scenario_errors(swims: int, which: int, methods: Methods) -> dict[str, dict[
 
 
 def table(swims: int, methods: Methods | None = None) -> str:
-    """Causal and smoother tables in Markdown."""
+    """The tables of causal methods, smoothers, stated errors and crossings as Markdown."""
     methods = methods or METHODS
     blocks = [
         f"## Tracks\n\nEvery scenario has {swims} simulated swims, the same for every method. The settings of the other methods were "
@@ -137,7 +137,7 @@ def table(swims: int, methods: Methods | None = None) -> str:
 
 
 def coverage_table(swims: int) -> str:
-    """How much the tracker's stated regions hold, over all asked seconds of all swims."""
+    """The table of how many errors the stated regions hold, over all wanted seconds of all swims."""
     lines = [
         "### Stated uncertainty of the shipped trackers",
         "",
@@ -153,14 +153,14 @@ def coverage_table(swims: int) -> str:
             held.setdefault(name, []).append(_in_sds(steps, truth, causal))
     held["all"] = [np.concatenate(parts) for parts in zip(*held.values(), strict=True)]
     for name, kinds in held.items():
-        # A round Gaussian holds p within √(-2 ln(1 - p)) standard deviations.
+        # A normal distribution of two dimensions has a share p within √(-2 ln(1 - p)) standard deviations.
         shares = [np.mean(sds < np.sqrt(-2 * np.log(1 - p))) for sds in kinds for p in (0.5, 0.9)]
         lines.append(f"| {name} | " + " | ".join(f"{100 * share:.0f} %" for share in shares) + " |")
     return "\n".join(lines)
 
 
 def _in_sds(steps: Steps, truth: Floats, causal: bool) -> Floats:
-    """Errors at the asked seconds in stated standard deviations, `[second]`."""
+    """Errors at the wanted seconds, in stated standard deviations, `[second]`."""
     followed = tracking.follow(steps, _tracker()) if causal else tracking.look_back(steps)
     error = np.stack([(truth * axis).sum(-1) for axis in tangents(followed.u)], axis=-1) / followed.sd_rad
     return np.asarray(np.linalg.norm(error, axis=-1)[steps.asked])
@@ -185,7 +185,7 @@ def _entry(errors: Floats, with_interval: bool) -> str:
 
 
 def identity_switches(labels: NDArray[np.intp], source: NDArray[np.intp]) -> int:
-    """How often the label changes along the fixes of each true animal; fixes without a label (-1) are passed over.
+    """How often the label changes along the fixes of each true animal. Fixes without a label (-1) are left out.
 
     >>> identity_switches(np.array([0, 1, 0, -1, 2]), np.array([0, 1, 0, 0, 0]))
     1
@@ -198,9 +198,9 @@ def identity_switches(labels: NDArray[np.intp], source: NDArray[np.intp]) -> int
 
 
 def crossing_table(swims: int, associations: dict[str, Association] | None = None) -> str:
-    """Two animals whose bearings cross: switches of identity, share of the animals' fixes that are in a track.
+    """The table of two animals whose bearings cross: switches of identity, share of their fixes that are in a track.
 
-    One track for all fixes would never switch: "kept apart" (purity) says how far that is from what was done.
+    One track for all fixes would never switch, but its purity ("kept apart") would be low.
     """
     lines = [
         "### Two whales crossing",
@@ -215,7 +215,7 @@ def crossing_table(swims: int, associations: dict[str, Association] | None = Non
         own = [k[s.source >= 0] for k, s in zip(labels, crossings, strict=True)]
         kept = np.mean(np.concatenate(own) >= 0)
         apart = np.mean([purity(k, s.source[s.source >= 0]) for k, s in zip(own, crossings, strict=True)])
-        # A track is what holds three fixes or more: a false fix alone is none.
+        # A track needs three fixes or more, so a single false fix does not count as one.
         tracks = np.mean([(np.bincount(k[k >= 0]) >= 3).sum() for k in labels])
         lines.append(f"| {name} | {switches.mean():.2f} | {100 * kept:.0f} % | {100 * apart:.0f} % | {tracks:.1f} |")
     return "\n".join(lines)
@@ -229,14 +229,14 @@ DEEP_SOUND_SPEED_M_S = 1490.0
 WHALEDO_SD_RAD = DEEP_SOUND_SPEED_M_S * DELAY_STEP_S / np.sqrt(12) / (np.sqrt(2) * EDGE_M)
 """Error of a fix from delays rounded to 10 µs: 3.0 mrad, 0.17°.
 
-Rounding to steps of s has variance s²/12. Baselines H of the six pairs of a tetrahedron with edges a give HᵀH = 2a² I, so
-u = c H⁺ τ errs by c s / √12 / (√2 a) along each axis.
+Rounding to steps of s has variance s²/12. The baselines H of the six pairs of a tetrahedron with edges a give
+HᵀH = 2a² I. So u = c H⁺ τ has the error c s / √12 / (√2 a) along each axis.
 """
 GAP_S, GAP_EVERY_S = 60.0, 180.0
 
 
 def whaledo(folder: Path, methods: Methods | None = None) -> str:
-    """A beaked whale heard by two arrays: the directions of one array against the position that both found together."""
+    """The table of a beaked whale: directions of one array, compared with the position by two arrays together."""
     lines = [
         "## A real beaked whale",
         "",
@@ -269,7 +269,7 @@ def _quantiles(error_rad: Floats) -> str:
 
 
 def read_whaledo(folder: Path, array: str) -> tuple[Fixes, Floats]:
-    """Fixes of one array, and the direction to the stored position `[fix, 3]`."""
+    """Read the fixes of one array, and the directions to the stored positions `[fix, 3]`."""
     with (folder / "track389_localizations.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     columns = ["t_days"] + [
@@ -283,12 +283,12 @@ def read_whaledo(folder: Path, array: str) -> tuple[Fixes, Floats]:
 
 
 def _theirs(azimuth_deg: Floats, elevation_deg: Floats) -> Floats:
-    """Their azimuth runs anticlockwise from east."""
+    """Unit vectors from angles of the data set, whose azimuth is anticlockwise from east."""
     return direction(azimuth_from_anticlockwise_east(np.radians(azimuth_deg)), np.radians(elevation_deg))
 
 
 def _plain_fixes(time_s: Floats, u: Floats) -> Fixes:
-    """Fixes of beaked-whale clicks: the stated error of rounding, an SNR and a band that say nothing."""
+    """Fixes of clicks of beaked whales, with the error of rounding, and the same SNR and band for all."""
     same = np.ones(len(time_s))
     return Fixes(
         time_s=time_s,
@@ -301,13 +301,13 @@ def _plain_fixes(time_s: Floats, u: Floats) -> Fixes:
 
 
 def whaledo_cases(fixes: Fixes) -> dict[str, tuple[Fixes, NDArray[np.intp]]]:
-    """Name → fixes that are given, rows whose times are asked."""
+    """Cases by name: the fixes that are given, and the rows whose times are wanted."""
     rng = np.random.default_rng(WHALEDO_SEED)
     every = np.arange(len(fixes))
     wrong = rng.random(len(fixes)) < 0.2
     anywhere = direction(rng.uniform(0, 2 * np.pi, len(fixes)), np.arcsin(rng.uniform(-1, 1, len(fixes))))
     withheld = (fixes.time_s - fixes.time_s[0]) % GAP_EVERY_S > GAP_EVERY_S - GAP_S
-    # After the last fix that is given there is no gap to bridge but an end.
+    # After the last fix that is given there is no gap: the track ends there.
     withheld &= fixes.time_s < fixes.time_s[~withheld][-1]
     return {
         "as they are": (fixes, every),
@@ -318,7 +318,7 @@ def whaledo_cases(fixes: Fixes) -> dict[str, tuple[Fixes, NDArray[np.intp]]]:
 
 
 def whaledo_animals(folder: Path, associations: dict[str, Association] | None = None) -> str:
-    """Array EW heard two animals at once: how well associations keep apart what people labelled."""
+    """The table of array EW, which heard two animals at once: how well the methods separate the labelled animals."""
     with (folder / "track389_cleaned_EW.csv").open(newline="") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: float(row["TDet"]))
     values = np.array([[float(row[c]) for c in ("TDet", "azimuth_deg", "elevation_deg", "Label")] for row in rows])
@@ -339,7 +339,7 @@ def whaledo_animals(folder: Path, associations: dict[str, Association] | None = 
 
 
 def purity(labels: NDArray[np.intp], source: NDArray[np.intp]) -> float:
-    """Share of fixes that lie in a track most of whose fixes are of the same animal."""
+    """Share of fixes that belong to the main animal of their track."""
     pure = sum(
         np.bincount(source[(labels == k) & (source >= 0)]).max(initial=0) for k in np.unique(labels[labels >= 0])
     )
@@ -350,6 +350,6 @@ def purity(labels: NDArray[np.intp], source: NDArray[np.intp]) -> float:
 
 
 def real_table() -> str:
-    """The beaked whale, where the data folder is there."""
+    """The table of the beaked whale, if the data folder exists."""
     folder = data_folder() / "arrays" / "whaledo_tetra_hydrophones"
     return whaledo(folder) if folder.is_dir() else "## A real beaked whale\n\nNo data folder."

@@ -1,7 +1,7 @@
-"""`python -m bench.tune_tracks`: choose the rivals' settings on training swims, by random, then coordinate search.
+"""`python -m bench.tune_tracks` chooses settings of the other tracking methods on training swims.
 
-The benchmark's swims (seeds from 10^9) are not touched.
-Prints what is to be written into `bench/rivals.py`, `bench/imm.py` and `bench/grid_bayes.py`.
+It tries random settings, then one setting at a time. It does not use the swims of the benchmark (seeds from 10^9). It
+prints the constants to write into `bench/rivals.py`, `bench/imm.py` and `bench/grid_bayes.py`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from whalefinder.training.swims import draw_training_swim
 
 Settings = TypeVar("Settings", FilterSettings, imm.ImmSettings, grid_bayes.GridSettings)
 FIXED = {"points", "ceiling_rad"}
-"""Settings that are known, or cost time alone."""
+"""Settings that are not tuned: they are known, or change only the time."""
 SHARES = {"outlier", "tail"}
 WORTH = 0.999
-"""A setting is changed only if the loss falls below this share of what it was."""
+"""A setting is changed only if the loss becomes smaller than this share of its old value."""
 FOLLOW: dict[str, tuple[Callable[..., Floats], Any]] = {
     "KALMAN_CAUSAL": (rivals.kalman_causal, rivals.KALMAN_CAUSAL),
     "KALMAN_SMOOTHER": (rivals.kalman_smoother, rivals.KALMAN_SMOOTHER),
@@ -36,17 +36,17 @@ FOLLOW: dict[str, tuple[Callable[..., Floats], Any]] = {
     "GRID_CAUSAL": (grid_bayes.grid_bayes, grid_bayes.GRID_CAUSAL),
     "GRID_SMOOTHER": (partial(grid_bayes.grid_bayes, smoother=True), grid_bayes.GRID_SMOOTHER),
 }
-"""Constant of `rivals`, `imm` and `grid_bayes` → what it is the settings of, and its present value."""
+"""Name of the constant in `rivals`, `imm` or `grid_bayes` → the method that uses it, and its present value."""
 
 
 def loss(u: Floats, steps: Steps, truth: Floats) -> float:
-    """Median r.m.s. error plus a tenth of the mean, degrees: the usual swim counts, lost ones are not free."""
+    """Median r.m.s. error plus a tenth of the mean, degrees. The usual swim counts most, but lost swims count too."""
     errors = rms_deg(u, steps, truth)
     return float(np.median(errors) + 0.1 * errors.mean())
 
 
 def candidates(settings: Settings, name: str, factor: float) -> list[Settings]:
-    """The settings with one of them lower and higher."""
+    """Two settings: with one value lower, and with this value higher."""
     value = getattr(settings, name)
     if isinstance(value, int):
         return [replace(settings, **{name: value + step}) for step in (-1, 1) if value + step >= 1]
@@ -69,7 +69,10 @@ def scattered(settings: Settings, rng: np.random.Generator) -> Settings:
 def search(
     score: Callable[[Settings], float], settings: Settings, draws: int, factors: tuple[float, ...] = (2.0, 1.4, 1.2)
 ) -> tuple[Settings, float]:
-    """The best of some draws, then one setting at a time as long as that helps, by ever smaller factors. → settings, score."""
+    """Take the best of some random settings, then change one setting at a time as long as that helps.
+
+    The factors of change become smaller. → settings, score.
+    """
     rng = np.random.default_rng(0)
     tried = [settings] + [scattered(settings, rng) for _ in range(draws)]
     scores = [score(each) for each in tried]
@@ -78,7 +81,7 @@ def search(
         for name in (field.name for field in fields(settings) if field.name not in FIXED):
             for side in (0, -1):
                 candidate = candidates(best, name, factor)[side]
-                # What helps once is tried again.
+                # A change that helps is tried again.
                 while (found := score(candidate)) < WORTH * lowest:
                     best, lowest = candidate, found
                     candidate = candidates(best, name, factor)[side]
@@ -87,7 +90,7 @@ def search(
 
 
 def main() -> None:
-    """Tune each rival as a filter and as a smoother."""
+    """Tune each method as a causal filter and as a smoother."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--swims", type=int, default=300)
     parser.add_argument("--draws", type=int, default=30, help="random settings to begin with")
