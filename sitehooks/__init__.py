@@ -1,1 +1,1 @@
-"""What `mkdocs build` makes besides the written pages: references, model cards, formulas."""
+"""Parts of the site that `mkdocs build` makes: references, model cards, formulas."""

@@ -1,4 +1,4 @@
-"""The page of all commands, from the commands themselves."""
+"""The page of all commands, made from the commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KINDS = {Path: "path", str: "text", int: "whole number", float: "number", bool: 
 
 
 def commands() -> Iterator[tuple[str, Any]]:
-    """Every command that can be run, with its full name, in the order of `--help`."""
+    """Every command with its full name, in the order of `--help`."""
 
     def below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
         if not hasattr(command, "commands"):
@@ -33,7 +33,7 @@ def cell(text: object) -> str:
 
 
 def default(parameter: Any) -> str:
-    """What holds if the option is not given."""
+    """The default of an option or argument as text."""
     if parameter.required:
         return "required"
     if isinstance(parameter.show_default, str):
@@ -47,7 +47,7 @@ def default(parameter: Any) -> str:
 
 
 def values(command: Any, parameter: Any) -> str:
-    """What can be given: the kind of value with its range."""
+    """The values that can be given, as text: the kind of value with its range."""
     hints = typing.get_type_hints(command.callback)
     kinds = [kind for kind in _inside(hints[parameter.name]) if kind is not type(None)]
     kind = ", ".join(f"`{choice}`" for choice in kinds) if isinstance(kinds[0], str) else KINDS[kinds[0]]
@@ -63,7 +63,7 @@ def _inside(annotation: Any) -> list[Any]:
 
 
 def table(command: Any) -> list[str]:
-    """Options and arguments, a row each."""
+    """The table of options and arguments of a command, as lines of Markdown."""
     rows = []
     for parameter in command.params:
         if parameter.hidden or parameter.name == "help":
@@ -77,7 +77,7 @@ def table(command: Any) -> list[str]:
 
 
 def section(name: str, command: Any) -> list[str]:
-    """One command: its help, its examples, its options."""
+    """The section of a command as lines of Markdown: help, examples, options."""
     text, _, examples = (command.help or "").partition("Example")
     lines = [f"## {name}", "", text.strip(), ""]
     if examples:
@@ -89,7 +89,7 @@ def section(name: str, command: Any) -> list[str]:
 
 
 def page() -> str:
-    """Markdown of the page."""
+    """The page as Markdown."""
     lines = ["# Commands", "", "This page is made from the commands when the site is built.", ""]
     lines += ["| command | what it does |", "| --- | --- |"]
     for name, command in commands():

@@ -1,4 +1,4 @@
-"""Formulas as MathML, which browsers typeset by themselves: no script, nothing to fetch."""
+"""Formulas as MathML. Browsers typeset it without a script and without fetching anything."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ FORMULA = re.compile(r'<(?:span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</(
 STYLED = re.compile(r'<mi mathvariant="(?!normal)([a-z-]+)">(&#x\w+;|\w)</mi>')
 
 SIGNS = {"<mo>&#x0007C;</mo>": '<mo stretchy="false">|</mo>', "<mi>&#x0007E;</mi>": "<mo>∼</mo>"}
-"""What the converter gets wrong: a bar that grows with what stands beside it, and "is distributed as" as a letter."""
+"""Corrections of the converter: it makes a bar that grows with its neighbours, and a letter of the sign ∼."""
 
 
 def styled(letter: str, style: str) -> str:
-    """A letter in a style: browsers know bold, script and the like as letters of their own, not as an attribute."""
+    """A letter in a style such as bold or script. For browsers it is a separate letter of Unicode."""
     alphabet, size, *_, name = unicodedata.name(letter).split()
     kind = f"{style.upper().replace('BOLD-ITALIC', 'BOLD ITALIC')} {size} {name}"
     assert alphabet in ("LATIN", "GREEK"), letter
     try:
         return unicodedata.lookup(f"MATHEMATICAL {kind}")
     except KeyError:
-        return unicodedata.lookup(kind)  # ℂ, ℛ and some others were there before
+        return unicodedata.lookup(kind)  # ℂ, ℛ and some others have older names
 
 
 def mathml(formula: str, display: str) -> str:
-    """A formula of LaTeX in MathML."""
+    """A LaTeX formula as MathML."""
     made = convert(formula, display=display)
     for wrong, right in SIGNS.items():
         made = made.replace(wrong, right)
@@ -35,7 +35,7 @@ def mathml(formula: str, display: str) -> str:
 
 
 def typeset(page: str) -> str:
-    """The HTML of a page with the formulas that arithmatex marked turned into MathML."""
+    """The HTML of a page, in which the formulas marked by arithmatex are replaced by MathML."""
 
     def one(match: re.Match[str]) -> str:
         return mathml(html.unescape(match[2]).strip(), "block" if match[1] == "[" else "inline")

@@ -1,4 +1,4 @@
-"""Hooks of `mkdocs build`: pages that are made, pages that lie outside `docs/`, links between them, formulas."""
+"""Hooks of `mkdocs build`. They add pages that are generated or lie outside `docs/`, and mend links and formulas."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ LINK = re.compile(r"(\]\()(?!https?:|#|mailto:)([^)#\s]+)")
 
 
 def place_of(path: str) -> str:
-    """Where a document of the repository is on the site."""
+    """Path on the site of a document of the repository."""
     return OUTSIDE.get(path, path.removeprefix("docs/"))
 
 
 def relink(text: str, path: str) -> str:
-    """The links of a document of the repository as links between pages of the site."""
+    """The text of a document, with its links changed to links between pages of the site."""
     here = posixpath.dirname(place_of(path))
 
     def one(match: re.Match[str]) -> str:
@@ -40,7 +40,7 @@ def relink(text: str, path: str) -> str:
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add what is made, and what lies outside `docs/`."""
+    """Add the generated pages, and the pages that lie outside `docs/`."""
     made = {"reference/commands.md": commands.page(), "models.md": models.page(), **python.pages()}
     for path, uri in OUTSIDE.items():
         made[uri] = relink((ROOT / path).read_text(encoding="utf-8"), path)
@@ -50,10 +50,10 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Links of the written pages to documents outside `docs/`."""
+    """Change the links of written pages to documents outside `docs/`."""
     return markdown if page.file.generated_by else relink(markdown, f"docs/{page.file.src_uri}")
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Formulas typeset."""
+    """Typeset the formulas."""
     return typeset(html)

@@ -1,4 +1,4 @@
-"""The page of model cards, from the cards beside the weights."""
+"""The page of model cards, made from the cards beside the weights."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CARDS = {
 
 
 def parameters(path: Path) -> int:
-    """How many numbers a file of weights holds."""
+    """Number of parameters in a file of weights."""
     total = 0
     with safe_open(path, "numpy") as tensors:
         for name in tensors.keys():
@@ -48,7 +48,7 @@ def parameters(path: Path) -> int:
 
 
 def said(value: Any) -> str:
-    """A value of a card in one cell."""
+    """A value of a card as text for a cell."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, dict):
@@ -59,7 +59,7 @@ def said(value: Any) -> str:
 
 
 def card(name: str) -> list[str]:
-    """One network: purpose, limits, and all that its card says."""
+    """The section of a network as lines of Markdown: purpose, limits, and the content of its card."""
     purpose, command, limits = CARDS[name]
     known = json.loads((WEIGHTS / f"{name}.json").read_text(encoding="utf-8"))
     file = WEIGHTS / f"{name}.safetensors"
@@ -82,7 +82,7 @@ def card(name: str) -> list[str]:
 
 
 def page() -> str:
-    """Markdown of the page."""
+    """The page as Markdown."""
     lines = [
         "# Model cards",
         "",

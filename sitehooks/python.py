@@ -1,4 +1,4 @@
-"""The pages of the Python reference: a table of the public names, and one page a room."""
+"""The pages of the Python reference: a table of the public names, and one page for each sub-package (room)."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ ROOMS = (
     "array", "sound", "networks", "calls", "bearings", "tracks", "results", "pages", "explain", "archive",
     "evaluation", "training", "export", "sea",
 )  # fmt: skip
-"""In the order of the data."""
+"""Sub-packages in the order of the data."""
 ALONE = ("options", "pipeline", "run", "errors")
-"""Modules that stand beside the rooms and have a page of their own."""
+"""Modules outside the sub-packages that have their own page."""
 
 
 def modules(room: str) -> list[str]:
-    """Dotted names of a room's modules, without its own."""
+    """Dotted names of the modules of a sub-package, without its `__init__`."""
     files = sorted((PACKAGE / room).rglob("*.py"))
     names = [".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts) for file in files]
     return [name.removesuffix(".__init__") for name in names if name != f"whalefinder.{room}.__init__"]
 
 
 def about(path: Path) -> str:
-    """Docstring of a module, its pictures of the data kept as they stand."""
+    """First paragraph of the docstring of a module, in one line."""
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     return text.split("\n\n")[0].replace("\n", " ")
 
 
 def index() -> str:
-    """The public names with what they do, and the rooms."""
+    """The page with the public names and the list of sub-packages, as Markdown."""
     lines = ["# Python", "", "What `import whalefinder` gives:", "", "| name | what it is |", "| --- | --- |"]
     for name in whalefinder.__all__:
         thing = getattr(whalefinder, name)
@@ -47,7 +47,7 @@ def index() -> str:
 
 
 def pages() -> dict[str, str]:
-    """Markdown of all pages by their path."""
+    """All pages as Markdown, by their path."""
     made = {"reference/python/index.md": index()}
     for room in ROOMS:
         text = [f"# whalefinder.{room}", "", about(PACKAGE / room / "__init__.py"), ""]
