@@ -10,7 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-import whalefinder.evaluation.study as package
+import whalefinder.evaluation.study.run as runner
 from tests.helpers import needs_data
 from whalefinder.cli import app
 from whalefinder.errors import OptionError, OutputError
@@ -156,21 +156,21 @@ def small(sources, monkeypatch):
         trained.append(recipe)
         return fit(recipe, *rest)
 
-    monkeypatch.setattr(package, "Material", Made)
-    monkeypatch.setattr(package, "plan", lambda material, ledger: runs)
-    monkeypatch.setattr(package, "fit", counted)
+    monkeypatch.setattr(runner, "Material", Made)
+    monkeypatch.setattr(runner, "plan", lambda material, ledger: runs)
+    monkeypatch.setattr(runner, "fit", counted)
     return trained
 
 
 def test_a_study_goes_on_where_it_stopped(small, tmp_path):
     threads = torch.get_num_threads()
-    nothing = package.study(tmp_path, minutes=1e-9)
+    nothing = runner.study(tmp_path, minutes=1e-9)
     assert (nothing.runs, nothing.left_out) == (0, 2) and not small
     assert "2 runs are still missing" in nothing.page.read_text()
     heard = []
-    done = package.study(tmp_path, report=lambda k, total, note: heard.append((k, total)))
+    done = runner.study(tmp_path, report=lambda k, total, note: heard.append((k, total)))
     assert (done.runs, done.left_out) == (2, 0) and len(small) == 2 and heard[-1] == (2, 2)
-    package.study(tmp_path)
+    runner.study(tmp_path)
     assert len(small) == 2 and torch.get_num_threads() == threads
     with (tmp_path / "runs.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -181,7 +181,7 @@ def test_a_study_goes_on_where_it_stopped(small, tmp_path):
 
 def test_the_report_tells_every_part(tmp_path):
     """From made-up rows: figures come from the table and the paper's stand beside them."""
-    ledger, curves = Ledger(tmp_path / "runs.csv"), Ledger(tmp_path / "curves.csv", package.CURVE_COLUMNS)
+    ledger, curves = Ledger(tmp_path / "runs.csv"), Ledger(tmp_path / "curves.csv", runner.CURVE_COLUMNS)
     material = Material()
     runs = parts.plan(material, ledger)
     assert len({(run.part, run.name, run.seed) for run in runs}) == len(runs) > 80
@@ -267,4 +267,4 @@ def test_study_without_recordings_says_so_in_one_line(monkeypatch, tmp_path):
     result = CliRunner().invoke(app, ["study", "--out", str(tmp_path / "out")])
     assert result.exit_code == 1 and "set WHALEFINDER_DATA" in result.output and result.output.count("error:") == 1
     with pytest.raises(OptionError, match="must be above 0"):
-        package.study(tmp_path, minutes=0)
+        runner.study(tmp_path, minutes=0)
