@@ -78,7 +78,7 @@ def draw_clips(count: int) -> dict[str, list[Clip]]:
         rng = np.random.default_rng([SEED, k])
         which, ship = k % len(calls), int(rng.integers(len(ships)))
         begin = int(rng.integers(0, len(noises[ship]) - LENGTH))
-        noise, limit = noises[ship][begin : begin + LENGTH], 0.46 * ships[ship].rate_hz
+        noise, limit = noises[ship][begin : begin + LENGTH], ships[ship].bandwidth_hz
         call, rest = _in_the_middle(sounds[which], noise, sir_db=float(rng.uniform(-10, 10)))
         groups["orca in ships"].append(Clip(noise + call, limit, calls[which].path.stem, call, rest))
         groups["ships alone"].append(Clip(noise, limit, ships[ship].path.stem, None, rest))
@@ -86,7 +86,7 @@ def draw_clips(count: int) -> dict[str, list[Clip]]:
         if "orcaal" not in row.path.parent.name:
             sound = row.read()
             for begin in np.linspace(0, len(sound) - LENGTH, 12).astype(int):
-                groups["no ship"].append(Clip(sound[begin : begin + LENGTH], 0.46 * row.rate_hz, row.path.stem))
+                groups["no ship"].append(Clip(sound[begin : begin + LENGTH], row.bandwidth_hz, row.path.stem))
     for clip in real_clips():
         name = "live orca" if clip.label == "orca" else "no ship"
         groups[name].append(Clip(clip.samples, clip.bandwidth_hz, clip.source))
@@ -120,7 +120,7 @@ def source_rate(rate_hz: int, *, told: bool) -> Change:
     """Change to a recorder of another sample rate. `told`: the classifier is given the band of that recorder."""
 
     def change(clip: Clip, _: np.random.Generator) -> Clip | None:
-        limit = 0.46 * rate_hz
+        limit = spectrogram.USABLE_SHARE * rate_hz
         if clip.bandwidth_hz <= limit < HIGHEST_HZ:
             return None
         slow = soxr.resample(soxr.resample(clip.samples, RATE_HZ, rate_hz), rate_hz, RATE_HZ)[:LENGTH]

@@ -29,7 +29,7 @@ from whalefinder.training import calibration, classifier, labelled, objective
 from whalefinder.training import sources as sources_of
 from whalefinder.training.classifier import Settings
 from whalefinder.training.clips import find_clips
-from whalefinder.training.sounds import in_band, mono_spectrum, without_noise
+from whalefinder.training.sounds import mono_spectrum, without_noise
 
 pytestmark = pytest.mark.networks
 
@@ -299,7 +299,7 @@ def test_a_calls_own_noise_and_edges_stay_behind():
 def test_sir_of_examples_and_of_clips_is_what_they_say(sources):
     background = labelled._background(sources, [1, 2], 282)[0]
     mixed, name, snr_db = labelled._with_call(np.random.default_rng(4), sources.orca, background)
-    added, band = mixed - background, in_band()
+    added, band = mixed - background, spectrogram.in_band()
     power = spectrogram.power(added)[band]
     sounding = power.sum(0) > 0
     ratio = power[:, sounding].mean() / spectrogram.power(background)[band][:, sounding].mean()

@@ -11,7 +11,8 @@ from whalefinder.sea.boats import random_boat
 from whalefinder.sea.calls import CALLS, random_call
 from whalefinder.sea.propagation import Path, receive
 from whalefinder.sea.scene import Boat, Call, Faults, Scene, simulate
-from whalefinder.sea.signals import BAND_HZ, band_power
+from whalefinder.sea.signals import band_power
+from whalefinder.sound.spectrogram import BAND_HZ
 
 SPEED = 1490.0
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from whalefinder.sea.signals import BAND_HZ, band_power
-from whalefinder.sound.spectrogram import NUM_BINS, RATE_HZ, frequencies_hz, power
+from whalefinder.sea.signals import band_power
+from whalefinder.sound.spectrogram import BAND_HZ, NUM_BINS, RATE_HZ, frequencies_hz, in_band, power
 from whalefinder.training import sounds
 
 
@@ -24,7 +24,7 @@ def test_the_band_of_spectra_is_the_band_of_samples():
     one, two = (np.random.default_rng(k).standard_normal(RATE_HZ) * (1 + k) + tone(200) * 5 for k in range(2))
     by_spectra = sounds.band_power(sounds.mono_spectrum(two)) / sounds.band_power(sounds.mono_spectrum(one))
     assert float(by_spectra) == pytest.approx(band_power(two) / band_power(one), rel=0.02)
-    hz = frequencies_hz()[sounds.in_band(4000.0)]
+    hz = frequencies_hz()[in_band(4000.0)]
     assert hz.min() >= BAND_HZ[0] and hz.max() <= 4000.0
 
 

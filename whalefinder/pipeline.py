@@ -71,7 +71,7 @@ class Stretch:
     @cached_property
     def level_db(self) -> np.ndarray:
         """Mean power of the hydrophones, dB, `[frequency, frame]`."""
-        return (10 * (spectrogram.power(self._loudest.spectra).mean(0) + spectrogram.FLOOR).log10()).numpy()
+        return spectrogram.level_db(spectrogram.power(self._loudest.spectra).mean(0)).numpy()
 
     @property
     def call_share(self) -> np.ndarray:

@@ -219,7 +219,11 @@ def tangent_offset(axes: ArrayLike, u: ArrayLike, other: ArrayLike) -> Floats:
         axes `[..., 2, 3]` (as `tangents`, stacked), unit vectors `[..., 3]` twice → `[..., 2]` radians.
     """
     axes, u, other = (np.asarray(each, float) for each in (axes, u, other))
-    offset = (axes @ other[..., None])[..., 0]
+    return as_arc((axes @ other[..., None])[..., 0], u, other)
+
+
+def as_arc(offset: Floats, u: Floats, other: Floats) -> Floats:
+    """`offset` `[..., n]`, the part of `other` `[..., 3]` that is tangential at `u` `[..., 3]`, made as long as the arc."""
     sine = np.linalg.norm(offset, axis=-1, keepdims=True)
     angle = np.arctan2(sine, (u * other).sum(-1, keepdims=True))
     return np.asarray(offset * angle / np.maximum(sine, 1e-12))

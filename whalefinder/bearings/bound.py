@@ -10,6 +10,7 @@ from torch import Tensor
 
 from whalefinder.array.geometry import Floats, HydrophoneArray, tangents
 from whalefinder.sound import spectrogram
+from whalefinder.sound.covariance import in_cells
 
 
 def cramer_rao(call: Tensor, noise: Tensor, array: HydrophoneArray, u: Floats) -> Floats:
@@ -27,9 +28,7 @@ def cramer_rao(call: Tensor, noise: Tensor, array: HydrophoneArray, u: Floats) -
     Shape:
         → `[2, 2]` rad², axes (level, up).
     """
-    frames = call.shape[-1]
-    power = torch.nn.functional.pad(call.double(), (0, -frames % spectrogram.CELL_FRAMES))
-    power = power.unflatten(-1, (-1, spectrogram.CELL_FRAMES)).sum(-1)  # [frequency, cell]
+    power = in_cells(call.double()).sum(-1)  # [frequency, cell]
     inverse = torch.linalg.inv(noise.permute(2, 3, 0, 1).to(torch.complex128))
     omega = 2 * math.pi * spectrogram.frequencies_hz().double()
     delays = torch.from_numpy(array.delays_s(u))
@@ -42,5 +41,5 @@ def cramer_rao(call: Tensor, noise: Tensor, array: HydrophoneArray, u: Floats) -
     cross = torch.einsum("fim,ftm->fti", d.conj(), qa)
     den = torch.einsum("fm,ftm->ft", a.conj(), qa).real
     lost = (cross[..., :, None] * cross[..., None, :].conj()).real / den[..., None, None]
-    information = 2 * (power[..., None, None] * (straight - lost)).sum((0, 1)) / (spectrogram.WINDOW / spectrogram.HOP)
+    information = 2 * (power[..., None, None] * (straight - lost)).sum((0, 1)) / spectrogram.OVERLAP
     return np.asarray(np.linalg.inv(information.numpy()))

@@ -13,14 +13,13 @@ from whalefinder.array.geometry import Floats, HydrophoneArray, equal_area_grid,
 from whalefinder.array.limit import geometry_covariance, inverse_curvature
 from whalefinder.bearings.likelihood import Cells, plane_wave_likelihood
 from whalefinder.bearings.surface import REFINE_CELLS, fit_image
-from whalefinder.sound import spectrogram
+from whalefinder.sound.spectrogram import OVERLAP
 
 COARSE_CELLS, MIN_SCAN_CELLS = 300, 60
 SCAN_BUDGET = 4e7  # directions x pairs x cells of the first scan: large arrays scan with fewer cells
 PEAKS, FINALISTS = 10, 3  # peaks of the scan that are refined, and those refined again with all cells
 COARSE_RAD, FINE_RAD = 2e-3, 1e-5  # where the coarse and the fine refinement stop: 0.1° and 0.001°
 LOBE_STEPS = 3.5  # grid points across the half width of the sharpest lobe
-OVERLAP = spectrogram.WINDOW / spectrogram.HOP  # every sample is seen by this many frames
 MISFIT = 1.8  # factor on the variance, since masks and covariances are estimates; chosen on dev recordings
 MISFIT_IMAGE = 40.0  # the same with a surface image, where errors of range and elevation go together; chosen on dev
 IMAGE_GAIN = 6.0  # log likelihood that a surface image must add before it is used

@@ -77,12 +77,13 @@ def _median(log: Tensor) -> Tensor:
 
 def _local_mean(log: Tensor, alive: Tensor) -> Tensor:
     """Mean over ± `RIPPLE_BINS` usable neighbours of every frequency, `[..., frequency, frame]`."""
-    band = _neighbours(log.shape[-2]).to(log)
+    band = neighbours(log.shape[-2]).to(log)
     return (band @ log) / (band @ alive).clamp(min=1e-3)
 
 
 @lru_cache(maxsize=4)
-def _neighbours(bins: int) -> Tensor:
+def neighbours(bins: int) -> Tensor:
+    """1 where two frequencies are within ± `RIPPLE_BINS` of each other, else 0. → `[bins, bins]`."""
     with torch.inference_mode(False):  # training may use the cached tensor later
         place = torch.arange(bins)
         return ((place[:, None] - place).abs() <= RIPPLE_BINS).float()
@@ -123,14 +124,23 @@ def windows_of(
     sounding = sounding_frames(spectra)
     mark = _mark(spectra.shape[-1], marked)[sounding]
     spectra, mark = _long_enough(spectra[..., sounding]), _long_enough(mark)
-    last = max(0, spectra.shape[-1] - WINDOW_FRAMES)
-    begins = sorted({*range(0, last, HOP_FRAMES), last})
+    begins = window_begins(spectra.shape[-1], WINDOW_FRAMES)
     planes = torch.stack([planes_of(spectra[..., begin : begin + WINDOW_FRAMES], valid) for begin in begins])
     if marked is not None:
         planes = torch.stack(
             [with_mark(each, mark[begin : begin + WINDOW_FRAMES]) for each, begin in zip(planes, begins, strict=True)]
         )
     return [sounding.start + begin for begin in begins], planes
+
+
+def window_begins(length: int, window: int) -> list[int]:
+    """Where windows begin that cover a length, each in the middle of the one before. The last one ends with the sound.
+
+    >>> window_begins(10, 4), window_begins(3, 4)
+    ([0, 2, 4, 6], [0])
+    """
+    last = max(0, length - window)
+    return sorted({*range(0, last, window // 2), last})
 
 
 def with_mark(planes: Tensor, mark: Tensor) -> Tensor:

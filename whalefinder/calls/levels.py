@@ -19,8 +19,7 @@ ONE_SIDED_DB = 10 * math.log10(2)  # spectra hold only the positive frequencies:
 def snr_db(masks: Masks, event: Event) -> float:
     """Power of the call relative to all other sound, in dB: at one hydrophone, 0.5-12 kHz, during the event."""
     span = slice(event.begin, event.end)
-    hz = spectrogram.frequencies_hz()
-    band = (hz >= 500) & (hz <= 12_000)
+    band = spectrogram.in_band()
     power = spectrogram.power(masks.spectra[..., span]).mean(0)[band]
     call = float((power * masks.shares[CALL, band, span]).sum())
     return 10 * math.log10(max(call, 1e-30) / max(float(power.sum()) - call, 1e-30))

@@ -12,10 +12,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
+from scipy.special import entr
 from torch import Tensor
 
 from whalefinder.calls import events
-from whalefinder.calls.classification import PLANES, POOL_FRAMES, WINDOW_FRAMES, classify_samples, planes_of
+from whalefinder.calls.classification import (
+    PLANES,
+    POOL_FRAMES,
+    WINDOW_FRAMES,
+    classify_samples,
+    planes_of,
+    window_begins,
+)
 from whalefinder.calls.masks import CALL, masks_of
 from whalefinder.calls.scores import event_score
 from whalefinder.networks.classifier import Classifier
@@ -24,7 +32,7 @@ from whalefinder.optional import needs
 from whalefinder.results.records import ORCA
 from whalefinder.sound import spectrogram
 from whalefinder.training.labelled import LabelledClip
-from whalefinder.training.sounds import in_band, mono_spectrum
+from whalefinder.training.sounds import mono_spectrum
 
 Samples = NDArray[np.float32]
 SMOOTH_FRAMES = 9  # 0.1 s
@@ -60,10 +68,10 @@ class ByEnergy:
 
     def score(self, samples: Samples, bandwidth_hz: float) -> float:
         """Score of a clip `[time]`."""
-        power = spectrogram.power(mono_spectrum(samples))[in_band(bandwidth_hz)].numpy()
+        power = spectrogram.power(mono_spectrum(samples))[spectrogram.in_band(bandwidth_hz)].numpy()
         ratio = power / np.maximum(np.median(power, axis=1, keepdims=True), spectrogram.FLOOR)
         share = ratio / np.maximum(ratio.sum(0), spectrogram.FLOOR)  # a silent frame has no share anywhere
-        order = 1 + (share * np.log(share + 1e-12)).sum(0) / np.log(len(share))
+        order = 1 - entr(share).sum(0) / np.log(len(share))
         return float(np.log(uniform_filter1d(ratio.mean(0) * order, SMOOTH_FRAMES).max() + 1e-9))
 
 
@@ -90,8 +98,7 @@ class ByFlatImage:
     def score(self, samples: Samples, bandwidth_hz: float) -> float:
         """Log odds of orca of a clip `[time]`: the largest of its windows."""
         spectrum, valid = mono_spectrum(samples), spectrogram.frequencies_hz() <= bandwidth_hz
-        last = max(0, spectrum.shape[-1] - WINDOW_FRAMES)
-        begins = sorted({*range(0, last, WINDOW_FRAMES // 2), last})
+        begins = window_begins(spectrum.shape[-1], WINDOW_FRAMES)
         planes = [planes_of(spectrum[None, :, b : b + WINDOW_FRAMES], valid) for b in begins]
         return float(self.model.decision_function(_flat(torch.stack(planes))).max())
 

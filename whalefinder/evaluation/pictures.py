@@ -68,7 +68,7 @@ def draw_reliability(bins: Reliability) -> bytes:
 def draw_clip(samples: NDArray[np.float32], title: str) -> bytes:
     """Spectrogram of a clip `[time]` at `RATE_HZ`. Every frequency is relative to its median, since boats are loud."""
     power = spectrogram.power(spectrogram.stft(torch.from_numpy(samples)[None])[0])
-    level = 10 * (power + 1e-20).log10()
+    level = spectrogram.level_db(power)
     contrast = (level - level.median(1, keepdim=True).values).numpy()
     figure = Figure(figsize=(7.5, 2.6), layout="constrained")
     axis = figure.subplots()

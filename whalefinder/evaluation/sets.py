@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from whalefinder.calls.classification import WINDOW_S
+from whalefinder.calls.classification import WINDOW_S, window_begins
 from whalefinder.errors import OptionError
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training.clips import Clip, data_folder, find_clips
@@ -93,14 +93,13 @@ def recordings_alone() -> list[tuple[Clip, str]]:
 def windows(clip: Clip, label: str) -> Iterator[LabelledClip]:
     """A recording in windows of `WINDOW_S`. Each begins in the middle of the one before."""
     sound, length = clip.read(), round(WINDOW_S * RATE_HZ)
-    last = max(0, len(sound) - length)
-    for begin in sorted({*range(0, last, length // 2), last}):
+    for begin in window_begins(len(sound), length):
         name = f"{clip.path.stem} at {begin / RATE_HZ:.1f} s"
         yield LabelledClip(
             samples=sound[begin : begin + length],
             label=label,
             source=name,
             group=clip.path.stem,
-            bandwidth_hz=0.46 * clip.rate_hz,
+            bandwidth_hz=clip.bandwidth_hz,
             kind="alone",
         )

@@ -72,7 +72,7 @@ class Excerpt:
         """
         begin = first_frame - self.masks.first_frame
         power = spectrogram.power(self.masks.spectra[..., begin : begin + frames]).mean(0)
-        return 10 * (power.double() + spectrogram.FLOOR).log10().numpy()  # type: ignore[no-any-return]
+        return spectrogram.level_db(power.double()).numpy()  # type: ignore[no-any-return]
 
 
 def listen(recording: Recording, at_s: float, judge: Judge, settings: EventSettings | None = None) -> Excerpt:

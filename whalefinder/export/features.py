@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from whalefinder.calls.classification import LIMIT, POOL_FRAMES, RIPPLE_BINS, SCALE, SILENCE
+from whalefinder.calls.classification import LIMIT, POOL_FRAMES, SCALE, SILENCE, neighbours
 from whalefinder.sound import covariance, features
 from whalefinder.sound import spectrogram as sp
 
@@ -28,8 +28,7 @@ class Spectra(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        window = torch.hann_window(sp.WINDOW, dtype=torch.float64)
-        window = window / math.sqrt(sp.WINDOW * float((window**2).sum()))
+        window = sp.window(torch.float64)
         turns = torch.outer(torch.arange(sp.NUM_BINS) + sp.FIRST_BIN, torch.arange(sp.WINDOW)) % sp.WINDOW
         angle = turns.double() * (2 * math.pi / sp.WINDOW)
         kernels = torch.cat([angle.cos() * window, -angle.sin() * window])
@@ -139,8 +138,7 @@ class ClassifierPlanes(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        place = torch.arange(sp.NUM_BINS)
-        near = ((place[:, None] - place).abs() <= RIPPLE_BINS).float()
+        near = neighbours(sp.NUM_BINS)
         self.register_buffer("neighbours", near / near.sum(1, keepdim=True))
 
     def forward(self, power: Tensor) -> Tensor:

@@ -341,8 +341,6 @@ class _ThroughTime(torch.autograd.Function):
 
 def _uniform_weight(input_size: int, hidden_size: int) -> nn.Parameter:
     """Random weights `[hidden, hidden + input]`, uniform within ±1/√hidden, as in PyTorch's cells."""
-    if input_size < 1 or hidden_size < 1:
-        raise OptionError(f"a cell of {input_size} inputs and {hidden_size} hidden units; both must be at least 1")
     bound = hidden_size**-0.5
     return nn.Parameter(torch.empty(hidden_size, hidden_size + input_size).uniform_(-bound, bound))
 

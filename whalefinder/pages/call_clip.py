@@ -70,7 +70,7 @@ def cut_out(path: Path, begin_s: float, end_s: float, channel: int = 1) -> Cut:
         raise RecordingError(f"{path}: cannot be read; say where it is with `recordings`") from reason
     samples = np.nan_to_num(samples)
     spectra = spectrogram.stft(torch.from_numpy(soxr.resample(samples, rate, spectrogram.RATE_HZ))[None])
-    level = 10 * np.log10(spectrogram.power(spectra)[0].double().numpy() + 1e-20)
+    level = spectrogram.level_db(spectrogram.power(spectra)[0].double()).numpy()
     return Cut(level, first / rate, len(samples) / rate, _flac(soxr.resample(samples, rate, SOUND_HZ)))
 
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from whalefinder.sound.spectrogram import RATE_HZ
+from whalefinder.sound.spectrogram import BAND_HZ, RATE_HZ
 
 Floats = NDArray[np.float64]
-BAND_HZ = (500.0, 12_000.0)
-"""The band in which SNR and SIR are defined."""
 
 
 def smooth_curve(rng: np.random.Generator, samples: int, knots: int) -> Floats:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from whalefinder.array.geometry import Floats, HydrophoneArray
 from whalefinder.sound import spectrogram
+from whalefinder.sound.covariance import in_cells
 
 
 def mvdr_beam(spectra: Tensor, noise: Tensor, array: HydrophoneArray, u: Floats) -> Tensor:
@@ -27,9 +28,7 @@ def mvdr_beam(spectra: Tensor, noise: Tensor, array: HydrophoneArray, u: Floats)
     """
     frames = spectra.shape[-1]
     weights, _ = _beam_weights(noise, array, u)
-    cells = torch.nn.functional.pad(spectra, (0, -frames % spectrogram.CELL_FRAMES))
-    cells = cells.unflatten(-1, (-1, spectrogram.CELL_FRAMES))
-    return torch.einsum("fcm,mfct->fct", weights.conj(), cells).flatten(-2)[..., :frames]
+    return torch.einsum("fcm,mfct->fct", weights.conj(), in_cells(spectra)).flatten(-2)[..., :frames]
 
 
 def _beam_weights(noise: Tensor, array: HydrophoneArray, u: Floats) -> tuple[Tensor, Tensor]:

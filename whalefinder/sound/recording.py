@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.errors import ArrayError, OptionError, RecordingError
-from whalefinder.sound.spectrogram import RATE_HZ, WINDOW
+from whalefinder.sound.spectrogram import RATE_HZ, USABLE_SHARE, WINDOW
 from whalefinder.sound.start_time import start_time
 
 Samples = NDArray[np.float32]
@@ -76,8 +76,8 @@ class Recording:
 
     @property
     def bandwidth_hz(self) -> float:
-        """Highest frequency in hertz that the recording can contain: 0.46 times its sample rate."""
-        return 0.46 * self.rate_hz
+        """Highest frequency in hertz that the recording can contain: `USABLE_SHARE` of its sample rate."""
+        return USABLE_SHARE * self.rate_hz
 
     def blocks(self) -> Iterator[Samples]:
         """Blocks `[channel, time]` at `RATE_HZ`, of about `BLOCK_S`, without gaps or overlaps."""

@@ -19,7 +19,12 @@ NUM_BINS = 256  # up to 12.3 kHz
 BIN_HZ = RATE_HZ / WINDOW  # 46.875 Hz
 FRAME_S = HOP / RATE_HZ
 CELL_FRAMES = 8  # frames that share one noise covariance: 85 ms
-FLOOR = 1e-20
+FLOOR = 1e-20  # added to powers, so that silence has a logarithm
+OVERLAP = WINDOW / HOP  # every sample is seen by this many frames
+BAND_HZ = (500.0, 12_000.0)
+"""The frequency band in which SNR and SIR are defined."""
+USABLE_SHARE = 0.46
+"""A recorder can record frequencies up to this share of its sample rate, a little below half of it."""
 STFT_FRAMES = 256  # frames of one block: its samples stay in the processor's cache
 
 
@@ -28,9 +33,26 @@ def frequencies_hz() -> Tensor:
     return (torch.arange(NUM_BINS) + FIRST_BIN) * BIN_HZ
 
 
+def in_band(bandwidth_hz: float = RATE_HZ / 2) -> Tensor:
+    """Frequencies in which SNR and SIR are measured, up to a recorder's `bandwidth_hz`. → `[frequency]` bool."""
+    hz = frequencies_hz()
+    return (hz >= BAND_HZ[0]) & (hz <= min(BAND_HZ[1], bandwidth_hz))
+
+
 def power(x: Tensor) -> Tensor:
     """|x|² of a complex tensor, same shape. `abs().square()` takes a needless square root and is 5 times slower."""
     return x.real.square() + x.imag.square()
+
+
+def level_db(power: Tensor) -> Tensor:
+    """Powers as levels, dB re full scale; silence is -200 dB. Same shape."""
+    return 10 * (power + FLOOR).log10()
+
+
+def window(dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
+    """Hann's window, scaled so that |x|² of a spectrum is a mean square per bin. `[WINDOW]`."""
+    shape = torch.hann_window(WINDOW, dtype=dtype, device=device)
+    return shape / math.sqrt(WINDOW * float((shape**2).sum()))
 
 
 def stft(samples: Tensor) -> Tensor:
@@ -43,16 +65,15 @@ def stft(samples: Tensor) -> Tensor:
         → complex `[..., channel, NUM_BINS, frame]`, frame t centred on sample t · `HOP`; both ends are
         padded with zeros.
     """
-    window = torch.hann_window(WINDOW, dtype=samples.dtype, device=samples.device)
-    window = window / math.sqrt(WINDOW * float((window**2).sum()))
+    weights = window(samples.dtype, samples.device)
     rows = samples.reshape(-1, samples.shape[-1])
     frames = rows.shape[1] // HOP + 1
-    spectra = torch.empty(len(rows), NUM_BINS, frames, dtype=window.dtype.to_complex(), device=samples.device)
+    spectra = torch.empty(len(rows), NUM_BINS, frames, dtype=weights.dtype.to_complex(), device=samples.device)
     # Blocks that stay in the processor's cache, transposed to `[frequency, frame]` at once: twice torch.stft's speed.
     for channel, row in enumerate(rows):
         for begin in range(0, frames, STFT_FRAMES):
             heard = _heard(row, begin, min(frames, begin + STFT_FRAMES))
-            block = torch.fft.rfft(heard * window)[:, FIRST_BIN : FIRST_BIN + NUM_BINS]
+            block = torch.fft.rfft(heard * weights)[:, FIRST_BIN : FIRST_BIN + NUM_BINS]
             # A copy between two dense matrices transposes in tiles. That is three times as fast as an assignment.
             turned = block.new_empty(NUM_BINS, len(block)).copy_(block.contiguous().T)
             spectra[channel, :, begin : begin + STFT_FRAMES] = turned

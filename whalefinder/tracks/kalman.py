@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from whalefinder.array.geometry import Floats
+from whalefinder.array.geometry import Floats, as_arc
 from whalefinder.tracks.fixes import Steps, measurement_covariance
 
 EYE = np.eye(3)
@@ -120,9 +120,7 @@ def innovate(mean: Floats, covariance: Floats, u: Floats, noise: Floats) -> tupl
     innovation = u - expected
     # The chord is shorter than the arc, so it is stretched to the length of the arc.
     innovation = innovation - (innovation * expected).sum(-1, keepdims=True) * expected
-    sine = np.linalg.norm(innovation, axis=-1, keepdims=True)
-    angle = np.arctan2(sine, (u * expected).sum(-1, keepdims=True))
-    innovation = innovation * angle / np.maximum(sine, 1e-12)
+    innovation = as_arc(innovation, expected, u)
     inverse = np.asarray(np.linalg.inv(covariance[..., :3, :3] + noise), float)
     distance: Floats = np.einsum("...i,...ij,...j->...", innovation, inverse, innovation)
     return innovation, inverse, distance

@@ -19,7 +19,7 @@ import soxr
 from numpy.typing import NDArray
 
 from whalefinder.errors import OptionError
-from whalefinder.sound.spectrogram import RATE_HZ
+from whalefinder.sound.spectrogram import RATE_HZ, USABLE_SHARE
 
 SHORT_FIELD_CALLS = ("S199-L-4", "jpod", "kpod", "lpod")
 """Field clips that are one call. Longer ones have calls at times that are not in the manifest."""
@@ -41,6 +41,11 @@ class Clip:
     split: str
     use: str
     rate_hz: int
+
+    @property
+    def bandwidth_hz(self) -> float:
+        """Highest frequency that its recorder could hold."""
+        return USABLE_SHARE * self.rate_hz
 
     def read(self) -> NDArray[np.float32]:
         """Read the loudest channel, `[time]` at `RATE_HZ`, without its mean."""

@@ -100,7 +100,7 @@ def _elevations(rng: np.random.Generator, array: HydrophoneArray, batch: int) ->
 def _slope(rng: np.random.Generator) -> Tensor:
     """Power of ambient noise with about -17 dB per decade, mean 1 in the band, `[frequency]`."""
     slope = sounds.wind_slope(rng).square()
-    return slope / slope[sounds.in_band()].mean()
+    return slope / slope[spectrogram.in_band()].mean()
 
 
 def _draw_call(rng: np.random.Generator, sources: Powers) -> Tensor:
@@ -108,7 +108,7 @@ def _draw_call(rng: np.random.Generator, sources: Powers) -> Tensor:
     while True:
         power = _cut(rng, sources.calls[int(rng.integers(len(sources.calls)))]) * sounds.tilt(rng, 2.0).square()
         sounding = power.sum(0) > 0
-        if sounding.any() and (level := float(power[sounds.in_band()][:, sounding].mean())) > 0:
+        if sounding.any() and (level := float(power[spectrogram.in_band()][:, sounding].mean())) > 0:
             return power / level
 
 
@@ -120,7 +120,7 @@ def _draw_boats(rng: np.random.Generator, sources: Powers, boats: Tensor) -> flo
     total = 10 ** (rng.uniform(*BOATS_DB) / 10)
     for boat, part in zip(boats, rng.dirichlet(np.full(count, 1.5)), strict=False):
         power = _cut(rng, sources.boats[int(rng.integers(len(sources.boats)))]) * sounds.tilt(rng, 3.0).square()
-        boat[:] = power * (total * part / power[sounds.in_band()].mean())
+        boat[:] = power * (total * part / power[spectrogram.in_band()].mean())
     return total
 
 

@@ -261,7 +261,7 @@ def evaluation_mixtures(
         samples = int(CLIP_S * RATE_HZ)
         begin = int(rng.integers(0, max(1, len(noises[ship]) - samples)))
         noise = noises[ship][begin : begin + samples].copy()
-        group, bandwidth_hz = ships[ship].path.stem, 0.46 * ships[ship].rate_hz
+        group, bandwidth_hz = ships[ship].path.stem, ships[ship].bandwidth_hz
         if k % 2:
             mixtures.append(
                 LabelledClip(samples=noise, label="boat", source=group, group=group, bandwidth_hz=bandwidth_hz)
@@ -309,7 +309,7 @@ def real_clips(*, other_species: bool = False) -> list[LabelledClip]:
     return [
         LabelledClip(
             samples=clip.read(), label=label, source=clip.label if other_species else clip.path.stem, group=clip.path.parent.name,
-            bandwidth_hz=0.46 * clip.rate_hz, kind="real",
+            bandwidth_hz=clip.bandwidth_hz, kind="real",
         )
         for clip, label in rows
     ]  # fmt: skip

@@ -160,7 +160,7 @@ def draw(pool: Pool, seed: tuple[int, ...], batch: int, channels: int | None = N
     call = _steer(layers["call"], positions)
     boat = _steer(layers["boat"], positions)
     powers = torch.stack([spectrogram.power(part).mean(1) for part in (call, boat, noise)], dim=1)
-    shares = powers / powers.sum(1, keepdim=True).clamp(min=1e-20)
+    shares = powers / powers.sum(1, keepdim=True).clamp(min=spectrogram.FLOOR)
     valid = torch.ones(batch, spectrogram.NUM_BINS, dtype=torch.bool)
     spectra = call + boat + noise
     for b in range(batch):

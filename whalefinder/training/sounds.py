@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from whalefinder.sea.signals import BAND_HZ
 from whalefinder.sound import spectrogram
 
 REFERENCE_HZ = 2500.0  # slopes over frequency are 0 dB here
@@ -25,15 +24,9 @@ def mono_spectrum(samples: NDArray[np.floating]) -> Tensor:
     return spectrogram.stft(torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None])[0]
 
 
-def in_band(bandwidth_hz: float = spectrogram.RATE_HZ / 2) -> Tensor:
-    """Frequencies in which SNR and SIR are measured, up to a recorder's `bandwidth_hz`. → `[frequency]` bool."""
-    hz = spectrogram.frequencies_hz()
-    return (hz >= BAND_HZ[0]) & (hz <= min(BAND_HZ[1], bandwidth_hz))
-
-
 def band_power(spectrum: Tensor) -> Tensor:
     """Mean power in the band of SNR. `[..., frequency, frame]` → scalar."""
-    return spectrogram.power(spectrum[..., in_band(), :]).mean()
+    return spectrogram.power(spectrum[..., spectrogram.in_band(), :]).mean()
 
 
 def sounding(spectrum: Tensor) -> Tensor:
@@ -88,7 +81,10 @@ def without_noise(spectrum: Tensor) -> Tensor:
 
 
 def played(samples: NDArray[np.floating], speeds: NDArray[np.floating]) -> Iterator[NDArray[np.float64]]:
-    """A clip as it is, and once at each of the `speeds`. Faster means higher and shorter."""
+    """A clip as it is, and once at each of the `speeds`. Faster means higher and shorter.
+
+    Interpolation is linear, since the shipped networks were trained so. (`soxr` would keep more of the highest octave.)
+    """
     for speed in (1.0, *speeds):
         yield np.interp(np.arange(0, len(samples), speed), np.arange(len(samples)), samples)
 

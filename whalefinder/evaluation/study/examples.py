@@ -204,9 +204,8 @@ def _mixture(rng: np.random.Generator, boat: Tensor, call: Tensor | None, sir_db
     piece = call[:, start : start + length]
     under = window[:, at : at + length]
     heard = sounds.sounding(piece)
-    gain = (
-        10 ** (sir_db / 10) * sounds.band_power(under[:, heard]) / sounds.band_power(piece[:, heard]).clamp(min=1e-20)
-    )
+    call_power = sounds.band_power(piece[:, heard]).clamp(min=spectrogram.FLOOR)
+    gain = 10 ** (sir_db / 10) * sounds.band_power(under[:, heard]) / call_power
     under += gain.sqrt() * piece
     return window
 

@@ -24,7 +24,7 @@ Report = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a study did: the report's path, runs there are and runs left out for want of time."""
+    """The result of a study: path of the report, number of runs done, and of runs left out since time was over."""
 
     page: Path
     runs: int
@@ -32,15 +32,16 @@ class Outcome:
 
 
 def study(out: Path, minutes: float = 60.0, report: Report = lambda done, total, note: None) -> Outcome:
-    """Run what is missing in `out/runs.csv` and write `out/study.html` with its pictures and tables.
+    """Do the runs that are missing in `out/runs.csv`, and write `out/study.html` with its pictures and tables.
 
     Args:
-        minutes: no run is begun after them; the same command goes on later.
-        report: called with (runs done, runs in all, note).
+        out: folder of the study.
+        minutes: no run begins after this time. Calling this again continues the study.
+        report: is called with (runs done, runs in all, note).
 
     Raises:
-        OptionError: the recordings are absent.
-        OutputError: nothing can be written.
+        OptionError: there are no recordings, or `minutes` is not above 0.
+        OutputError: a file cannot be written.
     """
     if not minutes > 0:
         raise OptionError(f"`minutes` {minutes:g}: must be above 0")
@@ -48,10 +49,10 @@ def study(out: Path, minutes: float = 60.0, report: Report = lambda done, total,
     ledger, curves = Ledger(out / "runs.csv"), Ledger(out / "curves.csv", CURVE_COLUMNS)
     place = [0, 0]
     material = Material(lambda note: report(place[0], place[1], note))
-    _ = material.train  # refuses at once where there are no recordings
+    _ = material.train  # raises an error at once if there are no recordings
     runs = plan(material, ledger)
     left_out = 0
-    torch.set_num_threads(1)  # images are small: a second thread costs more than it brings
+    torch.set_num_threads(1)  # images are small, so a second thread is slower
     try:
         for done, run in enumerate(runs):
             place[:] = done, len(runs)
@@ -68,7 +69,7 @@ def study(out: Path, minutes: float = 60.0, report: Report = lambda done, total,
 
 
 def _rows(run: Run, curves: Ledger) -> list[Row]:
-    """Train and test once. → rows, one a test."""
+    """Train and test once. → rows, one for each test."""
     began = time.monotonic()
     recipe, train, tests = replace(run.recipe(), seed=run.seed), run.train(run.seed), run.tests()
     watch = {"test": next(iter(tests.values()))} if run.every else {}
