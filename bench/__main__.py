@@ -111,8 +111,8 @@ def _say(cell: Cell, trials: list[Trial], began: float) -> None:
     row = summarise(trials, "ours")
     true = summarise(trials, "true masks")
     sys.stderr.write(
-        f"{time.monotonic() - began:6.0f} s  {cell.name:48s} ours {row.median:.3f}° / {100 * row.beyond:.0f} %  "
-        f"extra {extra_per_minute(trials):.2f}/min  true masks {true.median:.3f}° / {100 * true.beyond:.0f} %\n"
+        f"{time.monotonic() - began:6.0f} s  {cell.name:48s} ours {row.median.value:.3f}° / {100 * row.beyond.value:.0f} %  "
+        f"extra {extra_per_minute(trials):.2f}/min  true masks {true.median.value:.3f}° / {100 * true.beyond.value:.0f} %\n"
     )
 
 
@@ -130,7 +130,7 @@ def _entry(trials: list[Trial], method: str) -> str:
     if not any(method in trial.errors for trial in trials):
         return "–"
     row = summarise(trials, method)
-    return f"{row.median:.2g}° / {100 * row.beyond:.0f} %"
+    return f"{row.median.value:.2g}° / {100 * row.beyond.value:.0f} %"
 
 
 def accuracy_table(results: dict[str, list[Trial]], options: argparse.Namespace) -> str:
@@ -147,8 +147,8 @@ def accuracy_table(results: dict[str, list[Trial]], options: argparse.Namespace)
     for name, trials in results.items():
         ours = summarise(trials, "ours")
         interval = (
-            f"<br>{ours.median_interval[0]:.2g}–{ours.median_interval[1]:.2g}° / "
-            f"{100 * ours.beyond_interval[0]:.0f}–{100 * ours.beyond_interval[1]:.0f} %"
+            f"<br>{ours.median.low:.2g}–{ours.median.high:.2g}° / "
+            f"{100 * ours.beyond.low:.0f}–{100 * ours.beyond.high:.0f} %"
         )
         entries = [_entry(trials, m) + (interval if m == "ours" else "") for m in methods]
         bound = sorted(t.bound_deg for t in trials)[len(trials) // 2]
@@ -184,7 +184,7 @@ def arrays_table(results: dict[str, list[Trial]]) -> str:
     lines += ["| array | ours | regressor | call-free ML | SRP-PHAT | Cramér–Rao | ours / bound |", "|" + " --- |" * 7]
     for name, trials in results.items():
         bound = sorted(t.bound_deg for t in trials)[len(trials) // 2]
-        ratio = summarise(trials, "ours").median / bound
+        ratio = summarise(trials, "ours").median.value / bound
         entries = [_entry(trials, method) for method in ("ours", "regressor", "call-free ML", "SRP-PHAT")]
         lines.append(f"| {name} | " + " | ".join(entries) + f" | {bound:.2g}° | {ratio:.1f} |")
     return "\n".join(lines)

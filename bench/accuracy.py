@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +14,13 @@ import torch
 from bench import peers
 from bench.scenes import SECONDS, Cell, make_array, recording_of
 from whalefinder.array.geometry import Floats, HydrophoneArray, direction, great_circle_rad
+from whalefinder.array.limit import median_error_deg
 from whalefinder.bearings.bound import cramer_rao
 from whalefinder.bearings.event_bearing import MARGIN_FRAMES, find_bearing
 from whalefinder.bearings.regression import Regression, load_regressor
 from whalefinder.calls.events import Event
 from whalefinder.calls.masks import CALL, Masks, masks_of
-from whalefinder.evaluation.metrics import match
+from whalefinder.evaluation.metrics import Interval, bootstrap, match
 from whalefinder.networks.weights import load_network
 from whalefinder.pipeline import Locator
 from whalefinder.results.records import Detection
@@ -152,8 +152,7 @@ def _bound(sea, noise, begin, end, array, true_u) -> float:
     ]
     call = spectrogram.stft(torch.from_numpy(sea.calls).float())
     power = spectrogram.power(call).mean(0)[:, first * spectrogram.CELL_FRAMES : end]
-    bound = cramer_rao(power, q, array, true_u)
-    return float(np.degrees(1.177 * np.sqrt(np.trace(bound) / 2)))
+    return median_error_deg(cramer_rao(power, q, array, true_u))
 
 
 def run_cell(
@@ -167,12 +166,10 @@ def run_cell(
 
 @dataclass(frozen=True)
 class Row:
-    """Median error, share beyond 10°, and 95 % intervals from a bootstrap over source clips."""
+    """Median error and share beyond 10°, with 95 % intervals from a bootstrap over source clips."""
 
-    median: float
-    median_interval: tuple[float, float]
-    beyond: float
-    beyond_interval: tuple[float, float]
+    median: Interval
+    beyond: Interval
 
 
 def summarise(trials: list[Trial], method: str, seed: int = 0) -> Row:
@@ -180,24 +177,11 @@ def summarise(trials: list[Trial], method: str, seed: int = 0) -> Row:
 
     It does not draw single mixtures, since twenty mixtures of one clip are not twenty independent calls.
     """
-    by_clip: dict[str, list[float]] = defaultdict(list)
-    for trial in trials:
-        if method in trial.errors:
-            by_clip[trial.clip].append(trial.errors[method])
-    groups = [np.array(values) for values in by_clip.values()]
-    everything = np.concatenate(groups)
-    rng = np.random.default_rng(seed)
-    medians, beyonds = [], []
-    for _ in range(1000):
-        drawn = np.concatenate([groups[i] for i in rng.integers(len(groups), size=len(groups))])
-        medians.append(np.median(drawn))
-        beyonds.append(np.mean(drawn > BEYOND_DEG))
-    return Row(
-        float(np.median(everything)),
-        tuple(np.quantile(medians, [0.025, 0.975])),
-        float(np.mean(everything > BEYOND_DEG)),
-        tuple(np.quantile(beyonds, [0.025, 0.975])),
-    )
+    heard = [trial for trial in trials if method in trial.errors]
+    errors, clips = np.array([trial.errors[method] for trial in heard]), [trial.clip for trial in heard]
+    median = bootstrap(lambda index: float(np.median(errors[index])), clips, seed=seed)
+    beyond = bootstrap(lambda index: float(np.mean(errors[index] > BEYOND_DEG)), clips, seed=seed)
+    return Row(median, beyond)
 
 
 def extra_per_minute(trials: list[Trial]) -> float:

@@ -129,7 +129,7 @@ def call_free_likelihood(spectra: Tensor, begin: int, end: int, array: Hydrophon
     cells = -(-spectra.shape[-1] // spectrogram.CELL_FRAMES)
     usual = spectrogram.power(free).mean((0, 2))[:, None]
     loud = spectrogram.power(spectra[..., begin:end]).mean(0)
-    share = (1 - usual / loud.clamp(min=1e-20)).clamp(min=0)  # the classical mask, by power subtraction
+    share = (1 - usual / loud.clamp(min=spectrogram.FLOOR)).clamp(min=0)  # the classical mask, by power subtraction
     gathered = likelihood.gather_cells(spectra[..., begin:end], share, q[..., None].expand(*q.shape, cells), begin)
     fix = steering.find_direction(gathered, array, surface=False)
     return direction(0.0, 0.0) if fix is None else fix.u

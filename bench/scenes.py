@@ -13,8 +13,9 @@ import numpy as np
 from whalefinder.array.geometry import HydrophoneArray, tetrahedron
 from whalefinder.sea.propagation import Path
 from whalefinder.sea.scene import Boat, Call, Faults, Scene, SimulatedRecording, simulate
-from whalefinder.sea.signals import Floats
+from whalefinder.sea.signals import Floats, log_uniform
 from whalefinder.training.clips import Clip, find_clips
+from whalefinder.training.sources import catalogue_calls
 
 SEED = 1_000_000_000
 SECONDS = 9.0
@@ -71,16 +72,11 @@ def _read(clip: Clip) -> Floats:
     return clip.read().astype(np.float64)
 
 
-def calls_of(split: str) -> list[Clip]:
-    """Catalogue calls of the split (dev: S04, S09; test: S16, S33, S42)."""
-    return [clip for clip in find_clips("calls", split) if "hallo" in clip.path.parent.name]
-
-
 def draw_scene(cell: Cell, split: str, trial: int) -> tuple[Scene, str, int]:
     """Scene number `trial` of a cell, the name of the clip of its call, and its seed."""
     seed = SEED + 1000 * CELLS_INDEX.get(cell.name, 99) + trial
     rng = np.random.default_rng([seed, 1 if split == "dev" else 2])
-    calls, ships = calls_of(split), find_clips("boats", split)
+    calls, ships = catalogue_calls(split), find_clips("boats", split)
     array = make_array(cell.array, cell.depth_m)
     clip = calls[trial % len(calls)]
     sound = _read(clip)
@@ -109,7 +105,7 @@ def recording_of(cell: Cell, split: str, trial: int) -> tuple[Scene, str, Simula
 
 
 def _whale(rng: np.random.Generator, depth_m: float) -> Path:
-    distance, azimuth = np.exp(rng.uniform(np.log(80), np.log(500))), rng.uniform(0, 2 * np.pi)
+    distance, azimuth = log_uniform(rng, 80, 500), rng.uniform(0, 2 * np.pi)
     swim = rng.uniform(0, 2 * np.pi)
     return Path(
         (distance * np.sin(azimuth), distance * np.cos(azimuth), depth_m - rng.uniform(2, 40)),

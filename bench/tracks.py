@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rayleigh
 
 from bench import grid_bayes, imm, rivals
 from whalefinder.array.geometry import Floats, azimuth_from_anticlockwise_east, direction, great_circle_rad, tangents
@@ -153,8 +154,8 @@ def coverage_table(swims: int) -> str:
             held.setdefault(name, []).append(_in_sds(steps, truth, causal))
     held["all"] = [np.concatenate(parts) for parts in zip(*held.values(), strict=True)]
     for name, kinds in held.items():
-        # A normal distribution of two dimensions has a share p within √(-2 ln(1 - p)) standard deviations.
-        shares = [np.mean(sds < np.sqrt(-2 * np.log(1 - p))) for sds in kinds for p in (0.5, 0.9)]
+        # With a normal distribution of two dimensions, the distance has Rayleigh's distribution.
+        shares = [np.mean(sds < rayleigh.ppf(p)) for sds in kinds for p in (0.5, 0.9)]
         lines.append(f"| {name} | " + " | ".join(f"{100 * share:.0f} %" for share in shares) + " |")
     return "\n".join(lines)
 
