@@ -114,9 +114,12 @@ def test_the_best_threshold_has_the_highest_f1(scored):
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 17), (15, 17), (17, 17), (450, 500)])
-def test_wilson_is_scipys(k, n):
-    ours, theirs = wilson(k, n), stats.binomtest(k, n).proportion_ci(method="wilson")
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
+def test_wilsons_limits_are_as_far_from_the_share_as_their_own_scatter_allows(k, n):
+    """Wilson 1927: the p at which (k/n - p)² = z² p (1 - p) / n."""
+    found, z = wilson(k, n), stats.norm.isf(0.025)
+    for p in (found.low, found.high):
+        assert (k / n - p) ** 2 == pytest.approx(z**2 * p * (1 - p) / n, abs=1e-12)
+    assert found.low <= found.value == k / n <= found.high
 
 
 @pytest.mark.parametrize("events", [0, 1, 7])

@@ -18,7 +18,15 @@ from whalefinder.archive.store import Result, Store, atomic
 from whalefinder.archive.units import Entry, Piece, Unit
 from whalefinder.archive.work import SLACK_S
 from whalefinder.results.records import Detection, Track
-from whalefinder.results.tables import COLUMNS, EXTRA_COLUMNS, RECORDING_COLUMNS, TRACK_COLUMNS, row_of, rows_of
+from whalefinder.results.tables import (
+    COLUMNS,
+    EXTRA_COLUMNS,
+    RECORDING_COLUMNS,
+    TRACK_COLUMNS,
+    row_of,
+    rows_of,
+    utc_text,
+)
 from whalefinder.tracks.find import LONGEST_S, MAX_SILENCE_S, find_tracks
 
 ARCHIVE_TRACK_COLUMNS = (*TRACK_COLUMNS, "time_utc")
@@ -148,7 +156,9 @@ def write_tables(plan: Plan, store: Store, problems: list[tuple[str, str]]) -> t
             for track in tracks_of(plan, detections_of(plan, store)):
                 tracks += 1
                 start = starts[track.recording]
-                rows.writerows({**row, "time_utc": _utc(start, row["time_s"])} for row in rows_of(track))
+                for row in rows_of(track):
+                    time = None if start is None else start + timedelta(seconds=row["time_s"])
+                    rows.writerow({**row, "time_utc": utc_text(time)})
     else:
         (store.out / "tracks.csv").unlink(missing_ok=True)  # left by a run with an array
     with _table(store, "recordings", RECORDING_COLUMNS) as rows:
@@ -171,20 +181,13 @@ def row_of_entry(entry: Entry) -> dict[str, Any]:
     return {
         "recording": entry.name,
         "path": entry.files[0].url,
-        "start_utc": _utc(entry.start_utc, 0.0),
+        "start_utc": utc_text(entry.start_utc),
         "duration_s": round(entry.duration_s, 6),
         "rate_hz": float(entry.rate_hz),
         "channels": len(entry.columns),
         "heard_from_s": 0.0,
         "heard_to_s": round(entry.duration_s, 6),
     }
-
-
-def _utc(start: datetime | None, seconds: float) -> str | None:
-    if start is None:
-        return None
-    time = start + timedelta(seconds=seconds)
-    return f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z"
 
 
 def merged(out: Path) -> Iterator[Detection]:

@@ -75,7 +75,7 @@ class HydrophoneArray:
             )
         if not np.isfinite(positions).all():
             raise ArrayError(f"array {self.name!r}: a position is not a finite number; give x_m, y_m, z_m in metres")
-        distances = np.linalg.norm(positions[:, None] - positions[None], axis=-1) + np.eye(len(positions)) * 1e9
+        distances = distances_m(positions) + np.eye(len(positions)) * 1e9
         if distances.min() < COINCIDENT_M:
             first, second = np.unravel_index(int(distances.argmin()), distances.shape)
             raise ArrayError(
@@ -104,7 +104,7 @@ class HydrophoneArray:
     @property
     def aperture_m(self) -> float:
         """The largest distance between two hydrophones, in metres."""
-        return float(np.linalg.norm(self.positions_m[:, None] - self.positions_m[None], axis=-1).max())
+        return float(distances_m(self.positions_m).max())
 
     @property
     def aliasing_hz(self) -> float:
@@ -112,7 +112,7 @@ class HydrophoneArray:
 
         Above it, a pure tone at one pair of hydrophones fits more than one direction.
         """
-        pairs = np.linalg.norm(self.positions_m[:, None] - self.positions_m[None], axis=-1)
+        pairs = distances_m(self.positions_m)
         return self.sound_speed_m_s / (2.0 * float(pairs[pairs > 0].min()))
 
     def principal_axes(self) -> tuple[Floats, Floats]:
@@ -165,6 +165,11 @@ class HydrophoneArray:
         if self.depth_m is None:
             return np.pi / 2
         return float(np.arcsin(min(1.0, max(0.0, self.depth_m) / self.min_range_m)))
+
+
+def distances_m(positions_m: Floats) -> Floats:
+    """Between every two hydrophones. `[channel, 3]` → `[channel, channel]` m."""
+    return np.asarray(np.linalg.norm(positions_m[:, None] - positions_m[None], axis=-1))
 
 
 def direction(azimuth_rad: ArrayLike, elevation_rad: ArrayLike) -> Floats:

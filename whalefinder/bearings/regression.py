@@ -13,15 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from whalefinder.array.geometry import Floats, HydrophoneArray, angles, direction
 from whalefinder.bearings.steering import Fix
-from whalefinder.errors import ArrayError, ModelError, OptionError
+from whalefinder.errors import ArrayError, OptionError
 from whalefinder.networks.regressor import CallBins, Regressor
-from whalefinder.networks.weights import read_card, shipped_weights
+from whalefinder.networks.weights import fitting, read_card, shipped_weights
 
 METHODS = ("steering", "network")
 SHIPPED = "regressor"
@@ -100,7 +99,7 @@ def load_regressor(array: HydrophoneArray, path: Path | str | None = None) -> Re
     """
     file = Path(path) if path else shipped_weights(SHIPPED)
     card = read_card(file)
-    try:
+    with fitting(file):
         trained = HydrophoneArray(
             name=card["array"]["name"],
             positions_m=card["array"]["positions_m"],
@@ -110,8 +109,6 @@ def load_regressor(array: HydrophoneArray, path: Path | str | None = None) -> Re
         network = Regressor(**card["config"])
         heading_rad = _heading_of(array, trained, card["array"])
         network.load_state_dict(load_file(file))
-    except (KeyError, TypeError, RuntimeError, SafetensorError, OSError) as reason:
-        raise ModelError(f"{file}: weights do not fit their card ({reason}); train again or reinstall") from reason
     return Regression(network.eval(), array, heading_rad, sd_rad)
 
 

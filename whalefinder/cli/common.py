@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.status import Status
 
@@ -125,7 +126,7 @@ def seconds_of(text: str, flag: str) -> float:
 
 def escaped(text: str) -> str:
     """Text of the library for the terminal: arguments become flags, and brackets are printed as brackets."""
-    return in_flags(text).replace("[", r"\[")
+    return escape(in_flags(text))
 
 
 def in_flags(text: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from whalefinder.calls.classification import LabelSettings
 from whalefinder.evaluation.metrics import best_threshold
@@ -103,12 +104,9 @@ def hear(judge: Judge, sets: Sets, threshold: float | None, report: Report) -> V
 
 def _alarms(recording: str, scores: Floats, threshold: float) -> list[Alarm]:
     """One alarm for each run of windows at or above the threshold."""
-    high = scores >= threshold
-    begins = np.flatnonzero(high & ~np.append(False, high[:-1]))
-    ends = np.flatnonzero(high & ~np.append(high[1:], False)) + 1
-    return [
-        Alarm(recording, 1.5 * int(b), float(scores[b:e].max())) for b, e in zip(begins, ends, strict=True)
-    ]  # windows are 1.5 s apart
+    runs, _ = ndimage.label(scores >= threshold)
+    # Windows are 1.5 s apart.
+    return [Alarm(recording, 1.5 * run.start, float(scores[run].max())) for (run,) in ndimage.find_objects(runs)]
 
 
 PIPELINE = "whole pipeline (locate)"

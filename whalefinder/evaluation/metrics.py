@@ -1,7 +1,7 @@
 """Measures of detections and labels: matching, bearing errors, counts, curves, calibration, with intervals.
 
 Inputs and outputs are NumPy arrays or numbers, times in seconds, angles in degrees. Intervals are 95 % intervals, or of
-`level`. SciPy gives the quantiles and scikit-learn (extra `train`) the curves.
+`level`. SciPy gives them. Scikit-learn (extra `train`) gives the curves.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaincinv, ndtri
+from scipy.special import gammaincinv
 
 from whalefinder.array.geometry import direction, great_circle_rad
 from whalefinder.errors import OptionError
@@ -92,11 +92,10 @@ def wilson(successes: int, trials: int, level: float = LEVEL) -> Interval:
         raise OptionError(f"{successes} of {trials}: a share needs 0 <= successes <= trials")
     if trials == 0:
         return UNKNOWN
-    z = float(ndtri(0.5 + level / 2))
-    share, weight = successes / trials, z * z / trials
-    middle = (share + weight / 2) / (1 + weight)
-    half = z / (1 + weight) * float(np.sqrt(share * (1 - share) / trials + weight / (4 * trials)))
-    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
+    from scipy.stats import binomtest  # takes seconds to load, and the demo needs this module too
+
+    low, high = binomtest(successes, trials).proportion_ci(level, method="wilson")
+    return Interval(successes / trials, float(low), float(high))
 
 
 def poisson_rate(events: int, exposure: float, level: float = LEVEL) -> Interval:

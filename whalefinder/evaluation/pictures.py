@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from whalefinder.evaluation.metrics import Curve, Reliability
 from whalefinder.pages.page import png_of
+from whalefinder.pages.plots import SEEN_KHZ
 from whalefinder.sound import spectrogram
 
 COLOURS = ("#0b6e99", "#ff6b35", "#6a994e", "#8a5fbf", "#8a97a6")
@@ -72,8 +73,7 @@ def draw_clip(samples: NDArray[np.float32], title: str) -> bytes:
     contrast = (level - level.median(1, keepdim=True).values).numpy()
     figure = Figure(figsize=(7.5, 2.6), layout="constrained")
     axis = figure.subplots()
-    top_khz = (spectrogram.FIRST_BIN + spectrogram.NUM_BINS) * spectrogram.BIN_HZ / 1e3
-    extent = (0.0, len(samples) / spectrogram.RATE_HZ, spectrogram.FIRST_BIN * spectrogram.BIN_HZ / 1e3, top_khz)
+    extent = (0.0, len(samples) / spectrogram.RATE_HZ, *SEEN_KHZ)
     axis.imshow(contrast, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=-5, vmax=25)
     axis.set(xlabel="time (s)", ylabel="kHz")
     axis.set_title(title, loc="left", fontsize="small", parse_math=False)

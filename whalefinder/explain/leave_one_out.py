@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,8 @@ from whalefinder.bearings.event_bearing import CONTEXT_CELLS, NOISE_CELLS, find_
 from whalefinder.bearings.steering import Fix
 from whalefinder.calls.events import Event
 from whalefinder.calls.masks import CALL, Masks, shares_of
-from whalefinder.files import writing
 from whalefinder.networks.segmentation import SegmentationNetwork
+from whalefinder.results.tables import write_table
 from whalefinder.sound import covariance
 from whalefinder.sound.beam import mvdr_beam
 from whalefinder.sound.spectrogram import CELL_FRAMES
@@ -268,8 +267,5 @@ def write_rows(rows: list[Without], path: Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    with writing(path), path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, [field.name for field in fields(Without)])
-        table.writeheader()
-        for row in rows:
-            table.writerow({k: round(v, 5) if isinstance(v, float) else v for k, v in asdict(row).items()})
+    rounded = ({k: round(v, 5) if isinstance(v, float) else v for k, v in asdict(row).items()} for row in rows)
+    write_table(path, tuple(Without.__dataclass_fields__), rounded)

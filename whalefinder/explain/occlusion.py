@@ -11,7 +11,6 @@ A map has one limit. If a network uses two signs and each alone is enough, then 
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,8 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from whalefinder.errors import OptionError
-from whalefinder.files import writing
 from whalefinder.optional import needs
+from whalefinder.results.tables import write_table
 from whalefinder.sound import features
 from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S
 
@@ -226,7 +225,4 @@ def write_map(heat: HeatMap, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    with writing(path), path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.DictWriter(file, ["begin_s", "end_s", "low_hz", "high_hz", "loss"])
-        rows.writeheader()
-        rows.writerows(heat.rows())
+    write_table(path, ("begin_s", "end_s", "low_hz", "high_hz", "loss"), heat.rows())

@@ -6,6 +6,8 @@ Nothing is unpickled, so a weights file cannot run code. At worst its weights ar
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,12 +66,19 @@ Network = TypeVar("Network", bound=nn.Module)
 def _load(kind: type[Network], path: Path | str | None, shipped: str) -> Network:
     file = Path(path) if path else shipped_weights(shipped)
     card = read_card(file)
-    try:
+    with fitting(file):
         network = kind(**card["config"])
         network.load_state_dict(load_file(file))
+    return network.eval()
+
+
+@contextmanager
+def fitting(file: Path) -> Iterator[None]:
+    """Turn weights or a card that are not what they should be into one clear line."""
+    try:
+        yield
     except (KeyError, TypeError, RuntimeError, SafetensorError, OSError) as reason:
         raise ModelError(f"{file}: weights do not fit their card ({reason}); train again or reinstall") from reason
-    return network.eval()
 
 
 def read_card(weights: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Every axis has its unit. If there are too many shapes for a browser, they are dr
 
 from __future__ import annotations
 
+import html
 import io
 import re
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from matplotlib.ticker import MaxNLocator
 
 from whalefinder.array.geometry import Floats
 from whalefinder.pages.call_clip import Cut
-from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, NUM_BINS
+from whalefinder.pages.plots import SEEN_KHZ, broken_at_north
 
 INK = "#123456"  # stands for the page's text colour, see `_svg`
 CALL, QUIET = "#d9480f", "#8a97a6"
@@ -54,8 +55,7 @@ def _svg(figure: Figure, title: str) -> str:
     # The page decides the size. The proportions are in the viewBox.
     text = re.sub(r'^<svg([^>]*?) width="[^"]*"', r"<svg\1", text)
     text = re.sub(r'^<svg([^>]*?) height="[^"]*"', r"<svg\1", text)
-    safe = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
-    return text.replace("<svg", f'<svg role="img" aria-label="{safe}"', 1)
+    return text.replace("<svg", f'<svg role="img" aria-label="{html.escape(title)}"', 1)
 
 
 def _time_axis(axis: Axes, dated: bool) -> None:
@@ -193,9 +193,7 @@ def tracks(lines: Sequence[tuple[Floats, Floats, Floats]], dated: bool) -> str:
     with _figure(10.4, 3.0) as (figure, axis):
         colours = matplotlib.colormaps["tab10"]
         for number, (x, azimuth, sd) in enumerate(lines):
-            # No line is drawn across the plot where the azimuth jumps from 360° to 0°.
-            seam = np.append(np.abs(np.diff(azimuth)) > 180, False)
-            value, colour = np.where(seam, np.nan, azimuth), colours(number % 10)
+            value, colour = broken_at_north(azimuth), colours(number % 10)
             axis.plot(x, value, color=colour, linewidth=1.6, rasterized=len(lines) > MANY)
             if len(lines) <= 200:
                 axis.fill_between(x, value - 2 * sd, value + 2 * sd, color=colour, alpha=0.2, linewidth=0)
@@ -234,12 +232,7 @@ def spectrogram_of(cut: Cut, begin_s: float, end_s: float, low_hz: float, high_h
     The call is given by its begin and end in seconds of the recording and by its band in hertz.
     """
     with _figure(4.4, 2.4) as (figure, axis):
-        extent = (
-            cut.begin_s,
-            cut.begin_s + cut.seconds,
-            FIRST_BIN * BIN_HZ / 1e3,
-            (FIRST_BIN + NUM_BINS) * BIN_HZ / 1e3,
-        )
+        extent = (cut.begin_s, cut.begin_s + cut.seconds, *SEEN_KHZ)
         top = float(np.percentile(cut.level_db, 99.8))
         axis.imshow(cut.level_db, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=top - 50, vmax=top)
         axis.add_patch(
@@ -252,6 +245,6 @@ def spectrogram_of(cut: Cut, begin_s: float, end_s: float, low_hz: float, high_h
                 linewidth=1,
             )
         )
-        axis.set(xlabel="time in the recording (s)", ylabel="frequency (kHz)", xlim=extent[:2], ylim=extent[2:])
+        axis.set(xlabel="time in the recording (s)", ylabel="frequency (kHz)", xlim=extent[:2], ylim=SEEN_KHZ)
         axis.ticklabel_format(axis="x", useOffset=False)
         return _svg(figure, "spectrogram of the call")

@@ -22,6 +22,7 @@ from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S, NUM_BINS
 from whalefinder.words import count
 
 MAX_COLUMNS = 2400  # of the spectrogram in a picture
+SEEN_KHZ = (FIRST_BIN * BIN_HZ / 1e3, (FIRST_BIN + NUM_BINS) * BIN_HZ / 1e3)  # lowest and highest of a spectrogram
 LEAST_ELEVATION_SPAN_DEG = 10.0  # the axis of elevation shows at least so many degrees
 Box = tuple[float, float, float, float]
 INK, CALL_COLOUR, OTHER_COLOUR = "#1b2a3a", "#ff6b35", "#8a97a6"
@@ -94,12 +95,8 @@ class Picture:
 
     def draw_on(self, axis: Axes, title: str, detections: list[Detection]) -> AxesImage:
         """Draw the spectrogram, outlines of the calls and a box around every detection. → image for the colour bar."""
-        extent = (
-            self.begin_s,
-            self.begin_s + self.level_db.shape[1] * self.per_column * FRAME_S,
-            FIRST_BIN * BIN_HZ / 1e3,
-            (FIRST_BIN + NUM_BINS) * BIN_HZ / 1e3,
-        )
+        end_s = self.begin_s + self.level_db.shape[1] * self.per_column * FRAME_S
+        extent = (self.begin_s, end_s, *SEEN_KHZ)
         seen = self.level_db[np.isfinite(self.level_db)]
         low, high = np.percentile(seen, [5, 99.7]) if seen.size else (-100, 0)
         image = axis.imshow(
@@ -118,7 +115,7 @@ class Picture:
                 linewidth=1.4,
             )
             axis.add_patch(box)
-        axis.set_ylim(extent[2:])  # a box may begin below the lowest frequency
+        axis.set_ylim(SEEN_KHZ)  # a box may begin below the lowest frequency
         calls = sum(call.is_call for call in detections)
         axis.set_title(f"{title}: {count(calls, 'call')}", loc="left", color=INK, parse_math=False)
         axis.set_ylabel("frequency (kHz)")
@@ -179,9 +176,7 @@ def draw_tracks(tracks: list[Track], detections: list[Detection], path: Path, ti
         colour = colours((track.number - 1) % 10)
         _draw_calls(polar, azimuth, elevation, [detections[k] for k in track.fixes], colour)
         polar.plot(np.radians(track.azimuth_deg), 90 + track.elevation_deg, color=colour, linewidth=1.6)
-        # No line is drawn across the plot where the azimuth jumps from 360° to 0°.
-        seam = np.append(np.abs(np.diff(track.azimuth_deg)) > 180, False)
-        _draw_band(azimuth, track.time_s, np.where(seam, np.nan, track.azimuth_deg), track.azimuth_sd_deg, colour)
+        _draw_band(azimuth, track.time_s, broken_at_north(track.azimuth_deg), track.azimuth_sd_deg, colour)
         _draw_band(
             elevation, track.time_s, track.elevation_deg, track.elevation_sd_deg, colour, f"track {track.number}"
         )
@@ -197,6 +192,11 @@ def draw_tracks(tracks: list[Track], detections: list[Detection], path: Path, ti
         axis.grid(alpha=0.25)
     figure.suptitle(f"{title}: {count(len(tracks), 'track')}", x=0.02, ha="left", color=INK, parse_math=False)
     _save(figure, path)
+
+
+def broken_at_north(azimuth_deg: Floats) -> Floats:
+    """The same with NaN where the azimuth jumps from 360° to 0°, so that no line is drawn across the plot. `[time]`."""
+    return np.where(np.append(np.abs(np.diff(azimuth_deg)) > 180, False), np.nan, azimuth_deg)
 
 
 def _draw_band(axis: Axes, time_s: Floats, value: Floats, sd: Floats, colour: Any, label: str | None = None) -> None:

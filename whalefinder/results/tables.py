@@ -81,7 +81,7 @@ def row_of(detection: Detection) -> dict[str, Any]:
         "recording": detection.recording,
         "begin_s": round(detection.begin_s, 3),
         "end_s": round(detection.end_s, 3),
-        "start_utc": _utc(start),
+        "start_utc": utc_text(start),
         "low_hz": round(detection.low_hz, 1),
         "high_hz": round(detection.high_hz, 1),
         "label": detection.label,
@@ -118,7 +118,7 @@ def row_of_recording(recording: Heard) -> dict[str, Any]:
     return {
         "recording": recording.name,
         "path": str(recording.paths[0].absolute()),
-        "start_utc": _utc(recording.start_utc),
+        "start_utc": utc_text(recording.start_utc),
         "duration_s": round(recording.file_s, 6),
         "rate_hz": float(recording.rate_hz),
         "channels": recording.num_channels,
@@ -127,8 +127,9 @@ def row_of_recording(recording: Heard) -> dict[str, Any]:
     }
 
 
-def _utc(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+def utc_text(moment: datetime | None) -> str | None:
+    """A moment in UTC as in all tables: `2026-07-01T12:00:01.000Z`; None where it is unknown."""
+    return None if moment is None else moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def _azimuth(degrees: float) -> float:

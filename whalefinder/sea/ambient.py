@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from whalefinder.array.geometry import distances_m
 from whalefinder.sea.signals import Floats, band_power
 from whalefinder.sound.spectrogram import RATE_HZ
 
@@ -39,7 +40,7 @@ def _block(
     spectrum = np.fft.rfft(rng.standard_normal((channels, samples)))
     hz = np.fft.rfftfreq(samples, 1 / RATE_HZ)
     if diffuse:
-        distance = np.linalg.norm(positions_m[:, None] - positions_m[None], axis=-1)
+        distance = distances_m(positions_m)
         # The coherence of isotropic noise at two hydrophones is sin(kd) / kd; np.sinc(x) is sin(πx) / πx.
         coherence = np.sinc(2 * hz[:, None, None] * distance / sound_speed_m_s) + 1e-6 * np.eye(channels)
         spectrum = np.einsum("fmn,nf->mf", np.linalg.cholesky(coherence), spectrum)

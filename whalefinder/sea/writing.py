@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from whalefinder.array.array_file import save_array
 from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.errors import OptionError, RecordingError
 from whalefinder.files import writing
+from whalefinder.results.tables import write_table
 from whalefinder.sea.boats import random_boat
 from whalefinder.sea.calls import random_call
 from whalefinder.sea.propagation import Path as Course
@@ -136,8 +136,5 @@ def write_simulation(scene: Scene, seed: int, out: Path, name: str = "simulated"
 
 def write_truth(truth: tuple[TrueCall, ...], path: Path) -> None:
     """Write a CSV file with one row per true call: times at the array, direction, range, levels."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.DictWriter(file, list(TrueCall.__dataclass_fields__))
-        rows.writeheader()
-        for call in truth:
-            rows.writerow({k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(call).items()})
+    rounded = ({k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(call).items()} for call in truth)
+    write_table(path, tuple(TrueCall.__dataclass_fields__), rounded)

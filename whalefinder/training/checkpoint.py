@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from whalefinder.errors import ModelError
-from whalefinder.files import writing
+from whalefinder.files import replacing
 
 
 def append_curve(path: Path, step: int, loss: float, scores: dict[str, float]) -> None:
@@ -40,10 +40,8 @@ def save_checkpoint(
         OutputError: the file cannot be written.
     """
     parts = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict()}
-    temporary = path.with_suffix(".tmp")
-    with writing(path):
-        torch.save({**parts, "state": json.dumps(state), "settings": json.dumps(asdict(settings))}, temporary)
-        temporary.replace(path)
+    with replacing(path) as beside:
+        torch.save({**parts, "state": json.dumps(state), "settings": json.dumps(asdict(settings))}, beside)
 
 
 def restore_checkpoint(

@@ -92,13 +92,11 @@ def classification_loss(logits: Tensor, labels: Tensor, settings: Settings) -> T
 
     `[batch, class]`, `[batch]` → scalar.
     """
-    each = nn.functional.cross_entropy(logits, labels, reduction="none")
-    if settings.imbalance == "weights":
-        weight = class_weights(settings)[labels]
-        return (weight * each).sum() / weight.sum()
     if settings.imbalance == "focal":
+        each = nn.functional.cross_entropy(logits, labels, reduction="none")
         return ((1 - torch.exp(-each)) ** FOCUS * each).mean()
-    return each.mean()
+    weight = class_weights(settings) if settings.imbalance == "weights" else None
+    return nn.functional.cross_entropy(logits, labels, weight)
 
 
 def training_loss(network: nn.Module, planes: Tensor, labels: Tensor, settings: Settings) -> Tensor:

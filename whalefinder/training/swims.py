@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 
 from whalefinder.array.geometry import Floats, direction, tangents
+from whalefinder.sea.signals import log_uniform
 from whalefinder.tracks.fixes import Fixes, grid_of
 
 SECONDS = 300.0
@@ -130,7 +132,7 @@ def _path(rng: np.random.Generator, kind: str) -> Floats:
     heading = rng.uniform(0, 2 * np.pi) + np.cumsum(turn)
     steps = speed * np.stack([np.sin(heading), np.cos(heading)], axis=-1)
     level = np.cumsum(steps, axis=0) - steps[0]
-    nearest = np.exp(rng.uniform(np.log(80), np.log(800)))
+    nearest = log_uniform(rng, 80, 800)
     depth = rng.uniform(2, 30) + 3 * _slow_noise(rng, seconds, 30.0)
     if kind == "approaching":
         nearest = rng.uniform(NEAREST_M, 60)
@@ -149,11 +151,8 @@ def _slow_noise(rng: np.random.Generator, length: int, seconds: float) -> Floats
     """Gaussian noise of standard deviation 1, one value per second, with a correlation time of `seconds`."""
     keep = np.exp(-1.0 / seconds)
     noise = rng.standard_normal(length)
-    out = np.empty(length)
-    out[0] = noise[0]
-    for t in range(1, length):
-        out[t] = keep * out[t - 1] + np.sqrt(1 - keep**2) * noise[t]
-    return out
+    noise[1:] *= np.sqrt(1 - keep**2)
+    return np.asarray(lfilter([1.0], [1.0, -keep], noise))
 
 
 def _fixes(rng: np.random.Generator, path: Floats, plan: Plan) -> Fixes:
@@ -169,7 +168,7 @@ def _fixes(rng: np.random.Generator, path: Floats, plan: Plan) -> Fixes:
     distance = np.interp(time, np.arange(len(path)), np.linalg.norm(path, axis=1))
     # A louder call has a smaller error. SNR falls with -20 log10 of the distance, and calls differ by 5 dB.
     snr = rng.uniform(5, 15) - 20 * np.log10(distance / 300) + rng.normal(0, 5, len(time))
-    middle = np.exp(rng.uniform(*np.log(plan.sd_deg)))
+    middle = log_uniform(rng, *plan.sd_deg)
     sd = middle * 10 ** (-np.clip(snr - np.median(snr), -15, 15) / 30)
     sd = np.radians(sd[:, None] * np.stack([np.ones(len(time)), np.full(len(time), rng.uniform(0.8, 2.0))], axis=-1))
     error = rng.standard_t(ERROR_FREEDOM, sd.shape) * sd

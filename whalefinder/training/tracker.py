@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.stats import gmean, rayleigh
 from torch import Tensor
 
 from whalefinder.array.geometry import angles, tangents
@@ -189,6 +190,6 @@ def sd_factor(tracker: Tracker, pool: Pool) -> float:
     """
     u, sd = answer(tracker, pool.features, pool.lengths, pool.u, pool.sd_rad)
     distance = (_error(u[pool.counts], pool.truth[pool.counts]) / sd[pool.counts]).norm(dim=-1).numpy()
-    # A normal distribution of two dimensions has a share p within √(-2 ln(1 - p)) standard deviations.
-    ratios = [np.quantile(distance, p) / math.sqrt(-2 * math.log(1 - p)) for p in (0.5, 0.9)]
-    return float(np.sqrt(ratios[0] * ratios[1]))
+    shares = np.array([0.5, 0.9])
+    # With a normal distribution of two dimensions, the distance has Rayleigh's distribution.
+    return float(gmean(np.quantile(distance, shares) / rayleigh.ppf(shares)))
