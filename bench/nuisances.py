@@ -1,6 +1,6 @@
-"""`python -m bench.nuisances`: one spectrogram of each kind of nuisance, to look at beside the real thing.
+"""`python -m bench.nuisances`: spectrograms of each kind of nuisance and of other cetaceans, to look at beside the real thing.
 
-Writes `nuisances.png` (and the sounds, with `--wav`) into the folder `--out`, by default `docs`.
+Writes `nuisances.png` and `other-cetaceans.png` (and the sounds, with `--wav`) into the folder `--out`, by default `docs`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import numpy as np
 import soundfile
 from matplotlib.figure import Figure
 
+from whalefinder.sea.other_cetaceans import SPECIES, random_cetacean
 from whalefinder.sea.signals import Floats
 from whalefinder.sound import spectrogram
 from whalefinder.sound.spectrogram import FRAME_S, RATE_HZ
-from whalefinder.training.nuisances import FAMILIES, kinds_of, random_nuisance
+from whalefinder.training.nuisances import FAMILIES, SAMPLES, kinds_of, random_nuisance
 from whalefinder.training.sounds import mono_spectrum
 
 COLUMNS = 8
@@ -44,22 +45,28 @@ def draw(panels: list[tuple[str, Floats]], path: Path) -> None:
         extent = (0.0, level.shape[1] * FRAME_S, 0.0, top_khz)
         axis.imshow(level, origin="lower", aspect="auto", extent=extent, cmap="gray_r", vmin=0, vmax=RANGE_DB)
         axis.set_title(name, fontsize=8, pad=2)
-    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=72)
 
 
-def sheet(out: Path, number: int = 0, wav: bool = False) -> None:
-    """`nuisances.png`, and a WAV a kind where asked for; `number` draws other examples."""
+def kinds(number: int) -> list[tuple[str, Floats]]:
+    """One of each kind of nuisance: what it is, `[time]`; another `number` draws other examples."""
     split = {kind: mark for name, mark in MARKS.items() for kind in kinds_of(name)}
+    names = [function.__name__ for family in FAMILIES.values() for function in family]
+    rngs = [np.random.default_rng([SEED, number]) for _ in names]
+    return [
+        (name.replace("_", " ") + split[name], random_nuisance(rng, name)[1])
+        for name, rng in zip(names, rngs, strict=True)
+    ]
+
+
+def species(number: int) -> list[tuple[str, Floats]]:
+    """Two sounds of each species, 4 s."""
     panels = []
-    for kinds in FAMILIES.values():
-        for function in kinds:
-            kind = function.__name__
-            sound = random_nuisance(np.random.default_rng([SEED, number]), kind)[1]
-            panels.append((kind.replace("_", " ") + split[kind], sound))
-            if wav:
-                soundfile.write(out / f"{kind}.wav", 0.5 * sound, RATE_HZ)
-    draw(panels, out / "nuisances.png")
+    for place, name in enumerate(SPECIES):
+        for k in (0, 1):
+            sound = random_cetacean(np.random.default_rng([SEED, number, place, k]), name)[1]
+            panels.append((name, np.pad(sound, (0, SAMPLES - len(sound)))))
+    return panels
 
 
 if __name__ == "__main__":
@@ -68,4 +75,8 @@ if __name__ == "__main__":
     parser.add_argument("--number", type=int, default=0, help="another number draws other examples")
     parser.add_argument("--wav", action="store_true", help="write the sounds too")
     given = parser.parse_args()
-    sheet(given.out, given.number, given.wav)
+    given.out.mkdir(parents=True, exist_ok=True)
+    for picture, panels in (("nuisances", kinds(given.number)), ("other-cetaceans", species(given.number))):
+        draw(panels, given.out / f"{picture}.png")
+        for count, (title, sound) in enumerate(panels if given.wav else []):
+            soundfile.write(given.out / f"{picture}-{count:02d}-{title.replace(' ', '-')}.wav", 0.5 * sound, RATE_HZ)

@@ -5,6 +5,7 @@ import pytest
 from scipy import signal
 
 from whalefinder.errors import OptionError
+from whalefinder.sea import signals
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training import nuisances
 from whalefinder.training.nuisances import animals, fish, impacts, machines, parts, recorder, sonar, tonals, voices
@@ -94,7 +95,7 @@ def test_sources_hold_each_kind_for_training_in_turn():
 def test_a_struck_mode_rings_as_a_damped_sine():
     blow = np.zeros(4800)
     blow[0] = 1.0
-    ring = parts.resonate(blow, np.array([1234.0]), np.array([0.02]), np.array([0.7]))
+    ring = signals.resonate(blow, np.array([1234.0]), np.array([0.02]), np.array([0.7]))
     t = np.arange(4800) / RATE_HZ
     assert ring == pytest.approx(0.7 * np.exp(-t / 0.02) * np.sin(2 * np.pi * 1234 * t), abs=1e-9)
 
@@ -112,7 +113,7 @@ def test_a_clank_does_not_move_in_pitch():
 
 
 def test_harmonics_are_whole_multiples_and_stop_below_nyquist():
-    hz, power = spectrum(parts.harmonics(np.full(RATE_HZ, 2000.0), np.ones(40, complex)))
+    hz, power = spectrum(signals.harmonics(np.full(RATE_HZ, 2000.0), np.ones(40, complex)))
     assert set(hz[power > 0.01 * power.max()].round(-3)) == {2000.0 * k for k in range(1, 12)}
 
 
@@ -149,7 +150,7 @@ def test_an_alias_lies_where_sampling_puts_it(hz, rate_hz, expected):
 
 
 def test_a_hyperbolic_sweep_has_a_straight_period():
-    hz = tracked_hz(parts.tone_pulse(sonar.hyperbolic_hz(2000, 8000, 24_000), 0.005))[1000:-1000]
+    hz = tracked_hz(signals.tone_pulse(sonar.hyperbolic_hz(2000, 8000, 24_000), 0.005))[1000:-1000]
     period = 1 / hz
     assert np.polyval(np.polyfit(np.arange(len(hz)), period, 1), np.arange(len(hz))) == pytest.approx(period, rel=0.02)
 

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from whalefinder.sea.boats import random_boat
 from whalefinder.sea.calls import near_tonal, pulsed_call, whistle
-from whalefinder.sea.signals import Floats, log_uniform, smooth_curve, taper
+from whalefinder.sea.other_cetaceans import SPECIES, random_cetacean
+from whalefinder.sea.signals import Floats
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training import clips
 from whalefinder.training.nuisances import kinds_of, random_nuisance
@@ -105,8 +106,9 @@ def build_sources(
         sources.ambient += _quiet()
     for k in range(num_calls):
         sources.orca.append(_source(_simulated_call(rng), f"simulated call {k}", "simulated"))
-    for k in range(num_calls // 3):
-        sources.other.append(_source(_moans(rng), f"simulated moan {k}", "simulated"))
+    for k in range(2 * num_calls // 3):  # species in turn, so that none is rare
+        species, sound = random_cetacean(rng, list(SPECIES)[k % len(SPECIES)])
+        sources.other.append(_source(sound, f"simulated {species} {k}", "simulated"))
     kinds = kinds_of("dev" if real_split == "dev" else "train")
     for k in range(num_nuisances):  # in turn, so that none is rare
         kind, sound = random_nuisance(rng, kinds[k % len(kinds)])
@@ -181,24 +183,6 @@ def _simulated_call(rng: np.random.Generator) -> Floats:
         late = int(rng.uniform(0.002, 0.3) * RATE_HZ)
         echo[late : late + len(call)] += call * rng.uniform(-0.3, 0.3)
     return echo
-
-
-def _moans(rng: np.random.Generator) -> Floats:
-    """Sounds like the song of other whales: moans, grunts and upsweeps, 0.08-1.2 kHz with harmonics, often repeated."""
-    units = []
-    length = int(rng.uniform(0.2, 2.0) * RATE_HZ)
-    hz = log_uniform(rng, 80, 900) * 2 ** (
-        rng.uniform(0.05, 0.6) * smooth_curve(rng, length, 3) + rng.uniform(-0.5, 1.0) * np.linspace(0, 1, length)
-    )
-    phase = 2 * np.pi * np.cumsum(hz) / RATE_HZ
-    decay = rng.uniform(0.5, 1.5)
-    tones = range(1, int(min(20, 6000 / hz.max())) + 1)
-    unit = sum(k**-decay * rng.uniform(0.3, 1) * np.sin(k * phase + rng.uniform(0, 6)) for k in tones)
-    if rng.random() < 0.3:
-        unit = unit * (1 + rng.uniform(0.3, 1) * np.cos(2 * np.pi * rng.uniform(15, 60) * np.arange(length) / RATE_HZ))
-    for _ in range(int(rng.choice([1, 1, 2, 3]))):
-        units += [unit * taper(length, rng.uniform(0.02, 0.2)), np.zeros(int(rng.uniform(0.1, 0.6) * RATE_HZ))]
-    return np.concatenate(units)[: int(3.5 * RATE_HZ)]
 
 
 def catalogue_calls(split: str) -> list[clips.Clip]:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from whalefinder.sea.signals import Floats, log_uniform, smooth_curve, taper
+from whalefinder.sea.signals import (
+    Floats,
+    harmonics,
+    log_uniform,
+    random_gains,
+    resonate,
+    smooth_curve,
+    taper,
+    tone_pulse,
+)
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training.nuisances.parts import (
     SAMPLES,
     SECONDS,
     band_passed,
     even_times,
-    harmonics,
     placed,
-    random_gains,
-    resonate,
     reverberant,
-    tone_pulse,
 )
 
 

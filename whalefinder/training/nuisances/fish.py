@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from whalefinder.sea.signals import Floats, log_uniform, smooth_curve, taper
+from whalefinder.sea.signals import (
+    Floats,
+    harmonics,
+    log_uniform,
+    phase_of,
+    random_gains,
+    resonate,
+    smooth_curve,
+    taper,
+)
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training.nuisances.parts import (
     SAMPLES,
     SECONDS,
     even_times,
-    harmonics,
-    phase_of,
     placed,
-    random_gains,
-    resonate,
 )
 
 

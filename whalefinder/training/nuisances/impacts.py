@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from whalefinder.sea.signals import Floats, log_uniform, shaped_noise
+from whalefinder.sea.signals import (
+    Floats,
+    log_uniform,
+    resonate,
+    shaped_noise,
+)
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training.nuisances.parts import (
     SECONDS,
@@ -12,7 +17,6 @@ from whalefinder.training.nuisances.parts import (
     band_passed,
     even_times,
     placed,
-    resonate,
     reverberant,
     ring,
     strikes,

@@ -11,7 +11,17 @@ from __future__ import annotations
 import numpy as np
 from scipy import signal
 
-from whalefinder.sea.signals import Floats, log_uniform, shaped_noise, smooth_curve, taper
+from whalefinder.sea.signals import (
+    Floats,
+    harmonics,
+    log_uniform,
+    phase_of,
+    random_gains,
+    resonate,
+    shaped_noise,
+    smooth_curve,
+    taper,
+)
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training.nuisances.parts import (
     SAMPLES,
@@ -19,11 +29,7 @@ from whalefinder.training.nuisances.parts import (
     T,
     band_noise,
     even_times,
-    harmonics,
-    phase_of,
     placed,
-    random_gains,
-    resonate,
     slow_level,
     strikes,
 )

@@ -6,56 +6,14 @@ All sounds are `[time]` at `RATE_HZ`, `SAMPLES` long where nothing else is said.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import signal
 
-from whalefinder.sea.signals import Floats, log_uniform, shaped_noise, smooth_curve, taper
+from whalefinder.sea.signals import Floats, log_uniform, shaped_noise, smooth_curve
 from whalefinder.sound.spectrogram import RATE_HZ
 
 SECONDS = 4.0
 SAMPLES = int(SECONDS * RATE_HZ)
-TOP_HZ = 23_000.0  # no harmonic goes above
 T = np.arange(SAMPLES) / RATE_HZ
-
-
-def phase_of(hz: Floats) -> Floats:
-    """Phase of a tone whose frequency is `hz` at every sample, radians. `[time]` → `[time]`."""
-    phase: Floats = 2 * np.pi * np.cumsum(hz) / RATE_HZ
-    return phase
-
-
-def harmonics(hz: Floats, gains: NDArray[np.complexfloating]) -> Floats:
-    """Tones at 1, 2, 3 … times `hz` (`[time]`) with complex `gains` (`[tone]`), none above `TOP_HZ`. → `[time]`."""
-    turn = np.exp(1j * phase_of(hz))
-    total, tone = np.zeros(len(hz)), np.ones(len(hz), complex)
-    for k, gain in enumerate(gains, 1):
-        if k * hz.min() > TOP_HZ:
-            break
-        tone = tone * turn
-        part = (gain * tone).imag
-        total += part if k * hz.max() < TOP_HZ - 1000 else part * np.clip((TOP_HZ - k * hz) / 1000, 0, 1)
-    return total
-
-
-def random_gains(
-    rng: np.random.Generator, tones: int, decay_db: float, spread_db: float = 3.0
-) -> NDArray[np.complex128]:
-    """Gains for `harmonics` that fall by `decay_db` from tone to tone, with random phases. → `[tone]`."""
-    level_db = -decay_db * np.arange(tones) + rng.normal(0, spread_db, tones)
-    return 10 ** (level_db / 20) * np.exp(1j * rng.uniform(0, 2 * np.pi, tones))
-
-
-def resonate(excitation: Floats, hz: Floats, decay_s: Floats, gains: Floats) -> Floats:
-    """Modes that ring when struck: an impulse of 1 gives Σ g · e^(-t / decay) · sin(2π f t) from the next sample on.
-
-    Two poles a mode, in parallel. `excitation` is `[time]`, the rest `[mode]`. → `[time]`.
-    """
-    total = np.zeros(len(excitation))
-    for f, decay, gain in zip(hz, decay_s, gains, strict=True):
-        radius, angle = np.exp(-1 / (decay * RATE_HZ)), 2 * np.pi * f / RATE_HZ
-        poles = [1.0, -2 * radius * np.cos(angle), radius**2]
-        total += signal.lfilter([0.0, gain * radius * np.sin(angle)], poles, excitation)
-    return total
 
 
 def strikes(rng: np.random.Generator, times_s: Floats, contact_s: float, spread_db: float = 5.0) -> Floats:
@@ -128,8 +86,3 @@ def placed(rng: np.random.Generator, sounds: list[Floats], times_s: Floats, spre
         piece = sound[: max(0, SAMPLES - at)]
         total[at : at + len(piece)] += piece * 10 ** (rng.normal(0, spread_db) / 20)
     return total
-
-
-def tone_pulse(hz: Floats, edge_s: float) -> Floats:
-    """One tone with the frequency `hz` (`[time]`), faded in and out over `edge_s`. → `[time]`."""
-    return np.sin(phase_of(hz)) * taper(len(hz), edge_s)

@@ -9,7 +9,13 @@ from __future__ import annotations
 import numpy as np
 from scipy import signal
 
-from whalefinder.sea.signals import Floats, log_uniform, shaped_noise, smooth_curve
+from whalefinder.sea.signals import (
+    Floats,
+    log_uniform,
+    resonate,
+    shaped_noise,
+    smooth_curve,
+)
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training.nuisances.parts import (
     SAMPLES,
@@ -17,7 +23,6 @@ from whalefinder.training.nuisances.parts import (
     T,
     band_noise,
     even_times,
-    resonate,
     strikes,
     water_noise,
 )

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from whalefinder.sea.signals import Floats, log_uniform, taper
+from whalefinder.sea.signals import (
+    Floats,
+    harmonics,
+    log_uniform,
+    random_gains,
+    taper,
+    tone_pulse,
+)
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training.nuisances.parts import (
     SECONDS,
     even_times,
-    harmonics,
     placed,
-    random_gains,
     reverberant,
-    tone_pulse,
 )
 
 SOUNDER_HZ = (28e3, 33e3, 38e3, 50e3, 70e3, 83e3, 120e3, 200e3)

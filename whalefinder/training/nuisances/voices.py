@@ -5,16 +5,22 @@ from __future__ import annotations
 import numpy as np
 from scipy import signal
 
-from whalefinder.sea.signals import Floats, log_uniform, shaped_noise, smooth_curve, taper
+from whalefinder.sea.signals import (
+    Floats,
+    log_uniform,
+    phase_of,
+    resonate,
+    shaped_noise,
+    smooth_curve,
+    taper,
+)
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training.nuisances.parts import (
     SAMPLES,
     SECONDS,
     T,
     band_passed,
-    phase_of,
     placed,
-    resonate,
     reverberant,
 )
 from whalefinder.training.nuisances.weather_and_ice import bubble

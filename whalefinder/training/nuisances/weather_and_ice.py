@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from whalefinder.sea.signals import Floats, log_uniform, shaped_noise, smooth_curve, taper
+from whalefinder.sea.signals import (
+    Floats,
+    harmonics,
+    log_uniform,
+    random_gains,
+    shaped_noise,
+    smooth_curve,
+    taper,
+    tone_pulse,
+)
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training.nuisances.parts import (
     SAMPLES,
     SECONDS,
     T,
     band_noise,
-    harmonics,
     placed,
-    random_gains,
     reverberant,
-    tone_pulse,
 )
 
 
