@@ -26,14 +26,14 @@ MARKS = {"train": "", "dev": " (dev)", "test": " (test)"}
 
 
 def level_db(sound: Floats) -> Floats:
-    """Levels over a floor of sea noise 60 dB below the loudest bin. `[time]` → `[frequency, frame]` dB."""
+    """Levels in dB above a floor that lies 60 dB below the loudest bin. `[time]` → `[frequency, frame]`."""
     power = spectrogram.power(mono_spectrum(sound)).numpy()
     floor = power.max() * 10 ** (-RANGE_DB / 10)
     return np.asarray(10 * np.log10(power / floor + 1), np.float64)
 
 
 def draw(panels: list[tuple[str, Floats]], path: Path) -> None:
-    """A grid of spectrograms, 0-12 kHz, with their names."""
+    """Write a picture with a grid of spectrograms of 0-12 kHz and their names to `path`."""
     rows = -(-len(panels) // COLUMNS)
     figure = Figure(figsize=(2.0 * COLUMNS, 1.25 * rows), layout="constrained")
     axes = figure.subplots(rows, COLUMNS, squeeze=False)

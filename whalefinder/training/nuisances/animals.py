@@ -1,4 +1,4 @@
-"""Seals, sea lions, and gulls heard through the surface."""
+"""Seals, sea lions, and gulls whose cries pass through the surface into the water."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from whalefinder.training.nuisances.parts import (
 
 
 def seal_roars(rng: np.random.Generator) -> Floats:
-    """A harbour seal's roar: a rumble of noise below 1.2 kHz that swells for 2-4 s and ends in a burst. → `[time]`.
+    """A harbour seal's roar: a rumble below 1.5 kHz that grows for 1.2-3.8 s and then stops at once. → `[time]`.
 
-    Hanggi & Schusterman 1994 (Animal Behaviour 48: 1275).
+    After Hanggi & Schusterman 1994 (Animal Behaviour 48: 1275).
     """
     swell = np.linspace(0, 1, SAMPLES) ** rng.uniform(0.5, 3) * taper(SAMPLES, 0.1)
     pulses = rng.standard_normal(SAMPLES) * np.clip(1 + rng.uniform(0, 1) * smooth_curve(rng, SAMPLES, 120), 0, None)
@@ -40,9 +40,10 @@ def seal_roars(rng: np.random.Generator) -> Floats:
 
 
 def sea_lion_barks(rng: np.random.Generator) -> Floats:
-    """Sea lions that bark, also above water: bursts of 0.1-0.3 s, 1.5-4 a second for minutes. → `[time]`.
+    """Sea lions that bark, in the water or above it: barks of 0.1-0.3 s, 1.5-4 of them per second. → `[time]`.
 
-    Harmonics of 150-500 Hz under formants below 3.5 kHz, hoarse (Schusterman & Balliet 1969, Nature 222: 1179).
+    Each bark consists of hoarse harmonics of 150-500 Hz. Resonances (formants) below 3.5 kHz raise some of them. After
+    Schusterman & Balliet 1969 (Nature 222: 1179).
     """
     length = int(rng.uniform(0.1, 0.3) * RATE_HZ)
     arch = 1 + rng.uniform(0.05, 0.25) * np.sin(np.pi * np.linspace(0, 1, length))
@@ -59,9 +60,10 @@ def sea_lion_barks(rng: np.random.Generator) -> Floats:
 
 
 def weddell_trills(rng: np.random.Generator) -> Floats:
-    """A Weddell seal's trill: a tone that falls for seconds from up to 12 kHz to a few hundred hertz, or chirps. → `[time]`.
+    """A Weddell seal's trill: for 1.5-4 s the frequency falls from 3-12 kHz to 0.15-0.9 kHz. → `[time]`.
 
-    It may break into pulses that fall in pitch and slow down (Thomas & Kuechle 1982, J. Acoust. Soc. Am. 72: 1730).
+    Half of the trills are one tone. The others are a row of short chirps: each begins lower than the one before, and
+    they follow each other more and more slowly. After Thomas & Kuechle 1982 (J. Acoust. Soc. Am. 72: 1730).
     """
     first, last = log_uniform(rng, 3000, 12_000), log_uniform(rng, 150, 900)
     seconds = rng.uniform(1.5, 4.0)
@@ -87,9 +89,10 @@ def weddell_trills(rng: np.random.Generator) -> Floats:
 
 
 def bearded_trills(rng: np.random.Generator) -> Floats:
-    """A bearded seal's trill: a long fall from 1-6 kHz to 0.2-1 kHz that flutters evenly all the way. → `[time]`.
+    """A bearded seal's trill: a tone of 1-6 kHz that falls by 0.4-2.5 octaves and flutters regularly. → `[time]`.
 
-    Here the 4 s are a part of it; whole ones last a minute (Risch and others 2007, Animal Behaviour 73: 747).
+    A whole trill lasts up to a minute, so these 4 s are a part of it. After Risch and others 2007 (Animal Behaviour
+    73: 747).
     """
     begin = log_uniform(rng, 1000, 6000)
     end = max(150.0, begin * 2 ** -rng.uniform(0.4, 2.5))
@@ -99,10 +102,11 @@ def bearded_trills(rng: np.random.Generator) -> Floats:
 
 
 def gulls(rng: np.random.Generator) -> Floats:
-    """Gulls over a shallow hydrophone: rows of short cries with harmonics, each like the last. → `[time]`.
+    """Gulls over a shallow hydrophone: rows of short cries with harmonics. The cries of a row are similar. → `[time]`.
 
-    0.6-1.6 kHz, arched or falling, 0.1-0.45 s, 1.5-5 a second, two rows at most; what comes through the surface is thin:
-    little below 600 Hz and nothing above 7 kHz. By ear, not from a source.
+    A cry lasts 0.1-0.45 s. Its fundamental lies at 0.6-2 kHz; it rises and falls, or only falls. A row has 1.5-5 cries
+    per second, and there are one or two rows. Through the surface come mainly 0.6-7 kHz. The numbers were chosen by
+    ear; they have no published source.
     """
     sound = np.zeros(SAMPLES)
     for _ in range(int(rng.integers(1, 3))):

@@ -1,4 +1,4 @@
-"""Fish: drums of the swim bladder, which are trains of pulses below 2 kHz, and their choruses."""
+"""Fish: sounds of the swim bladder, which are trains of pulses mainly below 2 kHz, and choruses of many fish."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from whalefinder.training.nuisances.parts import (
 
 
 def fish_grunts(rng: np.random.Generator) -> Floats:
-    """Grunts of groupers, cod and haddock: 5-60 pulses of the bladder, one after another, 0.1-2 s. → `[time]`.
+    """Grunts of groupers, cod and haddock: the swim bladder gives a train of pulses for 0.1-2 s. → `[time]`.
 
-    20-120 pulses a second, each rings at 60-500 Hz (Hawkins & Picciulin 2019, J. Acoust. Soc. Am. 146: 3536).
+    There are 20-120 pulses per second. Each one rings at 60-500 Hz and at a second, higher resonance. After Hawkins &
+    Picciulin 2019 (J. Acoust. Soc. Am. 146: 3536).
     """
     grunt = _drum(rng, rng.uniform(0.1, 2.0), log_uniform(rng, 20, 120), log_uniform(rng, 60, 500))
     times = rng.uniform(0, 3.5, int(rng.integers(1, 5)))
@@ -34,9 +35,9 @@ def fish_grunts(rng: np.random.Generator) -> Floats:
 
 
 def fish_knocks(rng: np.random.Generator) -> Floats:
-    """Damselfish and the like: knocks of 0.2-1.5 kHz, 3-12 in a row, 25-150 ms apart. → `[time]`.
+    """Damselfish and similar fish: knocks of 0.2-2.5 kHz, 3-12 in a row, 25-150 ms apart. → `[time]`.
 
-    Mann & Lobel 1997 (J. Acoust. Soc. Am. 101: 3783).
+    After Mann & Lobel 1997 (J. Acoust. Soc. Am. 101: 3783).
     """
     times = []
     for begin in rng.uniform(0, 3.6, int(rng.integers(1, 7))):
@@ -48,9 +49,10 @@ def fish_knocks(rng: np.random.Generator) -> Floats:
 
 
 def boat_whistles(rng: np.random.Generator) -> Floats:
-    """Toadfish: a grunt, then a steady hoot of 0.2-0.6 s with harmonics, every few seconds from each male. → `[time]`.
+    """Toadfish: a grunt, then a steady hoot of 0.2-0.6 s with harmonics. Each male repeats it. → `[time]`.
 
-    130-300 Hz, falling a little at its end (Edds-Walton, Mangiamele & Rome 2002, Bioacoustics 13: 153).
+    One to four males call, each every 1.2-6 s. The fundamental lies at 130-300 Hz and falls a little at the end. After
+    Edds-Walton, Mangiamele & Rome 2002 (Bioacoustics 13: 153).
     """
     sounds, times = [], []
     for _ in range(int(rng.integers(1, 5))):  # males
@@ -68,9 +70,9 @@ def boat_whistles(rng: np.random.Generator) -> Floats:
 
 
 def midshipman_hum(rng: np.random.Generator) -> Floats:
-    """Midshipman males that hum for minutes: 70-120 Hz with harmonics to 1 kHz and more, several that beat. → `[time]`.
+    """One to three midshipman males that hum all the time, at 70-120 Hz with 10-29 harmonics. → `[time]`.
 
-    Brantley & Bass 1994 (Ethology 96: 213).
+    Their frequencies differ by about 1 %, so that their sum beats. After Brantley & Bass 1994 (Ethology 96: 213).
     """
     base = rng.uniform(70, 120)
     sound = np.zeros(SAMPLES)
@@ -81,7 +83,7 @@ def midshipman_hum(rng: np.random.Generator) -> Floats:
 
 
 def fish_chorus(rng: np.random.Generator) -> Floats:
-    """A chorus at dusk: so many croaks and drums at once that it is a humming noise of 0.1-2.5 kHz. → `[time]`."""
+    """A chorus at dusk: 25-400 trains of pulses in 4 s, which together hum at about 0.1-2.5 kHz. → `[time]`."""
     kinds = [_drum(rng, rng.uniform(0.1, 0.7), log_uniform(rng, 15, 90), log_uniform(rng, 150, 1800)) for _ in range(5)]
     count = int(log_uniform(rng, 25, 400))
     sounds = [kinds[int(rng.integers(5))] for _ in range(count)]
@@ -89,7 +91,7 @@ def fish_chorus(rng: np.random.Generator) -> Floats:
 
 
 def _drum(rng: np.random.Generator, seconds: float, rate_hz: float, bladder_hz: float) -> Floats:
-    """A train of pulses that each ring the bladder for a few periods. → `[time]`."""
+    """A train of pulses. After each pulse the swim bladder rings for a few periods. → `[time]`."""
     length = int(seconds * RATE_HZ)
     phase = phase_of(rate_hz * 2 ** (0.1 * smooth_curve(rng, length, 2))) / (2 * np.pi)
     pulses = np.diff(np.floor(phase), prepend=-1.0) * 10 ** (rng.normal(0, 1.5, length) / 20)

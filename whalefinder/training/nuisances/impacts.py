@@ -1,4 +1,4 @@
-"""What is struck: moorings, chains, hulls, piles, and the snap of a shrimp."""
+"""Sounds of blows: on moorings, chains, hulls and piles; and the snap of a shrimp."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ from whalefinder.training.nuisances.parts import (
 )
 
 FREE_BAR = np.array([1.0, 2.756, 5.404, 8.933, 13.345])
-"""Modes of a bar with free ends (Fletcher & Rossing 1998, The Physics of Musical Instruments, chapter 2)."""
+"""Frequencies of the modes of a bar with free ends, relative to the lowest (Fletcher & Rossing 1998, The Physics of
+Musical Instruments, chapter 2)."""
 
 
 def knocks(rng: np.random.Generator) -> Floats:
-    """Damped rings of a hull, chain or mooring: alone, at random, or in even time. → `[time]`."""
+    """Blows on a hull, chain or mooring that ring for a short time, at random or at regular times. → `[time]`."""
     one = ring(rng, log_uniform(rng, 0.003, 0.08))
     if rng.random() < 0.5:
         step = rng.uniform(0.08, 1.2)
@@ -38,7 +39,7 @@ def knocks(rng: np.random.Generator) -> Floats:
 
 
 def rattle(rng: np.random.Generator) -> Floats:
-    """A chain or gravel: many small clanks in a burst. → `[time]`."""
+    """A chain or gravel: a burst of 0.2-2.5 s with 15-90 small clanks per second. → `[time]`."""
     begin, length = rng.uniform(0, 3), rng.uniform(0.2, 2.5)
     times = rng.uniform(begin, begin + length, int(length * rng.uniform(15, 90)))
     kinds = [ring(rng, log_uniform(rng, 0.001, 0.01)) for _ in range(6)]
@@ -46,10 +47,11 @@ def rattle(rng: np.random.Generator) -> Floats:
 
 
 def clank(rng: np.random.Generator) -> Floats:
-    """A shackle, frame or buoy of a mooring that is struck, with a long ring. → `[time]`.
+    """Blows on a shackle, frame or buoy of a mooring, which rings for a long time. → `[time]`.
 
-    Modes of a free bar, or 4-12 at random (frame, plate, pipe), 0.3-12 kHz. They ring for 0.03-0.4 s, the high ones
-    shorter; the ratios are no whole numbers and nothing moves in pitch, which a call's harmonics do.
+    The modes are those of a free bar, or 4-12 random ones (frame, plate, pipe), at 0.3-12.5 kHz. They ring for
+    0.03-0.4 s, and high modes for a shorter time than low ones. Two properties differ from a call: the modes are not
+    multiples of one frequency, and their frequencies do not move.
     """
     if rng.random() < 0.4:
         hz = log_uniform(rng, 300, 3000) * FREE_BAR
@@ -63,9 +65,9 @@ def clank(rng: np.random.Generator) -> Floats:
 
 
 def chain(rng: np.random.Generator) -> Floats:
-    """A chain that runs over a roller: clinks of a few links, 5-25 a second, slowly faster or slower. → `[time]`.
+    """A chain that runs over a roller: about 5-25 clinks per second, slowly faster or slower. → `[time]`.
 
-    Each link rings at 3-5 modes of 1-10 kHz for 4-30 ms.
+    There are three different links. Each one rings at 3-5 modes of 1-10 kHz for 4-30 ms.
     """
     begin, end = rng.uniform(0, 1.5), rng.uniform(2.5, SECONDS)
     rate_hz = log_uniform(rng, 5, 25) * 2 ** (rng.uniform(-0.8, 0.8) * T / SECONDS)
@@ -84,10 +86,10 @@ def chain(rng: np.random.Generator) -> Floats:
 
 
 def snaps(rng: np.random.Generator) -> Floats:
-    """A few loud snaps of shrimps near the hydrophone, each with its echo from the surface. → `[time]`.
+    """1-24 loud snaps of shrimps near the hydrophone, each with its echo from the surface. → `[time]`.
 
-    A weak precursor, after 0.4-0.6 ms the collapse of the bubble (Versluis and others 2000, Science 289: 2114), 2-15 kHz
-    and more (Au & Banks 1998, J. Acoust. Soc. Am. 103: 41).
+    First comes a weak pulse. After 0.4-0.6 ms the bubble collapses with a loud one (Versluis and others 2000, Science
+    289: 2114). The snap reaches from 2 to 15 kHz and above (Au & Banks 1998, J. Acoust. Soc. Am. 103: 41).
     """
     length = int(0.03 * RATE_HZ)
     t = np.arange(length) / RATE_HZ
@@ -102,9 +104,10 @@ def snaps(rng: np.random.Generator) -> Floats:
 
 
 def hull_slaps(rng: np.random.Generator) -> Floats:
-    """Waves that slap a hull or buoy: a dull thump of 60-900 Hz, then a splash. → `[time]`.
+    """Waves that hit a hull or buoy: a dull thump of 60-900 Hz, then a splash. → `[time]`.
 
-    In the time of the waves (0.7-3.5 s, a fifth uneven), modes ring for 20-120 ms.
+    The waves come every 0.7-3.5 s; a fifth of this is the standard deviation of each time. The modes of the hull ring
+    for 20-120 ms.
     """
     times = even_times(rng, rng.uniform(0.7, 3.5), 0.2).clip(0, SECONDS - 0.3)
     modes = int(rng.integers(3, 8))
@@ -119,10 +122,11 @@ def hull_slaps(rng: np.random.Generator) -> Floats:
 
 
 def pile_driving(rng: np.random.Generator) -> Floats:
-    """Blows on a pile at sea, one every 0.7-2.2 s in even time, with the echoes of the shallow water. → `[time]`.
+    """Blows on a pile at sea, one every 0.7-2.2 s at regular times, with the echoes of shallow water. → `[time]`.
 
-    The wave runs up and down the pile and leaves it at an angle each time: arrivals 2 L / c apart (L = 10-40 m, 5015 m/s
-    in steel), each weaker (Reinhall & Dahl 2011, J. Acoust. Soc. Am. 130: 1209). Most energy lies at 0.1-2 kHz.
+    The wave runs up and down the pile of length L, and each time it radiates into the water. So arrivals follow each
+    other after 2 L / c (L = 10-40 m, c = 5015 m/s in steel), each weaker than the one before (Reinhall & Dahl 2011, J.
+    Acoust. Soc. Am. 130: 1209). Most energy lies at 0.1-2 kHz.
     """
     times = even_times(rng, rng.uniform(0.7, 2.2), 0.01)
     again = 2 * rng.uniform(10, 40) / 5015

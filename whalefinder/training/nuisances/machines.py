@@ -1,9 +1,10 @@
-"""What turns or rubs: bearings, winches, vehicles, thrusters, propellers, outboards, generators, pumps.
+"""Sounds of parts that turn or rub: bearings, winches, vehicles, thrusters, propellers, outboards, generators, pumps.
 
-How a squeak of metal differs from a call, which has harmonics and bends too: it repeats. `metal_squeaks` never comes
-alone: two begin within any 3 s, in nearly even time, each bent like the one before, for the same part rubs at the same
-place of each turn. And it has one voice: no second tone that moves on its own, no pulse rate that jumps within it. One
-squeak cut out of its row cannot be told from a one-voiced call, by nobody; what decides is what is heard around it.
+Squeaks of metal have harmonics and change their frequency, as calls do. Two properties differ. First, squeaks repeat:
+the same part rubs at the same place of each turn. So `metal_squeaks` gives at least two squeaks in any 3 s, at nearly
+regular times, and each changes its frequency like the one before. Second, a squeak has one voice: it has no second tone
+that moves independently, and no pulse rate that jumps within it. Nobody can distinguish a single squeak from a call
+with one voice. Only the sound around it decides.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ from whalefinder.training.nuisances.parts import (
 
 
 def wandering_whine(rng: np.random.Generator) -> Floats:
-    """A propeller's or turbine's whine with harmonics that follow the speed slowly, all along. → `[time]`."""
+    """The whine of a propeller or turbine: harmonics that change slowly with its speed, all the time. → `[time]`."""
     hz = log_uniform(rng, 300, 9000) * 2 ** (rng.uniform(0.005, 0.12) * smooth_curve(rng, SAMPLES, 3))
-    if rng.random() < 0.4:  # a pass: Doppler's S, from high to low
+    if rng.random() < 0.4:  # the boat passes: the Doppler shift falls along an S
         at, width = rng.uniform(0, SECONDS), rng.uniform(0.5, 3.0)
         hz = hz * (1 - rng.uniform(0.003, 0.02) * np.tanh((np.arange(SAMPLES) / RATE_HZ - at) / width))
     phase = 2 * np.pi * np.cumsum(hz) / RATE_HZ
@@ -51,14 +52,14 @@ def wandering_whine(rng: np.random.Generator) -> Floats:
 
 
 def beating_noise(rng: np.random.Generator) -> Floats:
-    """Noise in a band, modulated by blades or a pump. → `[time]`."""
+    """Noise in a band whose level changes regularly, 1-60 times per second: propeller blades or a pump. → `[time]`."""
     beat = 2 * np.pi * log_uniform(rng, 1, 60) * np.arange(SAMPLES) / RATE_HZ
     depth = (1 + np.cos(beat + rng.uniform(0, 1) * np.sin(beat))) / 2
     return band_noise(rng, SAMPLES) * depth ** log_uniform(rng, 0.5, 8)
 
 
 def squeaks(rng: np.random.Generator) -> Floats:
-    """A fender or bearing that rubs: the same short creak again and again in even time. → `[time]`."""
+    """A fender or bearing that rubs: the same short creak is repeated at regular times. → `[time]`."""
     length = int(rng.uniform(0.03, 0.15) * RATE_HZ)
     hz = log_uniform(rng, 300, 4000) * (1 + rng.uniform(-0.1, 0.1) * np.linspace(0, 1, length))
     phase = 2 * np.pi * np.cumsum(hz) / RATE_HZ
@@ -70,10 +71,11 @@ def squeaks(rng: np.random.Generator) -> Floats:
 
 
 def metal_squeaks(rng: np.random.Generator) -> Floats:
-    """A mooring, hinge or rudder that squeaks with the waves or the wheel: stacks that bend like calls. → `[time]`.
+    """A mooring, hinge or rudder that squeaks: harmonics that change their frequency like calls. → `[time]`.
 
-    3-16 harmonics of 0.15-2.5 kHz, 0.1-1.4 s, every 0.3-1.5 s (1-8 % uneven), bent by up to 15 %. The structure lifts
-    the harmonics near one to three frequencies of its own, which do not move with the pitch.
+    A squeak has 3-16 harmonics of 0.15-2.5 kHz and lasts 0.1-1.4 s. Squeaks follow each other every 0.3-1.5 s; the
+    standard deviation of this time is 1-8 %. The frequency changes by about 1-15 %. The structure around the part
+    resonates at one to three fixed frequencies and amplifies the harmonics near them.
     """
     length_s = log_uniform(rng, 0.1, 1.4)
     step = max(rng.uniform(0.3, 1.5), length_s + 0.1)
@@ -84,7 +86,7 @@ def metal_squeaks(rng: np.random.Generator) -> Floats:
     level = taper(length, rng.uniform(0.005, 0.2) * length_s) * 10 ** (
         rng.uniform(0, 4) * smooth_curve(rng, length, 3) / 20
     )
-    rough = rng.uniform(0, 0.5)  # stick and slip: the bow does not glide evenly
+    rough = rng.uniform(0, 0.5)  # stick and slip: the parts do not rub evenly
     times = even_times(rng, step, rng.uniform(0.01, 0.08))
     spread = rng.uniform(0.003, 0.03)
     units = []
@@ -98,9 +100,10 @@ def metal_squeaks(rng: np.random.Generator) -> Floats:
 
 
 def winch(rng: np.random.Generator) -> Floats:
-    """A winch that starts, hauls and stops: motor, gear mesh and pawls keep their whole-number ratios. → `[time]`.
+    """A winch that starts, hauls and stops. → `[time]`.
 
-    The motor's 5-40 turns a second carry 11-47 teeth; the drum's pawl clicks once in 1-4 turns.
+    The motor makes 5-40 turns per second. Its gear wheel has 11-47 teeth, which give the frequency of the whine. The
+    pawl of the drum clicks once in 1-4 turns. So the ratios of these rates stay whole numbers while the speed changes.
     """
     begin, end = rng.uniform(0, 1.0), rng.uniform(2.5, SECONDS)
     ramp = rng.uniform(0.1, 1.2)
@@ -117,7 +120,7 @@ def winch(rng: np.random.Generator) -> Floats:
 
 
 def rov(rng: np.random.Generator) -> Floats:
-    """A remotely operated vehicle: drive electronics that sing at fixed tones, thrusters that jump in speed. → `[time]`."""
+    """A remotely operated vehicle: fixed tones of its electronics, and thrusters whose speed jumps. → `[time]`."""
     sound = np.zeros(SAMPLES)
     for _ in range(int(rng.integers(1, 4))):
         steady = np.full(SAMPLES, log_uniform(rng, 1500, 9000))
@@ -134,7 +137,10 @@ def rov(rng: np.random.Generator) -> Floats:
 
 
 def thruster(rng: np.random.Generator) -> Floats:
-    """A bow thruster: cavitation that sets in and stops, beaten by the blades, and the whine of its gear. → `[time]`."""
+    """A bow thruster that starts and stops: noise of bubbles (cavitation) and the whine of its gear. → `[time]`.
+
+    The level of the noise changes with each blade, 8-40 times per second.
+    """
     begin, end = rng.uniform(-1, 1.5), rng.uniform(2, 5)
     on = np.clip(np.minimum((T - begin) / rng.uniform(0.05, 0.5), (end - T) / rng.uniform(0.05, 0.8)), 0, 1)
     blades = log_uniform(rng, 8, 40) * (0.6 + 0.4 * on)
@@ -147,10 +153,11 @@ def thruster(rng: np.random.Generator) -> Floats:
 
 
 def singing_propeller(rng: np.random.Generator) -> Floats:
-    """A propeller that sings: eddies at the blades' edges lock to a mode of the blade. → `[time]`.
+    """A propeller that sings: eddies at the edges of the blades have the frequency of a mode of the blade. → `[time]`.
 
-    f = 0.2 · speed / thickness (Strouhal; Ross 1976, Mechanics of Underwater Noise, section 9.6): 0.2-4 kHz, within 1 %,
-    while the ship keeps its speed. Each blade sings as it passes: 2-20 swells a second; it sets in and stops.
+    The frequency of the eddies is 0.2 · speed / thickness (Strouhal; Ross 1976, Mechanics of Underwater Noise, section
+    9.6). Here it is 0.2-4 kHz and changes by about 1 % or less, as at a constant speed of the ship. The level rises
+    with each blade, 2-20 times per second. The tone may start and stop.
     """
     sound = np.zeros(SAMPLES)
     blades = log_uniform(rng, 2, 20)
@@ -165,9 +172,10 @@ def singing_propeller(rng: np.random.Generator) -> Floats:
 
 
 def outboard(rng: np.random.Generator) -> Floats:
-    """An outboard or water scooter that revs: a comb that follows the engine's speed, with gear shifts. → `[time]`.
+    """An outboard or water scooter: harmonics that follow the changing speed of the engine. → `[time]`.
 
-    Cylinders fire 25-280 times a second (750-5600 turns a minute, 2-4 cylinders; Erbe 2013, Mar. Pollut. Bull. 70: 21).
+    The engine makes 12-95 turns per second, and its cylinders fire 1-3 times in each turn. After Erbe 2013 (Mar.
+    Pollut. Bull. 70: 21). When the gear is shifted, the speed jumps.
     """
     turns = log_uniform(rng, 20, 60) * 2 ** (
         rng.uniform(0.1, 0.9) * smooth_curve(rng, SAMPLES, int(rng.integers(2, 9)))
@@ -185,7 +193,10 @@ def outboard(rng: np.random.Generator) -> Floats:
 
 
 def generator(rng: np.random.Generator) -> Floats:
-    """A diesel generator: steady half orders of 25 or 30 turns a second through the modes of the hull. → `[time]`."""
+    """A diesel generator with 25 or 30 turns per second, which excites the modes of the hull. → `[time]`.
+
+    Its steady tones are the multiples of half the rate of turns, because a cylinder fires once in two turns.
+    """
     hz = rng.choice([25.0, 30.0]) / 2 * (1 + 0.002 * smooth_curve(rng, SAMPLES, 4))
     comb = harmonics(hz, random_gains(rng, int(rng.integers(60, 160)), rng.uniform(0.02, 0.25), 5.0))
     modes = np.array([log_uniform(rng, 100, 4000) for _ in range(6)])
@@ -194,10 +205,11 @@ def generator(rng: np.random.Generator) -> Floats:
 
 
 def ship_fringes(rng: np.random.Generator) -> Floats:
-    """Noise of a ship that passes, with Lloyd's mirror: fringes that bend with its range. → `[time]`.
+    """Noise of a ship that passes, and its reflection by the surface (Lloyd's mirror). → `[time]`.
 
-    The path by the surface comes later by 2 · depth · depth / (range · c) and turned over: a comb of notches at multiples
-    of 1 / delay (Carey 2009, J. Acoust. Soc. Am. 125: 1396), here 0.1-3 ms, that shifts as the ship goes.
+    The reflection comes later by 2 · (depth of the ship) · (depth of the hydrophone) / (range · c), and with the
+    opposite sign. So the noise vanishes near the multiples of 1 / delay (Carey 2009, J. Acoust. Soc. Am. 125: 1396).
+    Here the delay is about 0.1-3 ms. It changes as the ship moves.
     """
     delay = log_uniform(rng, 0.0001, 0.003) * 2 ** (rng.uniform(0.05, 0.8) * smooth_curve(rng, SAMPLES, 2))
     peak = log_uniform(rng, 100, 1500)
@@ -208,13 +220,13 @@ def ship_fringes(rng: np.random.Generator) -> Floats:
 
 
 def mirrored(sound: Floats, delay_s: Floats, reflection: float) -> Floats:
-    """The sound less its reflection by the surface, `delay_s` later at every sample. `[time]` → `[time]`."""
+    """The sound minus `reflection` times the same sound `delay_s` (`[time]`) later. `[time]` → `[time]`."""
     t = np.arange(len(sound)) / RATE_HZ
     return sound - reflection * np.interp(t - delay_s, t, sound)
 
 
 def pump(rng: np.random.Generator) -> Floats:
-    """A bilge pump or compressor that goes on and off in even time: hum, noise and the knock of its start. → `[time]`."""
+    """A bilge pump or compressor that runs at regular times: hum, noise and a knock at each start. → `[time]`."""
     step = rng.uniform(0.4, 3.0)
     part = (T + rng.uniform(0, step)) % step / step
     on = np.clip(np.minimum(part, rng.uniform(0.2, 0.8) - part) * step / rng.uniform(0.01, 0.15), 0, 1)

@@ -1,7 +1,7 @@
-"""What the recorder does to itself: steps, splices, gaps, repeats, clipping, knocks on the hydrophone, flow, codecs.
+"""Faults of recorders and hydrophones: steps, splices, gaps, repeats, clipping, knocks, flow, compression.
 
-A gap needs something around it: these sounds bring their own noise of the sea. Mixed into another sound they are a change
-within that noise, not within the other.
+A gap is audible only if there is sound around it. So most of these sounds contain noise of the sea. When they are added
+to another sound, the fault changes only their own noise, not the other sound.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from whalefinder.training.nuisances.parts import (
 
 
 def step(rng: np.random.Generator) -> Floats:
-    """A noise that sets in or stops at once, in a band: a pump, a gain step, a cut. → `[time]`."""
+    """Noise in a band that suddenly becomes louder or softer: a pump, a step of the gain, a cut. → `[time]`."""
     sound = band_noise(rng, SAMPLES)
     at = int(rng.uniform(0.1, 0.9) * SAMPLES)
     if rng.random() < 0.5:
@@ -40,9 +40,10 @@ def step(rng: np.random.Generator) -> Floats:
 
 
 def hydrophone_knocks(rng: np.random.Generator) -> Floats:
-    """Fish, crabs, cables and knocks on the hydrophone itself: thumps with the ring of its cage, at full scale. → `[time]`.
+    """Knocks of fish, crabs or cables on the hydrophone itself, so loud that they are clipped. → `[time]`.
 
-    Thump of 5-80 Hz, cage of 0.2-4 kHz for 2-30 ms, and a scrape now and then.
+    Each knock is a thump of 5-80 Hz. The cage of the hydrophone rings at 0.2-4 kHz for 2-30 ms. Sometimes something
+    scrapes along it.
     """
     times = rng.uniform(0, SECONDS, int(rng.integers(1, 10)))
     blows = strikes(rng, times, log_uniform(rng, 0.0003, 0.005))
@@ -56,9 +57,10 @@ def hydrophone_knocks(rng: np.random.Generator) -> Floats:
 
 
 def flow_noise(rng: np.random.Generator) -> Floats:
-    """Current or swell past the hydrophone: rumble that falls with f^(-5/3) and steeper, in gusts, and a cable's hum. → `[time]`.
+    """A current or swell around the hydrophone: noise whose level changes in gusts, and the hum of a cable. → `[time]`.
 
-    Bassett and others 2014 (J. Acoust. Soc. Am. 135: 1764): f^(-5/3) up to flow speed / sensor size, steeper above.
+    The power falls with f^(-5/3) up to the frequency (speed of the flow) / (size of the sensor), and faster above it
+    (Bassett and others 2014, J. Acoust. Soc. Am. 135: 1764).
     """
     corner = log_uniform(rng, 50, 600)
     hz = np.array([5.0, corner, corner * 10, 24_000])
@@ -71,7 +73,7 @@ def flow_noise(rng: np.random.Generator) -> Floats:
 
 
 def splices(rng: np.random.Generator) -> Floats:
-    """Files of different times put together: the noise changes its level, colour and zero line at once. → `[time]`."""
+    """Pieces of different files in one: level, spectrum and constant part of the noise change suddenly. → `[time]`."""
     cuts = np.sort(rng.integers(0, SAMPLES, int(rng.integers(1, 6))))
     sound = np.concatenate(
         [
@@ -83,7 +85,7 @@ def splices(rng: np.random.Generator) -> Floats:
 
 
 def gain_steps(rng: np.random.Generator) -> Floats:
-    """Gain that jumps by 6-30 dB and creeps back, as an automatic gain does after a loud sound. → `[time]`."""
+    """A gain that falls suddenly by 6-30 dB, and returns slowly or stays: an automatic gain control. → `[time]`."""
     gain_db = np.zeros(SAMPLES)
     for at in rng.uniform(0, SECONDS, int(rng.integers(1, 6))):
         back = rng.choice([1e9, rng.uniform(0.05, 1.5)])
@@ -92,7 +94,7 @@ def gain_steps(rng: np.random.Generator) -> Floats:
 
 
 def gaps(rng: np.random.Generator) -> Floats:
-    """Stretches filled with zeros (lost blocks), 5 ms to 1.5 s; the noise on either side is cut off sharply. → `[time]`."""
+    """One to six gaps of 5 ms to 1.5 s filled with zeros (lost blocks). They begin and end suddenly. → `[time]`."""
     sound = water_noise(rng) + rng.choice([0.0, rng.normal(0, 1)])
     for _ in range(int(rng.integers(1, 7))):
         begin = int(rng.integers(0, SAMPLES))
@@ -101,7 +103,7 @@ def gaps(rng: np.random.Generator) -> Floats:
 
 
 def dropouts(rng: np.random.Generator) -> Floats:
-    """Many short losses, 0.1-20 ms: zeros, or the last value held; at random or in even time. → `[time]`."""
+    """Many short gaps of 0.1-20 ms, filled with zeros or the last value, at random or regular times. → `[time]`."""
     sound = water_noise(rng)
     hold = rng.random() < 0.5
     times = even_times(rng, log_uniform(rng, 0.02, 1.0)) if rng.random() < 0.4 else rng.uniform(0, SECONDS, 40)
@@ -112,7 +114,10 @@ def dropouts(rng: np.random.Generator) -> Floats:
 
 
 def repeated_buffer(rng: np.random.Generator) -> Floats:
-    """A buffer that is written again and again: noise becomes a comb of 1 / its length, with joints. → `[time]`."""
+    """The same 5-250 ms of noise again and again (a buffer that is not renewed). → `[time]`.
+
+    The noise then has lines at the multiples of 1 / length, and a click at each repeat.
+    """
     sound = water_noise(rng)
     for _ in range(int(rng.integers(1, 4))):
         length = int(log_uniform(rng, 0.005, 0.25) * RATE_HZ)
@@ -124,7 +129,7 @@ def repeated_buffer(rng: np.random.Generator) -> Floats:
 
 
 def clipping(rng: np.random.Generator) -> Floats:
-    """Swell, tugs and bumps drive the input beyond full scale: flat tops that splash over the whole band. → `[time]`."""
+    """Swell and bumps drive the input beyond full scale. The clipped waves spread over the whole band. → `[time]`."""
     bumps = sum(
         rng.uniform(0.5, 3) * np.exp(-(((T - rng.uniform(0, SECONDS)) / rng.uniform(0.05, 0.5)) ** 2))
         for _ in range(int(rng.integers(1, 5)))
@@ -136,7 +141,7 @@ def clipping(rng: np.random.Generator) -> Floats:
 
 
 def crackle(rng: np.random.Generator) -> Floats:
-    """A bad contact or water in a plug: bursts of tiny steps, thousands a second, in fits. → `[time]`."""
+    """A bad contact, or water in a plug: bursts of small steps, 24-2400 per second. → `[time]`."""
     fits = np.clip(smooth_curve(rng, SAMPLES, int(rng.integers(4, 60))) + rng.uniform(-1, 0.5), 0, None)
     jumps = (rng.random(SAMPLES) < log_uniform(rng, 0.0005, 0.05)) * rng.standard_t(2, SAMPLES).clip(-30, 30)
     back = np.exp(-1 / (log_uniform(rng, 0.00003, 0.005) * RATE_HZ))
@@ -144,9 +149,11 @@ def crackle(rng: np.random.Generator) -> Floats:
 
 
 def birdies(rng: np.random.Generator) -> Floats:
-    """MP3 of a low rate: coefficients of the noise blink on and off, a twitter of short tones. → `[time]`.
+    """Noise after MP3 compression at a low rate: short tones that switch on and off ("birdies"). → `[time]`.
 
-    24 kHz / 576 apart, in steps of 576 samples (granules), kept or lost (Brandenburg 1999, MP3 and AAC explained).
+    MP3 divides the sound into blocks (granules) of 576 samples, and each block into frequencies 24 kHz / 576 apart. It
+    drops weak ones, so a frequency is present in one block and absent in another (Brandenburg 1999, MP3 and AAC
+    explained).
     """
     half = 576
     window = np.sin(np.pi * (np.arange(2 * half) + 0.5) / (2 * half))
@@ -159,7 +166,7 @@ def birdies(rng: np.random.Generator) -> Floats:
         hz, [0, rng.uniform(500, 3000), rng.uniform(5000, 9000), 16_000], [1, 0.6, rng.uniform(0.02, 0.2), 0]
     )
     blink = rng.random((count, len(hz)))
-    stay = np.minimum(blink, np.roll(blink, 1, axis=0)) < keep / 2  # a line stays for two granules or more
+    stay = np.minimum(blink, np.roll(blink, 1, axis=0)) < keep / 2  # a tone lasts two granules or more
     sound = np.zeros((count + 1) * half)
     for k, frame in enumerate(np.fft.irfft(spectra * stay, axis=1) * window):
         sound[k * half : (k + 2) * half] += frame

@@ -1,4 +1,4 @@
-"""What is sent on purpose: sonar, pingers and deterrents at nets, echo sounders, modems."""
+"""Sounds that people send on purpose: sonar, pingers at nets, deterrents at fish farms, echo sounders, modems."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RECORDER_HZ = (16e3, 22.05e3, 24e3, 32e3, 44.1e3, 48e3, 64e3, 96e3)
 
 
 def pings(rng: np.random.Generator) -> Floats:
-    """An echo sounder, sonar or acoustic modem: the same short tone or sweep in even time, with echoes. → `[time]`."""
+    """An echo sounder, sonar or modem: the same short tone or sweep at regular times, with echoes. → `[time]`."""
     length = int(log_uniform(rng, 0.002, 0.12) * RATE_HZ)
     hz = np.geomspace(1, 2 ** (rng.choice([0.0, rng.uniform(-0.5, 0.5)])), length) * log_uniform(rng, 900, 12_000)
     ping = np.sin(2 * np.pi * np.cumsum(hz) / RATE_HZ) * taper(length, rng.uniform(0.0005, 0.01))
@@ -38,19 +38,20 @@ def pings(rng: np.random.Generator) -> Floats:
 
 
 def sonar_tones(rng: np.random.Generator) -> Floats:
-    """Naval sonar, continuous wave: one to three pure tones of 0.1-2 s in a row, then a long tail of echoes. → `[time]`.
+    """Naval sonar: one to three pure tones of 0.1-2 s in a row, then a long tail of echoes. → `[time]`.
 
-    2.6-3.3 kHz for the strongest of mid frequency, 1-8 kHz of others (D'Spain and others 2006, J. Cetacean Res.
-    Manage. 7: 223). No bend and no harmonics: the tail has the tone's own frequency.
+    The strongest sonars of middle frequency use 2.6-3.3 kHz, others 1-8 kHz (D'Spain and others 2006, J. Cetacean Res.
+    Manage. 7: 223). The tones are constant and have no harmonics, and the echoes have the same frequency.
     """
     centre = rng.uniform(2600, 3300) if rng.random() < 0.5 else log_uniform(rng, 1000, 8000)
     return _ping_of(rng, [(f, f) for f in centre * 2 ** rng.uniform(-0.15, 0.15, int(rng.integers(1, 4)))])
 
 
 def sonar_sweeps(rng: np.random.Generator) -> Floats:
-    """Naval sonar, linear sweeps up or down, also between tones as triplets. → `[time]`.
+    """Naval sonar: one to three linear sweeps up or down in a row, or sweeps and tones. → `[time]`.
 
-    50-1500 Hz wide about 1-8 kHz, 0.1-2 s each, straight as a ruler (D'Spain and others 2006).
+    A sweep is 50-1500 Hz wide, has its centre at 1-8 kHz and lasts 0.1-2 s (D'Spain and others 2006). In a spectrogram
+    it is exactly straight.
     """
     parts: list[tuple[float, float]] = []
     for _ in range(int(rng.integers(1, 4))):
@@ -61,9 +62,9 @@ def sonar_sweeps(rng: np.random.Generator) -> Floats:
 
 
 def hyperbolic_sweeps(rng: np.random.Generator) -> Floats:
-    """Sweeps whose period changes evenly (1 / f is straight in time), as sonars that must not mind Doppler. → `[time]`.
+    """Sweeps whose period (1 / f) changes linearly in time. Sonars use them against the Doppler effect. → `[time]`.
 
-    Up or down, from 0.8 to 13 kHz, 0.05-1 s, again and again.
+    The same sweep is repeated. It goes up or down between 0.8 and 13 kHz and lasts 0.05-1 s.
     """
     low = log_uniform(rng, 800, 5000)
     high = min(13_000, low * 2 ** rng.uniform(0.4, 2.2))
@@ -76,14 +77,15 @@ def hyperbolic_sweeps(rng: np.random.Generator) -> Floats:
 
 
 def hyperbolic_hz(first_hz: float, last_hz: float, samples: int) -> Floats:
-    """Frequency at every sample of a sweep whose period changes evenly. → `[time]`."""
+    """Frequency at every sample of a sweep whose period changes linearly. → `[time]` Hz."""
     return 1 / np.linspace(1 / first_hz, 1 / last_hz, samples)
 
 
 def net_pinger(rng: np.random.Generator) -> Floats:
-    """A pinger on a net: 10 kHz, 0.3 s, every 4 s, with harmonics (Kraus and others 1997, Nature 388: 525). → `[time]`.
+    """A pinger on a fishing net: a tone with harmonics, repeated at regular times. → `[time]`.
 
-    Others of the kind: 2-12 kHz, 0.1-0.5 s, every 1-4 s. There is always one in the 4 s.
+    The pingers of Kraus and others 1997 (Nature 388: 525) send 10 kHz for 0.3 s, every 4 s. Here half of the pingers
+    have about 10 kHz and the others 2-11.5 kHz; a tone lasts 0.1-0.5 s and comes every 1-3.4 s.
     """
     hz = 10_000 * (1 + rng.uniform(-0.03, 0.03)) if rng.random() < 0.5 else log_uniform(rng, 2000, 11_500)
     length = int(rng.uniform(0.1, 0.5) * RATE_HZ)
@@ -93,7 +95,7 @@ def net_pinger(rng: np.random.Generator) -> Floats:
 
 
 def hopping_pinger(rng: np.random.Generator) -> Floats:
-    """A pinger that changes: tones and wide sweeps in random order and pauses, so that nobody gets used. → `[time]`."""
+    """A pinger with tones and wide sweeps in random order, so that animals do not get used to it. → `[time]`."""
     begin, sounds, times = rng.uniform(0, 0.5), [], []
     while begin < SECONDS:
         length = int(rng.uniform(0.05, 0.4) * RATE_HZ)
@@ -107,10 +109,11 @@ def hopping_pinger(rng: np.random.Generator) -> Floats:
 
 
 def deterrent(rng: np.random.Generator) -> Floats:
-    """A deterrent at a fish farm, two kinds. → `[time]`.
+    """A deterrent at a fish farm, of one of two kinds. → `[time]`.
 
-    Trains of 1.4-ms pulses of 10.3 kHz, 40 ms apart, for about 2 s; or electronic chirps: short sweeps and tones of
-    2-12 kHz in a scramble, 5-40 a second (Lepper and others 2014, Scottish Natural Heritage report 517).
+    One kind sends trains of pulses (1.4 ms, 10.3 kHz, 40 ms apart, for about 2 s; here these numbers vary). The other
+    kind sends short sweeps of 2-12 kHz in random order, 5-40 per second. After Lepper and others 2014 (Scottish Natural
+    Heritage report 517).
     """
     if rng.random() < 0.5:
         length = int(rng.uniform(0.0012, 0.003) * RATE_HZ)
@@ -129,9 +132,10 @@ def deterrent(rng: np.random.Generator) -> Floats:
 
 
 def echo_sounder(rng: np.random.Generator) -> Floats:
-    """An echo sounder above the band: what is left in the band are the clicks of its switching on and off. → `[time]`.
+    """An echo sounder above the band of the classifier. In the band only clicks remain. → `[time]`.
 
-    Carrier 15-22 kHz with hard edges, 0.2-4 ms, 1-20 pings a second, with the echo of the bottom 5-80 ms later.
+    The clicks come from the sharp begin and end of each ping. Pings have 15-22 kHz, last 0.2-4 ms and come 1-20 times
+    per second. The echo of the bottom follows 5-80 ms later.
     """
     length = int(log_uniform(rng, 0.0002, 0.004) * RATE_HZ)
     ping = tone_pulse(np.full(length, rng.uniform(15_000, 22_000)), log_uniform(rng, 0.00002, 0.0003))
@@ -141,14 +145,18 @@ def echo_sounder(rng: np.random.Generator) -> Floats:
 
 
 def alias_hz(hz: float, rate_hz: float) -> float:
-    """Where a tone of `hz` lands in a recording of `rate_hz` without a filter before it: |hz - n · rate|, n nearest."""
+    """Frequency (Hz) at which a recorder without a low-pass filter records a tone of `hz` (aliasing).
+
+    It is |hz - n · rate_hz|, with the whole number n for which this is smallest.
+    """
     return abs(hz - round(hz / rate_hz) * rate_hz)
 
 
 def echo_sounder_alias(rng: np.random.Generator) -> Floats:
-    """An echo sounder of 28-200 kHz that a recorder without a filter folds into the band: short tones. → `[time]`.
+    """An echo sounder of 28-200 kHz in a recorder without a low-pass filter: short tones in the band. → `[time]`.
 
-    Carriers and rates as sold, each within 2 %; `alias_hz` says where they land.
+    Frequencies and sample rates are those of common products; the frequency varies by 2 %. `alias_hz` gives the
+    frequency of the tones.
     """
     folded = 0.0
     while not 400 < folded < 12_000:
@@ -161,9 +169,10 @@ def echo_sounder_alias(rng: np.random.Generator) -> Floats:
 
 
 def modem(rng: np.random.Generator) -> Floats:
-    """An acoustic modem or release: a preamble that sweeps, then frequency-shift keying with echoes. → `[time]`.
+    """An acoustic modem or acoustic release: first a sweep, then tones in random order, with echoes. → `[time]`.
 
-    2-8 tones within 1-5 kHz about 7-12 kHz, symbols of 3-40 ms.
+    Data are sent by the choice among 2-8 frequencies (frequency-shift keying). They lie in a band of 0.8-5 kHz that
+    begins at 5-9.5 kHz. A tone lasts 3-40 ms.
     """
     symbol = int(log_uniform(rng, 0.003, 0.04) * RATE_HZ)
     low = rng.uniform(5000, 9500)
@@ -177,7 +186,10 @@ def modem(rng: np.random.Generator) -> Floats:
 
 
 def _ping_of(rng: np.random.Generator, parts: list[tuple[float, float]]) -> Floats:
-    """Sweeps one after the other with short pauses, filtered to their band, with a tail of echoes. → `[time]`."""
+    """Sweeps in a row with short pauses or none, and a tail of echoes; repeated if they are short. → `[time]`.
+
+    `parts` are the first and the last frequency (Hz) of each sweep.
+    """
     pieces = []
     for first, last in parts:
         length = int(log_uniform(rng, 0.1, 2.0 / len(parts)) * RATE_HZ)

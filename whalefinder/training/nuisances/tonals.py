@@ -1,4 +1,4 @@
-"""Electric tones that nobody sends on purpose to hear an echo: mains, beeps, calibration, electronic insects."""
+"""Electric tones that are no sonar: mains, beeps, calibration, electronics that chirp."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from whalefinder.training.nuisances.parts import (
 
 
 def lines(rng: np.random.Generator) -> Floats:
-    """Steady electronic tones, or a comb of gear or mains lines, all along. → `[time]`."""
+    """Steady tones all the time: one to five electronic tones, or the multiples of one (gear, mains). → `[time]`."""
     t = np.arange(SAMPLES) / RATE_HZ
     if rng.random() < 0.5:
         base = log_uniform(rng, 45, 900)
@@ -38,9 +38,10 @@ def lines(rng: np.random.Generator) -> Floats:
 
 
 def mains_hum(rng: np.random.Generator) -> Floats:
-    """Mains of 50 or 60 Hz in the cable, with many harmonics, odd or even ones stronger (a rectifier). → `[time]`.
+    """Mains of 50 or 60 Hz in the cable, with 20-159 harmonics. → `[time]`.
 
-    Within 0.2 % of the nominal frequency, which wanders by less than 0.02 Hz in 4 s.
+    Either the odd or the even harmonics are stronger, as after a rectifier. The frequency is within 0.2 % of the
+    nominal one. It changes slowly, by about 0.01 Hz in 4 s.
     """
     hz = rng.choice([50.0, 60.0]) * (1 + rng.uniform(-0.002, 0.002)) + 0.01 * smooth_curve(rng, SAMPLES, 2)
     tones = int(rng.integers(20, 160))
@@ -50,7 +51,7 @@ def mains_hum(rng: np.random.Generator) -> Floats:
 
 
 def calibration_tones(rng: np.random.Generator) -> Floats:
-    """Tones of a calibration: pure, in steps of a third of an octave or so, or one slow sweep. → `[time]`."""
+    """Pure tones of a calibration, in steps of 1/12 to 1 octave, or one slow sweep. → `[time]`."""
     if rng.random() < 0.25:
         begin = log_uniform(rng, 300, 10_000)
         return np.sin(phase_of(np.geomspace(begin, np.clip(begin * 2 ** rng.uniform(-2, 2), 150, 11_500), SAMPLES)))
@@ -65,9 +66,10 @@ def calibration_tones(rng: np.random.Generator) -> Floats:
 
 
 def tone_trains(rng: np.random.Generator) -> Floats:
-    """Beeps that go on for minutes: the same tone or chord, on and off in even time, or two tones in turn. → `[time]`.
+    """Beeps at regular times: always the same tone or chord, or two of them in turn. → `[time]`.
 
-    0.04-1.2 s each, 0.4-10 kHz, one to four tones. No beep differs from the one before: the evenness is the mark.
+    A beep lasts 0.02-1.2 s and has one to four tones, the first at 0.4-10 kHz. Beeps differ from calls because they are
+    all the same and their times are regular.
     """
     step = log_uniform(rng, 0.12, 2.0)
     length = int(min(1.2, step * rng.uniform(0.15, 0.85)) * RATE_HZ)
@@ -87,7 +89,7 @@ def tone_trains(rng: np.random.Generator) -> Floats:
 
 
 def electronic_insects(rng: np.random.Generator) -> Floats:
-    """A supply or a data bus that chirps like a cricket: a carrier of 2-11 kHz pulsed 15-90 times a second. → `[time]`."""
+    """Electronics that chirp like a cricket: a tone of 2-11 kHz with 15-90 pulses per second. → `[time]`."""
     sound = np.zeros(SAMPLES)
     for _ in range(int(rng.integers(1, 4))):
         rate = log_uniform(rng, 15, 90)

@@ -1,4 +1,4 @@
-"""People: speech on deck heard through the surface, a voice from a radio, divers."""
+"""People: speech on deck that passes into the water, a voice from a radio, divers."""
 
 from __future__ import annotations
 
@@ -35,10 +35,13 @@ BANDWIDTHS_HZ = np.array([80.0, 100.0, 150.0, 250.0])  # about those of Klatt 19
 
 
 def vowel(rng: np.random.Generator, name: str, pitch_hz: Floats, tract: float = 1.0) -> Floats:
-    """A vowel: pulses of the larynx at `pitch_hz` (`[time]`), through four formants in series. → `[time]`.
+    """A vowel: pulses of the larynx pass through four resonators (formants) in series. → `[time]`.
 
     Args:
-        tract: formants move by this factor: 1 a man, about 1.17 a woman, 1.3 a child.
+        rng: random generator for the noise of the breath.
+        name: a key of `VOWELS_HZ`.
+        pitch_hz: `[time]` pulses per second.
+        tract: factor on the frequencies of the formants: 1 for a man, about 1.17 for a woman, 1.3 for a child.
     """
     pulses = np.diff(np.floor(phase_of(pitch_hz) / (2 * np.pi)), prepend=0.0)
     breath = 0.02 * rng.standard_normal(len(pulses))
@@ -51,10 +54,10 @@ def vowel(rng: np.random.Generator, name: str, pitch_hz: Floats, tract: float = 
 
 
 def speech(rng: np.random.Generator) -> Floats:
-    """Speech-like syllables, 3-6 a second, in phrases. → `[time]`.
+    """Syllables that resemble speech, 3-6 per second, in phrases. → `[time]`.
 
-    Pitch 80-300 Hz falls over a phrase; a consonant (hiss of 2-7 kHz, burst or nothing) before each vowel; energy to
-    4 kHz and hisses above. Through hull and surface some of the low sound is lost.
+    The pitch (80-300 Hz) falls during a phrase. Before most vowels comes a consonant, which is noise around 1.5-6.5
+    kHz. Hull and surface weaken the low frequencies.
     """
     return band_passed(
         reverberant(rng, _talk(rng), rng.uniform(0.02, 0.2), rng.uniform(0.1, 0.7)), rng.uniform(80, 500), 8e3
@@ -62,7 +65,10 @@ def speech(rng: np.random.Generator) -> Floats:
 
 
 def radio_voice(rng: np.random.Generator) -> Floats:
-    """A voice from a radio's loudspeaker: 0.3-3 kHz, clipped, between two bursts of squelch noise. → `[time]`."""
+    """A voice from the loudspeaker of a radio: 0.3-3 kHz, clipped, with a short burst of noise before and after it.
+
+    The noise is that of the receiver while no station sends. → `[time]`.
+    """
     voice = _talk(rng)
     voice = np.tanh(voice / voice.std() * rng.uniform(1, 6))
     begin, end = rng.uniform(0, 0.8), rng.uniform(2.5, 3.9)
@@ -77,9 +83,9 @@ def radio_voice(rng: np.random.Generator) -> Floats:
 
 
 def divers(rng: np.random.Generator) -> Floats:
-    """A diver's regulator: the hiss of a breath in, then the rumble of its bubbles. → `[time]`.
+    """A diver breathes once: the valve hisses, then the bubbles rumble. → `[time]`.
 
-    A breath in every 3-6 s lasts 0.7-2 s, with humps that stay where the valve's cavities ring (1-9 kHz).
+    The breath lasts 0.7-2 s. The hiss is louder at the resonances of the valve (four fixed frequencies of 1-9 kHz).
     """
     begin, length = rng.uniform(0, 1.0), rng.uniform(0.7, 2.0)
     breath = np.clip(np.minimum((T - begin) / 0.15, (begin + length - T) / 0.25), 0, 1)

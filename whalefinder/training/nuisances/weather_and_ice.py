@@ -26,14 +26,14 @@ from whalefinder.training.nuisances.parts import (
 
 
 def clicks(rng: np.random.Generator) -> Floats:
-    """Shrimps, cavitation, electric sparks: broad-band clicks at no even time. → `[time]`."""
+    """Shrimps, cavitation, electric sparks: broad-band clicks at random times. → `[time]`."""
     times = rng.uniform(0, SECONDS, int(log_uniform(rng, 2, 120)))
     lengths = log_uniform(rng, 0.0001, 0.002)
     return placed(rng, [rng.standard_normal(max(4, int(lengths * RATE_HZ))) for _ in times], times)
 
 
 def burst(rng: np.random.Generator) -> Floats:
-    """Noise in a band that swells and goes: a splash, a wave, flow, a thruster. → `[time]`."""
+    """Noise in a band that begins and ends: a splash, a wave, flow, a thruster. → `[time]`."""
     sound = np.zeros(SAMPLES)
     for _ in range(int(rng.integers(1, 4))):
         length = int(log_uniform(rng, 0.03, 3.0) * RATE_HZ)
@@ -46,16 +46,17 @@ def burst(rng: np.random.Generator) -> Floats:
 
 
 def shrimp(rng: np.random.Generator) -> Floats:
-    """A bed of snapping shrimps: hundreds of snaps a second, few loud, most far. → `[time]`.
+    """A bed of snapping shrimps: 25-1500 snaps per second, few of them loud. → `[time]`.
 
-    2-15 kHz and more (Au & Banks 1998, J. Acoust. Soc. Am. 103: 41); peaks follow a power law.
+    Snaps reach from 2 to 15 kHz and above (Au & Banks 1998, J. Acoust. Soc. Am. 103: 41). Their peaks follow a power
+    law.
     """
     count = int(log_uniform(rng, 100, 6000))
     force = rng.pareto(rng.uniform(1.2, 2.5), count) + 0.1
     length = int(0.003 * RATE_HZ)
     t = np.arange(length) / RATE_HZ
     sound = np.zeros(SAMPLES)
-    for _ in range(6):  # six shapes of snap: enough for none to be known again
+    for _ in range(6):  # six shapes of snap, so that no single shape can be learnt
         some = np.zeros(SAMPLES)
         np.add.at(
             some, rng.integers(0, SAMPLES, count // 6), rng.choice(force, count // 6) * rng.choice([-1, 1], count // 6)
@@ -66,10 +67,10 @@ def shrimp(rng: np.random.Generator) -> Floats:
 
 
 def bubble(rng: np.random.Generator, radius_m: float, depth_m: float = 0.0) -> Floats:
-    """A bubble that is born: a ring at Minnaert's frequency. → `[time]`, as long as it rings.
+    """A new bubble rings at Minnaert's frequency (`minnaert_hz`). → `[time]`, as long as it rings.
 
-    f = √(3 γ p / ρ) / (2 π a), 3.26 m/s / a at the surface (Minnaert 1933); damping about 0.0025 · f^(1/3), f in Hz, so it
-    falls as e^(-π · damping · f · t) (Medwin & Clay 1998, Fundamentals of Acoustical Oceanography, section 8.2).
+    It falls as e^(-π · damping · f · t), with a damping of about 0.0025 · f^(1/3) and f in Hz (Medwin & Clay 1998,
+    Fundamentals of Acoustical Oceanography, section 8.2).
     """
     hz = minnaert_hz(radius_m, depth_m)
     decay_s = 1 / (np.pi * 0.0025 * hz ** (1 / 3) * hz)
@@ -78,13 +79,17 @@ def bubble(rng: np.random.Generator, radius_m: float, depth_m: float = 0.0) -> F
 
 
 def minnaert_hz(radius_m: float, depth_m: float = 0.0) -> float:
-    """Frequency at which an air bubble in sea water rings."""
+    """Frequency (Hz) at which an air bubble in sea water rings.
+
+    It is √(3 γ p / ρ) / (2 π a), with γ = 1.4, the pressure p, the density ρ of the water and the radius a (Minnaert
+    1933). At the surface this is (3.24 m/s) / a.
+    """
     pressure = 101_325 + 1025 * 9.81 * depth_m
     return float(np.sqrt(3 * 1.4 * pressure / 1025) / (2 * np.pi * radius_m))
 
 
 def bubbles(rng: np.random.Generator) -> Floats:
-    """Bubbles of a diver, a seep or a leak: short rings of 0.3-8 kHz, one by one or as a stream in even time. → `[time]`."""
+    """Bubbles of a diver or from a leak: short tones of about 0.3-8 kHz, in groups or at regular times. → `[time]`."""
     middle = log_uniform(rng, 0.0006, 0.008)
     depth = rng.uniform(0, 15)
     sounds, times = [], []
@@ -101,9 +106,9 @@ def bubbles(rng: np.random.Generator) -> Floats:
 
 
 def breaking_wave(rng: np.random.Generator) -> Floats:
-    """Waves that break near by: a cloud of small bubbles, noise of 0.3-10 kHz that swells fast and falls slowly. → `[time]`.
+    """Waves that break near by: noise of small bubbles, which grows fast and falls slowly. → `[time]`.
 
-    Falls by about 5 dB an octave above 0.5-1 kHz (Medwin & Beaky 1989, J. Acoust. Soc. Am. 86: 1124).
+    Above 0.4-1.2 kHz its spectrum falls by 5 dB per octave. After Medwin & Beaky 1989 (J. Acoust. Soc. Am. 86: 1124).
     """
     sound = np.zeros(SAMPLES)
     for _ in range(int(rng.integers(1, 4))):
@@ -120,9 +125,10 @@ def breaking_wave(rng: np.random.Generator) -> Floats:
 
 
 def rain(rng: np.random.Generator) -> Floats:
-    """Rain: a hump at 14-15 kHz of small drops, 2-10 kHz of large ones, and single drops near by. → `[time]`.
+    """Rain: noise of small drops (highest at 14.5 kHz) and large drops (1-10 kHz), and single drops. → `[time]`.
 
-    Nystuen 1986 (J. Acoust. Soc. Am. 79: 972); a drop's bubble rings (Pumphrey and others 1989, 85: 1518).
+    After Nystuen 1986 (J. Acoust. Soc. Am. 79: 972). A single drop near by makes a bubble that rings (Pumphrey and
+    others 1989, J. Acoust. Soc. Am. 85: 1518).
     """
     hz = np.array([200.0, 1000, 2000, 5000, 10_000, 14_500, 20_000])
     small = np.array([-30.0, -22, -18, -14, -7, 0, -8])
@@ -142,10 +148,11 @@ def rain(rng: np.random.Generator) -> Floats:
 
 
 def ice_cracks(rng: np.random.Generator) -> Floats:
-    """Ice that cracks in the cold: sharp cracks, and the chirps of far ones. → `[time]`.
+    """Ice that cracks in the cold: sharp cracks near by, and chirps of cracks far away. → `[time]`.
 
-    In a plate high frequencies of a bending wave arrive first: f falls with 1 / t² (group speed grows with √f), from
-    10 kHz to 0.2 kHz within 0.05-0.4 s. Cracks: Xie & Farmer 1991, J. Acoust. Soc. Am. 89: 2215.
+    A crack far away arrives as a bending wave of the ice. High frequencies arrive first, because the group speed grows
+    with √f. So the frequency falls as 1 / t², here from 4-12 kHz to 0.2 kHz within 0.05-0.4 s. Cracks: Xie & Farmer
+    1991 (J. Acoust. Soc. Am. 89: 2215).
     """
     sounds = []
     times = rng.uniform(0, 3.8, int(rng.integers(2, 15)))
@@ -163,16 +170,20 @@ def ice_cracks(rng: np.random.Generator) -> Floats:
 
 
 def bending_hz(first_hz: float, last_hz: float, samples: int) -> Floats:
-    """Frequency of a far crack at every sample: distance / group speed is the time since the crack, so f ~ 1 / t². → `[time]`."""
+    """Frequency (Hz) of a bending wave at every sample, from `first_hz` to `last_hz`. → `[time]`.
+
+    The time t since the crack is distance / group speed, and the group speed is proportional to √f. So f falls as
+    1 / t².
+    """
     since = np.linspace(1, np.sqrt(first_hz / last_hz), samples)
     return first_hz / since**2
 
 
 def ice_groans(rng: np.random.Generator) -> Floats:
-    """Floes that rub: long groans and squeals, harmonics that creep and break. → `[time]`.
+    """Ice floes that rub: one or two long, rough groans with harmonics. → `[time]`.
 
-    0.1-1.5 kHz and harmonics, for 1-4 s, with a rough edge (Xie & Farmer 1992, J. Acoust. Soc. Am. 91: 1423): longer than
-    a call, and the pitch follows the load, not a muscle.
+    The fundamental is 0.1-1.5 kHz and changes slowly and irregularly. A groan lasts 1.2-4 s, longer than a call. After
+    Xie & Farmer 1992 (J. Acoust. Soc. Am. 91: 1423).
     """
     sound = np.zeros(SAMPLES)
     for _ in range(int(rng.integers(1, 3))):
