@@ -69,9 +69,12 @@ def held_out(settings: Settings) -> HeldOut:
     judge = labelled.build_sources(
         settings.seed + 1_000_000, real_split="dev", num_calls=few // 2, num_boats=few // 8, num_nuisances=few // 4
     )
-    drawn = labelled.draw(judge, settings.seed + 1_000_000, list(range(few)), augment=1)
-    mixtures = labelled.evaluation_mixtures("dev", few)
-    planes = [drawn.planes, *([torch.stack([clip_planes(clip) for clip in mixtures])] if mixtures else [])]
+    drawn = labelled.draw(judge, settings.seed + 1_000_000, list(range(few)), augment=1, marks=settings.marks)
+    mixtures = [*labelled.evaluation_mixtures("dev", few), *labelled.station_windows("dev")]
+    planes = [drawn.planes]
+    if mixtures:
+        sound = torch.stack([clip_planes(clip) for clip in mixtures])
+        planes.append(torch.cat([sound, torch.ones_like(sound[:, :1])], dim=1) if settings.marks else sound)
     labels = [*drawn.labels.tolist(), *(LABELS.index(clip.label) for clip in mixtures)]
     frames = min(part.shape[-1] for part in planes)
     real = torch.arange(len(labels)) >= few
@@ -112,7 +115,9 @@ def train(
     def loss_at(step: int) -> Tensor:
         augment = step if settings.augment else None
         indices = indices_of(settings, step)
-        drawn = labelled.draw(sources, settings.seed, indices, augment=augment, boat_ratio=settings.boat_ratio)
+        drawn = labelled.draw(
+            sources, settings.seed, indices, augment=augment, boat_ratio=settings.boat_ratio, marks=settings.marks
+        )
         torch.manual_seed(settings.seed * 1_000_003 + step)  # so that dropout too is the same after a stop
         return training_loss(run.network, drawn.planes, drawn.labels, settings)
 
@@ -128,5 +133,5 @@ def train(
 
 
 def _network(settings: Settings) -> Classifier:
-    network = Classifier(widths=settings.widths, dropout=settings.dropout)
+    network = Classifier(widths=settings.widths, dropout=settings.dropout, marks=settings.marks)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -17,17 +17,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from whalefinder.calls.classification import WINDOW_FRAMES, planes_of
+from whalefinder.calls.classification import WINDOW_FRAMES, planes_of, with_mark
 from whalefinder.results.records import AMBIENT, BOAT, ORCA, OTHER_CETACEAN
 from whalefinder.sea import signals
 from whalefinder.sound import spectrogram
 from whalefinder.sound.spectrogram import RATE_HZ
-from whalefinder.training import clips
+from whalefinder.training import clips, stations
 from whalefinder.training.sounds import band_power, cut, levelled, sounding, wind_slope
 from whalefinder.training.sources import Source, Sources, catalogue_calls
 from whalefinder.training.sources import build_sources as build_sources  # for those who draw from them
 
-SIR_DB = (-12.0, 15.0)
+LEAST_MARK = 12  # frames, 0.13 s
+SIR_DB = (-12.0, 22.0)
 """Power of the call over all other sound, 0.5-12 kHz, in the frames of the call."""
 DOMINATES = 2.0  # an example without a call is labelled `boat` if a boat has more than this times the ambient power
 EVALUATION_SEED = 1_000_000_000
@@ -100,6 +101,7 @@ def draw(
     augment: int | None = None,
     boat_ratio: float | None = None,
     frames: int = WINDOW_FRAMES,
+    marks: bool = False,
 ) -> Drawn:
     """Draw examples by their numbers. The same number always gives the same example.
 
@@ -110,9 +112,17 @@ def draw(
         augment: a number (the step) for random changes of response, band and masks. None: no changes.
         boat_ratio: see `class_of`. If it is None, examples 2k and 2k + 1 have the same background.
         frames: length of the examples.
+        marks: one plane more says which frames are to be named, see `Classifier`. Only for pairs (`boat_ratio` None).
     """
-    spectra, valid, labels, info = [], [], [], []
+    spectra, valid, labels, info, marked = [], [], [], [], []
     background_of = lru_cache(maxsize=4)(lambda number: _background(sources, [seed, 13, number], frames))
+
+    @lru_cache(maxsize=4)
+    def mixture_of(index: int) -> tuple[Tensor, str, float, tuple[int, int]]:
+        pool = sources.orca if class_of(seed, index, boat_ratio) == ORCA else sources.other
+        plain = background_of(index if boat_ratio is not None else index // 2)[0]
+        return _with_call(np.random.default_rng([seed, 14, index]), pool, plain)
+
     for index in indices:
         background = index if boat_ratio is not None else index // 2
         plain, usable, boats, dominated = background_of(background)
@@ -120,9 +130,16 @@ def draw(
         call = class_of(seed, index, boat_ratio)
         label, name, snr = dominated, "", math.nan
         if call is not None:
-            rng = np.random.default_rng([seed, 14, index])
-            example, name, snr = _with_call(rng, sources.orca if call == ORCA else sources.other, example)
+            example, name, snr, _ = mixture_of(index)
             label = call if name else label
+        if marks:
+            # Both of a pair are marked alike, or the one without a call has it beside what is marked.
+            mixture, *_, span = mixture_of(index - index % 2)
+            rng = np.random.default_rng([seed, 19, background, augment or 0])
+            mark, beside = _marks(rng, span, frames)
+            if call is None and beside is not None:
+                example, mark = mixture, beside
+            marked.append(mark)
         if augment is not None:
             rng = np.random.default_rng([seed, 16, background, augment])
             example, usable = _recoloured(rng, example, usable, plain)
@@ -133,6 +150,8 @@ def draw(
     planes = planes_of(torch.stack(spectra)[:, None], torch.stack(valid))
     if augment is not None:
         planes = _masked(np.random.default_rng([seed, 15, augment]), planes)
+    if marks:
+        planes = torch.stack([with_mark(each, mark) for each, mark in zip(planes, marked, strict=True)])
     return Drawn(planes, torch.tensor(labels), info)
 
 
@@ -150,7 +169,7 @@ def _background(sources: Sources, seed: list[int], frames: int) -> tuple[Tensor,
     if sources.nuisances:
         for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.3, 0.4, 0.2, 0.1]))):
             source = sources.nuisances[int(rng.integers(len(sources.nuisances)))]
-            level = 10 ** (rng.uniform(-12, 15) / 20) * (1 + math.sqrt(loudest))
+            level = 10 ** (rng.uniform(-12, 26) / 20) * (1 + math.sqrt(loudest))
             total = total + cut(rng, source.spectrum, frames) * level
     usable = torch.ones(spectrogram.NUM_BINS, dtype=torch.bool)
     return total, usable, tuple(names), BOAT if loudest > DOMINATES else AMBIENT
@@ -158,7 +177,7 @@ def _background(sources: Sources, seed: list[int], frames: int) -> tuple[Tensor,
 
 def _ambient(rng: np.random.Generator, sources: Sources, frames: int) -> Tensor:
     """Wind noise of power 1 in the band with a random slope, or a real quiet stretch."""
-    if sources.ambient and rng.random() < 0.35:
+    if sources.ambient and rng.random() < 0.5:
         source = sources.ambient[int(rng.integers(len(sources.ambient)))]
         return cut(rng, source.spectrum, frames) * _smooth_gain(rng, 3.0)
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
@@ -174,11 +193,40 @@ def _smooth_gain(rng: np.random.Generator, spread_db: float) -> Tensor:
     return torch.from_numpy(10 ** (gain_db / 20)).float()[:, None]
 
 
-def _with_call(rng: np.random.Generator, pool: list[Source], background: Tensor) -> tuple[Tensor, str, float]:
+MARKED_WHOLE, CALL_BESIDE = 0.35, 0.3  # share of pairs; the second of those that are not marked as a whole
+
+
+def _marks(rng: np.random.Generator, span: tuple[int, int], frames: int) -> tuple[Tensor, Tensor | None]:
+    """What is to be named in the examples of a pair, `[frame]` of 0 and 1: the call, and a stretch beside it or None.
+
+    Args:
+        span: frames [begin, end) of the call.
+    """
+    mark = torch.ones(frames)
+    if rng.random() < MARKED_WHOLE:
+        return mark, None
+    begin, end = span
+    early, late = rng.integers(-10, 40, 2)  # events begin and end about where calls do
+    mark[: max(0, min(begin - int(early), end - LEAST_MARK))] = 0.0
+    mark[max(end + int(late), begin + LEAST_MARK) :] = 0.0
+    room = max((0, begin - LEAST_MARK), (end + LEAST_MARK, frames), key=lambda place: place[1] - place[0])
+    if rng.random() > CALL_BESIDE or room[1] - room[0] < LEAST_MARK:
+        return mark, None
+    length = int(rng.integers(LEAST_MARK, room[1] - room[0] + 1))
+    first = int(rng.integers(room[0], room[1] - length + 1))
+    beside = torch.zeros(frames)
+    beside[first : first + length] = 1.0
+    return mark, beside
+
+
+def _with_call(
+    rng: np.random.Generator, pool: list[Source], background: Tensor
+) -> tuple[Tensor, str, float, tuple[int, int]]:
     """Add a call to the background at a random place and level. An edge may cut off up to a quarter of it.
 
     Returns:
-        The mixture, the name of the call ("" if it is silent), and its level over the background in dB.
+        The mixture, the name of the call ("" if it is silent), its level over the background in dB, and its frames
+        [begin, end).
     """
     source = pool[int(rng.integers(len(pool)))]
     length, frames = source.spectrum.shape[-1], background.shape[-1]
@@ -188,12 +236,12 @@ def _with_call(rng: np.random.Generator, pool: list[Source], background: Tensor)
     heard = sounding(call)
     power = band_power(call[:, heard])
     if not power > 0:  # no frame of the call sounds: power is 0 or not a number
-        return background, "", math.nan
+        return background, "", math.nan, (begin, end)
     noise = band_power(background[:, begin:end][:, heard])
     snr_db = float(rng.uniform(*SIR_DB))
     mixed = background.clone()
     mixed[:, begin:end] += call * (noise * 10 ** (snr_db / 10) / power).sqrt()
-    return mixed, source.name, snr_db
+    return mixed, source.name, snr_db, (begin, end)
 
 
 def _recoloured(
@@ -292,6 +340,22 @@ def _mix(
     mixed = noise.astype(np.float64)
     mixed[span] += gain * call
     return mixed.astype(np.float32)
+
+
+def station_windows(split: str) -> list[LabelledClip]:
+    """Windows of `CLIP_S` of the split's stations without orcas, one after the other; [] without data."""
+    kinds = ((stations.backgrounds, "ambient"), (stations.ships, "boat"), (stations.other_cetaceans, "other_cetacean"))
+    windows = []
+    for pieces, label in kinds:
+        for samples, clip in pieces(split):
+            for begin in range(0, len(samples) - int(CLIP_S * RATE_HZ) + 1, int(CLIP_S * RATE_HZ)):
+                windows.append(
+                    LabelledClip(
+                        samples=samples[begin : begin + int(CLIP_S * RATE_HZ)], label=label, source=clip.path.stem,
+                        group=clip.path.stem, bandwidth_hz=0.46 * clip.rate_hz, kind="real",
+                    )
+                )  # fmt: skip
+    return windows
 
 
 def real_clips(*, other_species: bool = False) -> list[LabelledClip]:

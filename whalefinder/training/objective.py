@@ -71,6 +71,11 @@ class Settings:
     threads: int = 1
     leave_out: tuple[str, ...] = ()
 
+    @property
+    def marks(self) -> bool:
+        """Whether the network is told which frames it is to name (`Classifier`): where examples come in pairs."""
+        return self.boat_ratio is None
+
     def __post_init__(self) -> None:
         for name, allowed in (("imbalance", IMBALANCE), ("optimiser", OPTIMISERS), ("schedule", SCHEDULES)):
             if getattr(self, name) not in allowed:

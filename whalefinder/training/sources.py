@@ -18,11 +18,13 @@ from whalefinder.sea.calls import near_tonal, pulsed_call, whistle
 from whalefinder.sea.other_cetaceans import SPECIES, random_cetacean
 from whalefinder.sea.signals import Floats
 from whalefinder.sound.spectrogram import RATE_HZ
-from whalefinder.training import clips
+from whalefinder.training import clips, stations
 from whalefinder.training.nuisances import kinds_of, random_nuisance
-from whalefinder.training.sounds import call_spectra, levelled, mono_spectrum, without_noise
+from whalefinder.training.sounds import call_spectra, levelled, mono_spectrum, played, without_noise
 
 BOAT_S = 6.0
+SHIP_SPEEDS = np.array([0.8, 0.9, 1.1, 1.25])
+LONGEST_CALL_S = 4.0  # a real cut that is longer holds several calls
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,12 @@ def build_sources(
     if real_split is not None:
         sources.orca += _real_calls(rng, real_split, leave_out)
     if real_split == "train":
-        sources.other += _humpbacks(rng)
+        for samples, clip in stations.other_cetaceans():
+            sources.other += _played(rng, samples, clip.path.stem, clip.path.stem)
         sources.ambient += _quiet()
+        sources.ambient += [
+            _source(samples, clip.path.stem, clip.path.stem) for samples, clip in stations.backgrounds()
+        ]
     for k in range(num_calls):
         sources.orca.append(_source(_simulated_call(rng), f"simulated call {k}", "simulated"))
     for k in range(2 * num_calls // 3):  # species in turn, so that none is rare
@@ -116,6 +122,11 @@ def build_sources(
     if ships is None:
         for k in range(num_boats):
             sources.boats.append(_source(random_boat(rng, BOAT_S), f"simulated boat {k}", "simulated"))
+        if real_split == "train":
+            for samples, clip in stations.ships():
+                sources.boats += [
+                    _source(sound, clip.path.stem, clip.path.stem) for sound in played(samples, SHIP_SPEEDS)
+                ]
     else:
         sources.boats += [_source(clip.read(), clip.path.stem, clip.path.stem) for clip in ships]
     return sources
@@ -138,21 +149,15 @@ def _real_calls(rng: np.random.Generator, split: str, leave_out: Sequence[str]) 
     rows = clips.training_calls(leave_out=leave_out) if split == "train" else catalogue_calls(split)
     found = []
     for clip in rows:
-        found += _played(rng, clip.read(), clip.path.stem, clip.sublabel or clip.path.stem)
+        samples = clip.read()
+        for piece in np.array_split(samples, max(1, round(len(samples) / (LONGEST_CALL_S * RATE_HZ)))):
+            found += _played(rng, piece, clip.path.stem, clip.sublabel or clip.path.stem)
     if split == "train":
         # With half a second before and after, since the call is found by comparing it with the noise around it.
         for samples, clip, begin in _stretches(FIELD_CALLS_S, margin_s=0.5):
             if clips.is_left_out(clip, leave_out):
                 continue
             found += _played(rng, samples, f"{clip.path.stem} {begin}", clip.path.stem)
-    return found
-
-
-def _humpbacks(rng: np.random.Generator) -> list[Source]:
-    found = []
-    for clip in clips.find_clips("other_species", "train", "train"):
-        if "humpback" in clip.label:  # the folder also holds an orca
-            found += _played(rng, clip.read(), clip.path.stem, clip.path.stem)
     return found
 
 

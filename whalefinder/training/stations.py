@@ -1,0 +1,77 @@
+"""Recordings of stations without orcas, by what each is good for in training: background, ship, or another cetacean.
+
+The labels of the data say what somebody heard in a recording. What its spectrogram shows in our band decides here: two
+stations' "soundscapes" are full of humpback song or of dolphin whistles, and fin and right whales are far below our band.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whalefinder.sound.spectrogram import RATE_HZ
+from whalefinder.training import clips
+from whalefinder.training.clips import Clip
+
+SHIPS = ("vessel", "smallboat")
+WHALES_IN_AMBIENT = (
+    "hi01_ambienthigh",
+    "hi01_hwsong",
+    "hi01_soundscape",  # humpback song, all three
+    "sb03__67",
+    "sb03_soundscape",  # dolphins: whistles
+)
+BELOW_BAND = ("finwhale", "rightwhale")
+FAINT = ("pm05_dolphin", "sb03_minkewhale")  # shrimps stand out more than the whale: neither one nor the other
+FOLDERS = ("sanctsound", "osekit", "riptide", "orcasound_humpback_catalogue")  # of those that we may learn from
+PIECE_S = 10.0  # a long recording counts as so many short ones
+WHALE_PIECE_S = 3.5
+
+Piece = tuple[NDArray[np.float32], Clip]
+"""Samples `[time]` at `RATE_HZ`, and the row that they are of."""
+
+
+def backgrounds(split: str = "train") -> Iterator[Piece]:
+    """Pieces of at most `PIECE_S` without a whale or a ship that stands out."""
+    for clip in clips.find_clips("ambient", split):
+        if _is_ours(clip) and not _is_of(clip, SHIPS + WHALES_IN_AMBIENT):
+            yield from _pieces(clip, PIECE_S)
+    for clip in clips.find_clips("other_species", split):
+        if _is_ours(clip) and _is_of(clip, BELOW_BAND):
+            yield from _pieces(clip, PIECE_S)
+
+
+def ships(split: str = "train") -> Iterator[Piece]:
+    """Ships and small boats that pass."""
+    for clip in clips.find_clips("ambient", split):
+        if _is_of(clip, SHIPS):
+            yield clip.read(), clip
+
+
+def other_cetaceans(split: str = "train") -> Iterator[Piece]:
+    """Pieces of at most `WHALE_PIECE_S` with another whale or dolphin in our band."""
+    for clip in clips.find_clips("ambient", split):
+        if _is_of(clip, WHALES_IN_AMBIENT):
+            yield from _pieces(clip, WHALE_PIECE_S)
+    for clip in clips.find_clips("other_species", split):
+        # One folder of other species holds an orca.
+        if _is_ours(clip) and clip.label != "orca_call" and not _is_of(clip, BELOW_BAND + FAINT):
+            yield from _pieces(clip, WHALE_PIECE_S)
+
+
+def _is_ours(clip: Clip) -> bool:
+    return clip.path.parent.name in FOLDERS
+
+
+def _is_of(clip: Clip, names: tuple[str, ...]) -> bool:
+    stem = clip.path.stem.lower()
+    return any(name in stem for name in names)
+
+
+def _pieces(clip: Clip, seconds: float) -> Iterator[Piece]:
+    """A recording in equal pieces, none longer than `seconds`."""
+    samples = clip.read()
+    for piece in np.array_split(samples, max(1, int(np.ceil(len(samples) / (seconds * RATE_HZ))))):
+        yield piece, clip
