@@ -1,6 +1,7 @@
-"""`python -m bench.nuisances`: spectrograms of each kind of nuisance and of other cetaceans, to look at beside the real thing.
+"""`python -m bench.nuisances`: spectrograms of each kind of nuisance and of other cetaceans.
 
-Writes `nuisances.png` and `other-cetaceans.png` (and the sounds, with `--wav`) into the folder `--out`, by default `docs`.
+Compare them with spectrograms of recordings. The command writes `nuisances.png` and `other-cetaceans.png` (and the
+sounds, with `--wav`) into the folder `--out`, by default `docs`.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def draw(panels: list[tuple[str, Floats]], path: Path) -> None:
 
 
 def kinds(number: int) -> list[tuple[str, Floats]]:
-    """One of each kind of nuisance: what it is, `[time]`; another `number` draws other examples."""
+    """One sound of each kind of nuisance: (name, `[time]`). Another `number` gives other random examples."""
     split = {kind: mark for name, mark in MARKS.items() for kind in kinds_of(name)}
     names = [function.__name__ for family in FAMILIES.values() for function in family]
     rngs = [np.random.default_rng([SEED, number]) for _ in names]
@@ -60,7 +61,7 @@ def kinds(number: int) -> list[tuple[str, Floats]]:
 
 
 def species(number: int) -> list[tuple[str, Floats]]:
-    """Two sounds of each species, 4 s."""
+    """Two sounds of each species: (name, `[time]` of 4 s). Another `number` gives other random examples."""
     panels = []
     for place, name in enumerate(SPECIES):
         for k in (0, 1):

@@ -107,7 +107,10 @@ def _gated(share: torch.Tensor, gate: float) -> torch.Tensor:
 
 
 def to_bearing(fix: steering.Fix, array: HydrophoneArray) -> Bearing:
-    """A fix in the outside convention, and the other directions that the array leaves open."""
+    """The bearing of a fix, in the convention for results (docs/conventions.md).
+
+    Its `ambiguity` states the other directions that fit the sound equally or almost equally well.
+    """
     if array.shape == "line":
         return _cone(fix, array)
     azimuth, elevation = (float(np.degrees(angle)) for angle in angles(fix.u))

@@ -21,7 +21,16 @@ SHOWN_DIGITS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Bearing:
-    """A direction in the outside convention, degrees. `ambiguity`: what else it could be; None where it is unique."""
+    """A direction, in the convention for results (docs/conventions.md).
+
+    Args:
+        azimuth_deg: clockwise from true north, 0 to 360. For a line of hydrophones it is the smaller of the two azimuths
+            that are possible at elevation 0. None if the line is steep or no azimuth fits.
+        elevation_deg: upwards from the horizontal, -90 to 90. None for a line that is not steep.
+        azimuth_sd_deg, elevation_sd_deg: their standard deviations, or None.
+        ambiguity: the other directions that are possible; None if the direction is unique.
+        range_m: distance to the source; None if unknown.
+    """
 
     azimuth_deg: float | None
     elevation_deg: float | None

@@ -49,7 +49,7 @@ def phase_of(hz: Floats) -> Floats:
 
 
 def harmonics(hz: Floats, gains: NDArray[np.complexfloating]) -> Floats:
-    """Tones at 1, 2, 3 … times `hz` (`[time]`) with complex `gains` (`[tone]`), none above `TOP_HZ`. → `[time]`."""
+    """Tones at 1, 2, 3 … times `hz` (`[time]`) with complex `gains` (`[tone]`), but none above `TOP_HZ`. → `[time]`."""
     turn = np.exp(1j * phase_of(hz))
     total, tone = np.zeros(len(hz)), np.ones(len(hz), complex)
     for k, gain in enumerate(gains, 1):
@@ -64,15 +64,19 @@ def harmonics(hz: Floats, gains: NDArray[np.complexfloating]) -> Floats:
 def random_gains(
     rng: np.random.Generator, tones: int, decay_db: float, spread_db: float = 3.0
 ) -> NDArray[np.complex128]:
-    """Gains for `harmonics` that fall by `decay_db` from tone to tone, with random phases. → `[tone]`."""
+    """Gains for `harmonics` with random phases. → `[tone]`.
+
+    The levels fall by `decay_db` from one tone to the next. `spread_db` is the standard deviation around this fall.
+    """
     level_db = -decay_db * np.arange(tones) + rng.normal(0, spread_db, tones)
     return 10 ** (level_db / 20) * np.exp(1j * rng.uniform(0, 2 * np.pi, tones))
 
 
 def resonate(excitation: Floats, hz: Floats, decay_s: Floats, gains: Floats) -> Floats:
-    """Modes that ring when struck: an impulse of 1 gives Σ g · e^(-t / decay) · sin(2π f t) from the next sample on.
+    """The sound of modes that ring after each impulse of `excitation`. → `[time]`.
 
-    Two poles a mode, in parallel. `excitation` is `[time]`, the rest `[mode]`. → `[time]`.
+    An impulse of 1 gives Σ gain · e^(-t / decay) · sin(2π hz t), from the next sample on. Each mode is a filter with
+    two poles; the filters work in parallel. `excitation` is `[time]`, the other arguments are `[mode]`.
     """
     total = np.zeros(len(excitation))
     for f, decay, gain in zip(hz, decay_s, gains, strict=True):
@@ -83,7 +87,7 @@ def resonate(excitation: Floats, hz: Floats, decay_s: Floats, gains: Floats) -> 
 
 
 def tone_pulse(hz: Floats, edge_s: float) -> Floats:
-    """One tone with the frequency `hz` (`[time]`), faded in and out over `edge_s`. → `[time]`."""
+    """One tone with the frequency `hz` (`[time]`). It fades in and out over `edge_s` seconds. → `[time]`."""
     return np.sin(phase_of(hz)) * taper(len(hz), edge_s)
 
 

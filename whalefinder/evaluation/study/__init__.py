@@ -1,1 +1,4 @@
-"""The study of the examination paper, on our data. Real and simulated recordings come in; a table of runs and a page go out."""
+"""The study of the examination paper, on our data.
+
+Real and simulated recordings go in. A table of runs and a page come out.
+"""

@@ -1,6 +1,6 @@
-"""The paper's study on our data: the effect of regularisation, data, balance and selection (docs/paper.md, 4).
+"""The study of the paper on our data: the effect of regularisation, data, balance and selection (docs/paper.md, 4).
 
-The networks are small and are not kept. So they may be trained on real ships; no shipped weights come from here.
+The networks are small and are not kept. So they may be trained on real ships. No shipped weights come from this study.
 """
 
 from __future__ import annotations
@@ -24,7 +24,13 @@ Report = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a study: path of the report, number of runs done, and of runs left out since time was over."""
+    """The result of a study.
+
+    Args:
+        page: path of the report.
+        runs: number of runs that are done.
+        left_out: number of runs that did not begin, because the time was over.
+    """
 
     page: Path
     runs: int
@@ -36,8 +42,8 @@ def study(out: Path, minutes: float = 60.0, report: Report = lambda done, total,
 
     Args:
         out: folder of the study.
-        minutes: no run begins after this time. Calling this again continues the study.
-        report: is called with (runs done, runs in all, note).
+        minutes: no run begins after this time. The next call continues the study.
+        report: function that gets (number of runs done, number of all runs, note).
 
     Raises:
         OptionError: there are no recordings, or `minutes` is not above 0.
@@ -69,7 +75,7 @@ def study(out: Path, minutes: float = 60.0, report: Report = lambda done, total,
 
 
 def _rows(run: Run, curves: Ledger) -> list[Row]:
-    """Train and test once. → rows, one for each test."""
+    """Train one network and test it. → one row for each test."""
     began = time.monotonic()
     recipe, train, tests = replace(run.recipe(), seed=run.seed), run.train(run.seed), run.tests()
     watch = {"test": next(iter(tests.values()))} if run.every else {}

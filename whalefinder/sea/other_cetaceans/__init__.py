@@ -1,6 +1,7 @@
-"""Simulated sounds of cetaceans that are no killer whales, from published measures; each function cites its own.
+"""Simulated sounds of cetaceans other than killer whales, from published measures. Each function cites its sources.
 
-Permissive recordings of them are few. A sound here is of one species: one or more animals, at most 3.5 s.
+They are simulated because few recordings have a licence that permits their use. A sound comes from one or more animals
+of one species and lasts at most 3.5 s.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ SPECIES: dict[str, Callable[[np.random.Generator], Floats]] = {
     "minke pulse train": baleen.minke_pulse_train,
     "moans": baleen.moans,
 }
-"""Species, or a kind of sound that several share → generator."""
+"""Species, or a kind of sound that several species make → function that generates it."""
 
 
 def random_cetacean(rng: np.random.Generator, species: str | None = None) -> tuple[str, Floats]:
-    """A sound of the given or a random species. → (species, `[time]` at `RATE_HZ`, peak 1)."""
+    """A sound of the given species, or of a random one. → (species, `[time]` at `RATE_HZ` with peak 1)."""
     if species is None:
         species = list(SPECIES)[int(rng.integers(len(SPECIES)))]
     sound = SPECIES[species](rng)

@@ -1,4 +1,4 @@
-"""Humpback song and minke whales: what baleen whales sing within the band."""
+"""Baleen whales: song of humpbacks, boings and pulse trains of minke whales, and moans."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ LONGEST_S = 3.5
 
 
 def humpback(rng: np.random.Generator) -> Floats:
-    """Units of humpback song, one again and again or two in turn, as in a phrase. → `[time]`.
+    """Humpback song: 1-6 units, which are single sounds. All are the same, or two units take turns. → `[time]`.
 
-    Song: Payne & McVay 1971 (Science 173: 585); units and their measures: Dunlop and others 2007 (J. Acoust. Soc. Am.
-    122: 2893); harmonics to 15 kHz and more: Au and others 2006 (120: 1103).
+    After Payne & McVay 1971 (Science 173: 585; song), Dunlop and others 2007 (J. Acoust. Soc. Am. 122: 2893; measures
+    of units) and Au and others 2006 (J. Acoust. Soc. Am. 120: 1103; harmonics to 15 kHz and above).
     """
     phrase = [_unit(rng) for _ in range(int(rng.choice([1, 1, 2])))]
     pause, pieces = rng.uniform(0.1, 1.2), []
@@ -33,10 +33,10 @@ def humpback(rng: np.random.Generator) -> Floats:
 
 
 def minke_boing(rng: np.random.Generator) -> Floats:
-    """A minke whale's boing: pulses of 92 or 115 a second around 1.4 kHz that fade over seconds. → `[time]`.
+    """A minke whale's boing: 92 or 115 pulses per second around 1.4 kHz, which become weaker over seconds. → `[time]`.
 
-    A sharp begin, then strongest at 1.3-1.45 kHz, 2-10 s long, here the first 3.5 s (Rankin & Barlow 2005, J. Acoust. Soc.
-    Am. 118: 3346).
+    It begins suddenly, is loudest at 1.3-1.45 kHz and lasts 2-10 s (Rankin & Barlow 2005, J. Acoust. Soc. Am. 118:
+    3346). These are its first 3.5 s.
     """
     length = int(LONGEST_S * RATE_HZ)
     rate = (
@@ -52,9 +52,9 @@ def minke_boing(rng: np.random.Generator) -> Floats:
 
 
 def minke_pulse_train(rng: np.random.Generator) -> Floats:
-    """A minke whale's thumps: 2.8-10 a second, slower or faster towards the end, 0.1-0.8 kHz. → `[time]`.
+    """A minke whale's thumps of 0.1-0.8 kHz: 2.8-10 per second, and slower or faster towards the end. → `[time]`.
 
-    Risch and others 2014 (Bioacoustics 23: 239).
+    After Risch and others 2014 (Bioacoustics 23: 239).
     """
     length = int(LONGEST_S * RATE_HZ)
     rate = np.geomspace(rng.uniform(2.8, 10), rng.uniform(2.8, 10), length)
@@ -64,7 +64,11 @@ def minke_pulse_train(rng: np.random.Generator) -> Floats:
 
 
 def moans(rng: np.random.Generator) -> Floats:
-    """Song-like units of other whales: low moans, grunts and upsweeps, 0.08-1.2 kHz and harmonics, often repeated. → `[time]`."""
+    """Moans, grunts and upsweeps of baleen whales. → `[time]`.
+
+    The fundamental lies at about 0.08-1.2 kHz. The same sound comes one to three times. The numbers have no published
+    source.
+    """
     units = []
     length = int(rng.uniform(0.2, 2.0) * RATE_HZ)
     hz = log_uniform(rng, 80, 900) * 2 ** (
@@ -86,7 +90,10 @@ def _unit(rng: np.random.Generator) -> Floats:
 
 
 def _voice(rng: np.random.Generator, hz: Floats, decay_db: float, rough: float = 0.0) -> Floats:
-    """Harmonics of one pitch with a slow swell, some with side-bands of a rough voice. → `[time]`."""
+    """Harmonics of `hz` (`[time]`) whose level changes slowly. → `[time]`.
+
+    With the probability `rough`, the level also changes 12-70 times per second, as in a rough voice.
+    """
     tones = int(np.clip(9000 / hz.max(), 2, 40))
     sound = harmonics(hz, random_gains(rng, tones, decay_db, 4.0))
     if rng.random() < rough:
@@ -126,7 +133,7 @@ def _squeal(rng: np.random.Generator) -> Floats:
 
 
 def _ratchet(rng: np.random.Generator) -> Floats:
-    """Pulses of 12-60 a second, faster or slower, that ring at 0.2-3 kHz. → `[time]`."""
+    """12-60 pulses per second, which become faster or slower and ring at 0.2-3 kHz. → `[time]`."""
     length = int(rng.uniform(0.4, 2.5) * RATE_HZ)
     rate = np.geomspace(log_uniform(rng, 12, 60), log_uniform(rng, 12, 60), length)
     pulses = np.diff(np.floor(np.cumsum(rate) / RATE_HZ), prepend=0.0)

@@ -11,9 +11,10 @@ LONGEST_S = 3.5
 
 
 def click_train(rng: np.random.Generator) -> Floats:
-    """A dolphin's train of clicks, or a buzz: 10-40 a second that speed up to 100-500. → `[time]`.
+    """A dolphin's clicks: 8-60 per second. Half of the trains speed up to 100-500 per second (a buzz). → `[time]`.
 
-    The clicks lie at 20-130 kHz (Au 1993, The Sonar of Dolphins); what is in the band are their low ends, flat or rising.
+    The clicks have 20-130 kHz (Au 1993, The Sonar of Dolphins). The band of the classifier contains only their low end.
+    Its spectrum is flat or rises with frequency.
     """
     length = int(rng.uniform(0.5, 2.5) * RATE_HZ)
     first = log_uniform(rng, 8, 60)
@@ -22,9 +23,9 @@ def click_train(rng: np.random.Generator) -> Floats:
 
 
 def burst_pulses(rng: np.random.Generator) -> Floats:
-    """Dolphins' squawks: clicks 100-1000 a second for 0.1-0.8 s, which sound like a tone. → `[time]`.
+    """Squawks of dolphins: 100-1000 clicks per second for 0.1-0.8 s, which sound like a tone. → `[time]`.
 
-    Lammers, Au & Herzing 2003 (J. Acoust. Soc. Am. 114: 1629).
+    There are one to three squawks. After Lammers, Au & Herzing 2003 (J. Acoust. Soc. Am. 114: 1629).
     """
     length = int(rng.uniform(0.1, 0.8) * RATE_HZ)
     rate = log_uniform(rng, 100, 1000) * 2 ** (rng.uniform(0.05, 0.6) * smooth_curve(rng, length, 3))
@@ -33,10 +34,11 @@ def burst_pulses(rng: np.random.Generator) -> Floats:
 
 
 def sperm_whale(rng: np.random.Generator) -> Floats:
-    """Sperm whales: usual clicks (also of several), slow clicks, codas, or a creak. → `[time]`.
+    """One, two or four sperm whales. Each makes usual clicks, a coda, a creak or slow clicks. → `[time]`.
 
-    Usual clicks 0.5-1 s apart, slow ones 5-7 s (here one or two), creaks up to 60 a second (Miller, Johnson & Tyack 2004,
-    Proc. R. Soc. B 271: 2239), codas of 3-9 clicks in patterns (Watkins & Schevill 1977, J. Acoust. Soc. Am. 62: 1485).
+    Usual clicks are 0.5-1 s apart, slow ones 5-7 s (so here are one or two). A creak has up to 60 clicks per second
+    (Miller, Johnson & Tyack 2004, Proc. R. Soc. B 271: 2239). A coda is a rhythm of 3-9 clicks (Watkins & Schevill
+    1977, J. Acoust. Soc. Am. 62: 1485).
     """
     total = np.zeros(int(LONGEST_S * RATE_HZ))
     for _ in range(int(rng.choice([1, 1, 2, 4]))):  # whales
@@ -60,10 +62,11 @@ def sperm_whale(rng: np.random.Generator) -> Floats:
 
 
 def sperm_click(rng: np.random.Generator) -> Floats:
-    """One click: pulses as far apart as the head is long, 3-9 ms, each weaker, and the echo of the surface. → `[time]`.
+    """One click of a sperm whale: four pulses, each weaker than the one before, and their echo from the surface.
 
-    Norris & Harvey 1972 (NASA SP-262: 397); the interval grows with the whale (Gordon 1991, J. Zool. 224: 301). Most
-    energy lies at 2-15 kHz, lower off the axis (Madsen and others 2002, J. Exp. Biol. 205: 1899).
+    The pulses come 3-9 ms apart, because the sound runs to and fro in the head (Norris & Harvey 1972, NASA SP-262:
+    397); longer whales have longer intervals (Gordon 1991, J. Zool. 224: 301). Most energy lies at 2-15 kHz. Beside the
+    axis of the head the frequency is lower (Madsen and others 2002, J. Exp. Biol. 205: 1899). → `[time]`.
     """
     between, fall = rng.uniform(0.003, 0.009), 10 ** (-rng.uniform(4, 18) / 20)
     hz, decay = log_uniform(rng, 2500, 12_000), log_uniform(rng, 0.00015, 0.0008)
@@ -76,7 +79,10 @@ def sperm_click(rng: np.random.Generator) -> Floats:
 
 
 def in_the_head(pulse: Floats, between_s: float, fall: float) -> Floats:
-    """The pulse, which runs to and fro in the head: four times, `between_s` apart, each `fall` times the last. → `[time]`."""
+    """The pulse four times, because it runs to and fro in the head. → `[time]`.
+
+    The pulses are `between_s` apart, and each is `fall` times as strong as the one before.
+    """
     sound = np.zeros(int(0.12 * RATE_HZ))
     for k in range(4):
         at = round(k * between_s * RATE_HZ)
@@ -85,14 +91,17 @@ def in_the_head(pulse: Floats, between_s: float, fall: float) -> Floats:
 
 
 def usual_times(rng: np.random.Generator) -> Floats:
-    """Times of usual clicks, 0.5-1 s apart, each off by 2 %. → `[click]` s."""
+    """Times of usual clicks, 0.5-1 s apart. Each has a random error of 2 % of the interval. → `[click]` s."""
     interval = rng.uniform(0.5, 1.0)
     times = np.arange(rng.uniform(0, interval), LONGEST_S, interval)
     return times + rng.normal(0, 0.02 * interval, len(times))
 
 
 def _coda(rng: np.random.Generator) -> Floats:
-    """Intervals of a coda: even, with a late last click, or one and one and three. → `[click]` s."""
+    """Intervals between the clicks of a coda. → `[click]` s.
+
+    They are equal; or equal but for a longer last one; or two long ones stand before two short ones ("1 + 1 + 3").
+    """
     interval = rng.uniform(0.08, 0.35)
     kind = int(rng.integers(3))
     if kind == 0:
@@ -109,7 +118,7 @@ def _dolphin_click(rng: np.random.Generator) -> Floats:
 
 
 def _clicks(rng: np.random.Generator, rate_hz: Floats, click: Floats) -> Floats:
-    """The click at a changing rate, with uneven levels. `[time]` → `[time]`."""
+    """The click `rate_hz` (`[time]`) times per second, with random levels. → `[time]`."""
     impulses = np.diff(np.floor(np.cumsum(rate_hz) / RATE_HZ), prepend=0.0)
     impulses *= 10 ** ((rng.normal(0, 2, len(rate_hz)) + 5 * smooth_curve(rng, len(rate_hz), 3)) / 20)
     return np.convolve(impulses, click)[: len(rate_hz)]

@@ -24,14 +24,14 @@ LONGEST_S = 3.5
 
 @dataclass(frozen=True, kw_only=True)
 class Measures:
-    """What is measured of a species' whistles.
+    """Measures of the whistles of a species.
 
     Args:
-        low_hz: range of the lowest frequency of a whistle.
-        octaves: range of the octaves from lowest to highest frequency.
-        seconds: range of durations.
-        bends: most turning points, about.
-        clicks: share of the sounds that have clicks, buzzes or burst pulses too.
+        low_hz: (least, largest) of the lowest frequency of a whistle.
+        octaves: (least, largest) number of octaves from the lowest to the highest frequency of a whistle.
+        seconds: (least, largest) duration.
+        bends: about the largest number of turning points of the frequency.
+        clicks: probability that a sound also has clicks, a buzz or burst pulses.
     """
 
     low_hz: tuple[float, float]
@@ -41,7 +41,7 @@ class Measures:
     clicks: float
 
 
-# Mean ± one and a half standard deviation, rounded, of the sources that the functions name.
+# Mean ± 1.5 standard deviations, rounded, from the sources that the functions cite.
 BOTTLENOSE = Measures(low_hz=(3500, 9000), octaves=(0.3, 1.8), seconds=(0.3, 1.4), bends=6, clicks=0.35)
 COMMON = Measures(low_hz=(5000, 11_000), octaves=(0.2, 1.3), seconds=(0.2, 1.1), bends=4, clicks=0.35)
 STRIPED = Measures(low_hz=(6000, 10_500), octaves=(0.3, 1.2), seconds=(0.4, 1.2), bends=5, clicks=0.25)
@@ -50,39 +50,51 @@ FALSE_KILLER = Measures(low_hz=(3600, 6200), octaves=(0.03, 0.5), seconds=(0.2, 
 
 
 def bottlenose_dolphin(rng: np.random.Generator) -> Floats:
-    """Bottlenose dolphins: 4-20 kHz, strongly bent, half of them signature whistles of loops. → `[time]`.
+    """Whistles of bottlenose dolphins, about 4-20 kHz, with many turning points. → `[time]`.
 
-    A signature repeats the same loop 1-4 times, joined or with gaps up to 0.25 s (Caldwell, Caldwell & Tyack 1990, in The
-    Bottlenose Dolphin, pages 199-234; Janik & Sayigh 2013, J. Comp. Physiol. A 199: 479).
+    Half of them are signature whistles: the same loop comes 1-4 times, with gaps up to 0.25 s or without (Caldwell,
+    Caldwell & Tyack 1990, in The Bottlenose Dolphin, pages 199-234; Janik & Sayigh 2013, J. Comp. Physiol. A 199: 479).
     """
     return _school(rng, BOTTLENOSE, loops=0.5)
 
 
 def common_dolphin(rng: np.random.Generator) -> Floats:
-    """Common dolphins: 3.6-23.5 kHz, 0.05-2 s, many at once (Ansmann and others 2007, Mar. Mamm. Sci. 23: 3). → `[time]`."""
+    """Whistles of common dolphins. → `[time]`.
+
+    The source states 3.6-23.5 kHz and 0.05-2 s (Ansmann and others 2007, Mar. Mamm. Sci. 23: 3).
+    """
     return _school(rng, COMMON, loops=0.2)
 
 
 def striped_dolphin(rng: np.random.Generator) -> Floats:
-    """Striped dolphins: about 8-15 kHz, 0.8 s (Oswald, Barlow & Norris 2003, Mar. Mamm. Sci. 19: 20). → `[time]`."""
+    """Whistles of striped dolphins: about 8-15 kHz and 0.8 s. → `[time]`.
+
+    After Oswald, Barlow & Norris 2003 (Mar. Mamm. Sci. 19: 20).
+    """
     return _school(rng, STRIPED, loops=0.2)
 
 
 def pilot_whale(rng: np.random.Generator) -> Floats:
-    """Pilot whales: 2-10 kHz, 0.2-1.1 s, more harmonics, some pulsed (Rendell and others 1999, J. Zool. 249: 403). → `[time]`."""
+    """Whistles of pilot whales: about 2-10 kHz and 0.2-1.1 s, with more harmonics than those of dolphins. → `[time]`.
+
+    After Rendell and others 1999 (J. Zool. 249: 403).
+    """
     return _school(rng, PILOT, loops=0.3, tones=5)
 
 
 def false_killer_whale(rng: np.random.Generator) -> Floats:
-    """False killer whales: flat, 4-8 kHz, about 0.4 s (Oswald, Barlow & Norris 2003). → `[time]`."""
+    """Whistles of false killer whales: 4-8 kHz, about 0.4 s, with a nearly constant frequency. → `[time]`.
+
+    After Oswald, Barlow & Norris 2003 (Mar. Mamm. Sci. 19: 20).
+    """
     return _school(rng, FALSE_KILLER, loops=0.3, tones=3)
 
 
 def beluga(rng: np.random.Generator) -> Floats:
-    """Belugas: whistles, chirps, trills, squeals and pulsed vowels, one kind or a few at once. → `[time]`.
+    """One to four sounds of belugas: whistles, chirps, trills and pulsed "vowels". → `[time]`.
 
-    Whistles of 0.3-20 kHz, most 2-6 kHz (Sjare & Smith 1986, Can. J. Zool. 64: 407); pulsed "vowels" with bands like
-    formants (Belikov & Bel'kovich 2008, Acoust. Phys. 54: 567).
+    Whistles lie at 0.3-20 kHz, most of them at 2-6 kHz (Sjare & Smith 1986, Can. J. Zool. 64: 407). "Vowels" have bands
+    like the formants of speech (Belikov & Bel'kovich 2008, Acoust. Phys. 54: 567).
     """
     total = np.zeros(int(LONGEST_S * RATE_HZ))
     for _ in range(int(rng.integers(1, 5))):
@@ -92,7 +104,7 @@ def beluga(rng: np.random.Generator) -> Floats:
 
 
 def contour(rng: np.random.Generator, measures: Measures) -> Floats:
-    """Frequency of one whistle at every sample, within the species' measures. → `[time]` Hz."""
+    """Frequency of one random whistle at every sample, within the measures of the species. → `[time]` Hz."""
     low, octaves = log_uniform(rng, *measures.low_hz), rng.uniform(*measures.octaves)
     curve = smooth_curve(
         rng, int(log_uniform(rng, *measures.seconds) * RATE_HZ), int(rng.integers(1, measures.bends + 1))
@@ -120,7 +132,7 @@ def _school(rng: np.random.Generator, measures: Measures, loops: float, tones: i
 
 
 def _add(rng: np.random.Generator, total: Floats, sound: Floats) -> None:
-    """Put a sound somewhere into the total, cut at its end."""
+    """Add a sound to `total` at a random place, with a random level. A sound longer than `total` is cut."""
     sound = sound[: len(total)]
     at = int(rng.integers(0, len(total) - len(sound) + 1))
     total[at : at + len(sound)] += sound / max(float(np.abs(sound).max()), 1e-12) * 10 ** (rng.uniform(-15, 0) / 20)
@@ -133,7 +145,7 @@ def _beluga_whistle(rng: np.random.Generator) -> Floats:
 
 
 def _beluga_chirps(rng: np.random.Generator) -> Floats:
-    """A row of short chirps, each like the last. → `[time]`."""
+    """A row of 2-9 equal, short chirps. → `[time]`."""
     length = int(rng.uniform(0.04, 0.18) * RATE_HZ)
     hz = log_uniform(rng, 1500, 7000) * 2 ** (rng.uniform(-1, 1) * np.linspace(-0.5, 0.5, length))
     chirp = np.sin(phase_of(hz)) * taper(length, 0.015)
@@ -141,7 +153,7 @@ def _beluga_chirps(rng: np.random.Generator) -> Floats:
 
 
 def _beluga_trill(rng: np.random.Generator) -> Floats:
-    """A tone whose pitch flutters 15-60 times a second. → `[time]`."""
+    """A tone whose frequency goes up and down 15-60 times per second. → `[time]`."""
     length = int(rng.uniform(0.3, 1.5) * RATE_HZ)
     flutter = np.sin(phase_of(np.full(length, rng.uniform(15, 60))))
     hz = log_uniform(rng, 1500, 6000) * 2 ** (rng.uniform(0.05, 0.4) * flutter + 0.3 * smooth_curve(rng, length, 2))
@@ -149,7 +161,7 @@ def _beluga_trill(rng: np.random.Generator) -> Floats:
 
 
 def _beluga_vowel(rng: np.random.Generator) -> Floats:
-    """Pulses of 100-900 a second through two to four bands of 1-9 kHz. → `[time]`."""
+    """About 100-900 pulses per second, which excite two to four resonances of 1-9 kHz. → `[time]`."""
     length = int(rng.uniform(0.2, 1.5) * RATE_HZ)
     rate = log_uniform(rng, 100, 900) * 2 ** (rng.uniform(0.02, 0.4) * smooth_curve(rng, length, 3))
     pulses = np.diff(np.floor(phase_of(rate) / (2 * np.pi)), prepend=0.0)

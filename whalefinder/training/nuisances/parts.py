@@ -1,4 +1,4 @@
-"""Building blocks of the nuisances: noise in a band, modes that ring, echoes, harmonics, sounds put at given times.
+"""Building blocks of the nuisances: blows, noise in a band, echoes, and sounds put at given times.
 
 All sounds are `[time]` at `RATE_HZ`. They have `SAMPLES` samples unless their description states another length.
 """
