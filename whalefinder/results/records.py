@@ -24,7 +24,7 @@ class Bearing:
     """A direction, in the convention for results (docs/conventions.md).
 
     Args:
-        azimuth_deg: clockwise from true north, 0 to 360. For a line of hydrophones it is the smaller of the two azimuths
+        azimuth_deg: clockwise from true north, 0 to 360. For a line of hydrophones: the smaller of the two azimuths
             that are possible at elevation 0. None if the line is steep or no azimuth fits.
         elevation_deg: upwards from the horizontal, -90 to 90. None for a line that is not steep.
         azimuth_sd_deg, elevation_sd_deg: their standard deviations, or None.
