@@ -264,7 +264,7 @@ def transported(origin: Floats, axes: Floats, offset: Floats) -> tuple[Floats, F
 
 
 def student(error: Floats, sd: Floats, freedom: float) -> Floats:
-    """Density of Student's t distribution with the scale `sd`, five times as fast as the one of `scipy.stats`."""
+    """Density of Student's t distribution with the scale `sd`. It is five times as fast as that of `scipy.stats`."""
     constant = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - 0.5 * math.log(freedom * math.pi)
     tail = np.exp(-(freedom + 1) / 2 * np.log1p((error / sd) ** 2 / freedom))
     return np.asarray(math.exp(constant) / sd * tail)

@@ -168,7 +168,7 @@ class HydrophoneArray:
 
 
 def distances_m(positions_m: Floats) -> Floats:
-    """Between every two hydrophones. `[channel, 3]` → `[channel, channel]` m."""
+    """Distance of every two hydrophones. `[channel, 3]` → `[channel, channel]` m."""
     return np.asarray(np.linalg.norm(positions_m[:, None] - positions_m[None], axis=-1))
 
 
@@ -228,7 +228,12 @@ def tangent_offset(axes: ArrayLike, u: ArrayLike, other: ArrayLike) -> Floats:
 
 
 def as_arc(offset: Floats, u: Floats, other: Floats) -> Floats:
-    """`offset` `[..., n]`, the part of `other` `[..., 3]` that is tangential at `u` `[..., 3]`, made as long as the arc."""
+    """Scale `offset` so that its length is the arc between two unit vectors (radians). → `[..., n]`.
+
+    Args:
+        offset: `[..., n]` the part of `other` that is tangential to the sphere at `u`.
+        u, other: `[..., 3]` unit vectors.
+    """
     sine = np.linalg.norm(offset, axis=-1, keepdims=True)
     angle = np.arctan2(sine, (u * other).sum(-1, keepdims=True))
     return np.asarray(offset * angle / np.maximum(sine, 1e-12))

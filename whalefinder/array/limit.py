@@ -80,11 +80,14 @@ def geometry_covariance(array: HydrophoneArray, u: Floats) -> Floats:
 
 
 def expected_error_deg(array: HydrophoneArray, azimuth_deg: float, elevation_deg: float, call: TypicalCall) -> float:
-    """Median great-circle error of the best estimator, degrees."""
+    """Median great-circle error of the best estimator for such a call from that direction, degrees."""
     u = direction(math.radians(azimuth_deg), math.radians(elevation_deg))
     return median_error_deg(expected_covariance(array, u, call))
 
 
 def median_error_deg(covariance: Floats) -> float:
-    """Median great-circle error that goes with a covariance `[2, 2]` rad², degrees (1.177 σ for a round error)."""
+    """Median great-circle error that follows from a covariance `[2, 2]` rad², in degrees.
+
+    If the error is the same in all directions, the median is 1.177 σ (Rayleigh's distribution).
+    """
     return math.degrees(1.177 * math.sqrt(np.trace(covariance) / 2))

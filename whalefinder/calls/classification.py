@@ -99,7 +99,7 @@ def classify_spectra(
         network: the classifier.
         spectra: complex `[channel, frequency, frame]`. If they are shorter than a window, there is one short window.
         valid: `[frequency]` bool, as for `planes_of`.
-        marked: frames [begin, end) that are to be named, if the network knows `marks`; None for all.
+        marked: frames [begin, end) of the event, for a network with `marks`; None for all frames.
 
     Shape:
         → `[window, class]` in the order of `LABELS`.
@@ -116,7 +116,7 @@ def windows_of(
     Args:
         spectra: complex `[channel, frequency, frame]`.
         valid: `[frequency]` bool, as for `planes_of`.
-        marked: frames [begin, end) that are to be named. They become one plane more.
+        marked: frames [begin, end) of the event. They become one more plane.
 
     Shape:
         → the frame at which each window begins, and the planes `[window, plane, frequency, frame // POOL_FRAMES]`.
@@ -134,7 +134,9 @@ def windows_of(
 
 
 def window_begins(length: int, window: int) -> list[int]:
-    """Where windows begin that cover a length, each in the middle of the one before. The last one ends with the sound.
+    """Begins of the windows that cover a sound. Each begins in the middle of the one before.
+
+    The last one ends with the sound.
 
     >>> window_begins(10, 4), window_begins(3, 4)
     ([0, 2, 4, 6], [0])
@@ -144,7 +146,7 @@ def window_begins(length: int, window: int) -> list[int]:
 
 
 def with_mark(planes: Tensor, mark: Tensor) -> Tensor:
-    """Planes with the plane of what is to be named as the last.
+    """The planes and, after them, one plane more that marks the frames of the event.
 
     Shape:
         `[plane, frequency, frame // POOL_FRAMES]`, `[frame]` of 0 or 1 → `[plane + 1, frequency, frame // POOL_FRAMES]`.

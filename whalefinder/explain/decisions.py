@@ -189,7 +189,7 @@ def explain_classifier(
         name = LABELS[int(answer.argmax())] if excerpt.judgement is None else excerpt.judgement.label
     index = LABELS.index(name)
 
-    # What is to be named is no sound, and is not covered.
+    # The plane that marks the event is no sound, so it is not covered.
     sound, mark = planes[best].tensor_split([network.input_channels])
 
     def with_mark(sound: Tensor) -> Tensor:

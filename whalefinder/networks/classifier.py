@@ -53,7 +53,7 @@ class Classifier(nn.Module):
         widths: channels of the residual stages. The stem has as many channels as the first stage.
         num_classes: number of outputs.
         dropout: share of the last features that training sets to 0 at random. Inference uses all of them.
-        marks: one plane more may come last. It is 1 over the frames of the event that is to be named, and 0 beside it.
+        marks: the input may have one more plane at its end. It is 1 in the frames of the event, and 0 in the others.
             Without that plane the whole window is named.
 
     Raises:

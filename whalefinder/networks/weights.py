@@ -74,7 +74,7 @@ def _load(kind: type[Network], path: Path | str | None, shipped: str) -> Network
 
 @contextmanager
 def fitting(file: Path) -> Iterator[None]:
-    """Turn weights or a card that are not what they should be into one clear line."""
+    """Raise `ModelError` with one clear line if weights do not fit their card."""
     try:
         yield
     except (KeyError, TypeError, RuntimeError, SafetensorError, OSError) as reason:

@@ -22,7 +22,7 @@ from whalefinder.sound.spectrogram import BIN_HZ, FIRST_BIN, FRAME_S, NUM_BINS
 from whalefinder.words import count
 
 MAX_COLUMNS = 2400  # of the spectrogram in a picture
-SEEN_KHZ = (FIRST_BIN * BIN_HZ / 1e3, (FIRST_BIN + NUM_BINS) * BIN_HZ / 1e3)  # lowest and highest of a spectrogram
+SEEN_KHZ = (FIRST_BIN * BIN_HZ / 1e3, (FIRST_BIN + NUM_BINS) * BIN_HZ / 1e3)  # lowest and highest frequency
 LEAST_ELEVATION_SPAN_DEG = 10.0  # the axis of elevation shows at least so many degrees
 Box = tuple[float, float, float, float]
 INK, CALL_COLOUR, OTHER_COLOUR = "#1b2a3a", "#ff6b35", "#8a97a6"
@@ -195,7 +195,7 @@ def draw_tracks(tracks: list[Track], detections: list[Detection], path: Path, ti
 
 
 def broken_at_north(azimuth_deg: Floats) -> Floats:
-    """The same with NaN where the azimuth jumps from 360° to 0°, so that no line is drawn across the plot. `[time]`."""
+    """Azimuths with NaN where they jump between 360° and 0°, so that no line crosses the plot. `[time]` → `[time]`."""
     return np.where(np.append(np.abs(np.diff(azimuth_deg)) > 180, False), np.nan, azimuth_deg)
 
 

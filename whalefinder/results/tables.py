@@ -128,7 +128,7 @@ def row_of_recording(recording: Heard) -> dict[str, Any]:
 
 
 def utc_text(moment: datetime | None) -> str | None:
-    """A moment in UTC as in all tables: `2026-07-01T12:00:01.000Z`; None where it is unknown."""
+    """Text of a time in UTC, as in all tables: `2026-07-01T12:00:01.000Z`. None if the time is unknown."""
     return None if moment is None else moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 

@@ -20,7 +20,7 @@ BIN_HZ = RATE_HZ / WINDOW  # 46.875 Hz
 FRAME_S = HOP / RATE_HZ
 CELL_FRAMES = 8  # frames that share one noise covariance: 85 ms
 FLOOR = 1e-20  # added to powers, so that silence has a logarithm
-OVERLAP = WINDOW / HOP  # every sample is seen by this many frames
+OVERLAP = WINDOW / HOP  # every sample lies in this number of frames
 BAND_HZ = (500.0, 12_000.0)
 """The frequency band in which SNR and SIR are defined."""
 USABLE_SHARE = 0.46
@@ -34,7 +34,7 @@ def frequencies_hz() -> Tensor:
 
 
 def in_band(bandwidth_hz: float = RATE_HZ / 2) -> Tensor:
-    """Frequencies in which SNR and SIR are measured, up to a recorder's `bandwidth_hz`. → `[frequency]` bool."""
+    """True for the bins of `BAND_HZ` up to `bandwidth_hz`: SNR and SIR are measured in them. → `[frequency]` bool."""
     hz = frequencies_hz()
     return (hz >= BAND_HZ[0]) & (hz <= min(BAND_HZ[1], bandwidth_hz))
 
@@ -45,7 +45,7 @@ def power(x: Tensor) -> Tensor:
 
 
 def level_db(power: Tensor) -> Tensor:
-    """Powers as levels, dB re full scale; silence is -200 dB. Same shape."""
+    """Levels of powers, in dB relative to full scale. Silence is -200 dB. The shape stays the same."""
     return 10 * (power + FLOOR).log10()
 
 

@@ -44,7 +44,7 @@ class Clip:
 
     @property
     def bandwidth_hz(self) -> float:
-        """Highest frequency that its recorder could hold."""
+        """Highest frequency in hertz that the recording can contain."""
         return USABLE_SHARE * self.rate_hz
 
     def read(self) -> NDArray[np.float32]:

@@ -1,9 +1,9 @@
 """Random labelled examples for the segmentation network: calls, boats and ambient noise on random arrays.
 
-Sources are drawn once as complex spectra and mixed as spectra. In a window, a delay is a phase:
-x_m(f, t) = Σ_s exp(-j2πf τ_m(u_s(t))) S_s(f, t) + noise. That is 100 times faster than moving every source through time
-as `whalefinder.sea.propagation` does. The benchmark uses that one, so it tests with another model of the sea than
-training.
+Every source is turned into a complex spectrum once, and the spectra are mixed. In a window, a delay is a phase:
+x_m(f, t) = Σ_s exp(-j2πf τ_m(u_s(t))) S_s(f, t) + noise. That is 100 times faster than `whalefinder.sea.propagation`,
+which moves every source in the time domain. The benchmark uses `whalefinder.sea.propagation`, so training and test use
+different models of the sea.
 """
 
 from __future__ import annotations

@@ -81,9 +81,10 @@ def without_noise(spectrum: Tensor) -> Tensor:
 
 
 def played(samples: NDArray[np.floating], speeds: NDArray[np.floating]) -> Iterator[NDArray[np.float64]]:
-    """A clip as it is, and once at each of the `speeds`. Faster means higher and shorter.
+    """Yield a clip as it is, and then once at each of the `speeds`. A faster clip is higher and shorter.
 
-    Interpolation is linear, since the shipped networks were trained so. (`soxr` would keep more of the highest octave.)
+    Interpolation is linear, because the shipped networks were trained with it. (`soxr` would keep more of the highest
+    octave.)
     """
     for speed in (1.0, *speeds):
         yield np.interp(np.arange(0, len(samples), speed), np.arange(len(samples)), samples)
