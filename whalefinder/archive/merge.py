@@ -34,8 +34,8 @@ ARCHIVE_TRACK_COLUMNS = (*TRACK_COLUMNS, "time_utc")
 LONGEST_BOUT_S = 6 * LONGEST_S
 """Calls without a long silence are followed together for at most this time, since memory is limited."""
 BACKWARDS_S = 2.0
-"""Detections of a unit may be so much earlier than its start: joined recordings may overlap by up to a second, and a
-call may begin a little before the unit."""
+"""Detections of a unit may be earlier than its start by at most this: joined recordings may overlap by up to a second,
+and a call may begin a little before the unit."""
 
 
 def detections_of(plan: Plan, store: Store) -> Iterator[Detection]:

@@ -34,7 +34,7 @@ from whalefinder.results.records import LABELS
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training.labelled import LabelledClip
 
-WORST = 6  # so many of each kind of error are shown
+WORST = 6  # this many of each kind of error are shown
 
 
 def write_page(

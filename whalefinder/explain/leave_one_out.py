@@ -27,7 +27,8 @@ LEAST_SCATTER = 0.1
 """The variance of a shift is at least this share of the variance without the hydrophone. The reason: it is a difference
 of two estimated covariances, which can be far too small."""
 CLEAR = 3.0
-"""A hydrophone stands out only if leaving out any other one leaves so many times the disagreement."""
+"""A hydrophone stands out only if the disagreement without any other one is at least this many times as large as the
+disagreement without it."""
 
 ALIKE = 0.9
 """Hydrophones whose absence makes σ grow by at least this share of the largest growth are named together."""

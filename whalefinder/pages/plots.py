@@ -23,7 +23,7 @@ from whalefinder.words import count
 
 MAX_COLUMNS = 2400  # of the spectrogram in a picture
 SEEN_KHZ = (FIRST_BIN * BIN_HZ / 1e3, (FIRST_BIN + NUM_BINS) * BIN_HZ / 1e3)  # lowest and highest frequency
-LEAST_ELEVATION_SPAN_DEG = 10.0  # the axis of elevation shows at least so many degrees
+LEAST_ELEVATION_SPAN_DEG = 10.0  # the axis of elevation shows at least this many degrees
 Box = tuple[float, float, float, float]
 INK, CALL_COLOUR, OTHER_COLOUR = "#1b2a3a", "#ff6b35", "#8a97a6"
 

@@ -9,7 +9,7 @@ from whalefinder.sound.covariance import in_cells, pair_planes, whitened_powers
 from whalefinder.sound.spectrogram import FLOOR
 
 FEATURES = ("contrast", "level", "whitened_short", "whitened_long")
-LEVEL_FRAMES = 188  # the level is relative to its mean within ± so many frames: 2 s
+LEVEL_FRAMES = 188  # the level is relative to its mean within ± this many frames: 2 s
 BLOCK_BINS = 32  # bins at a time: their planes stay in the processor's cache, and memory stays bounded
 
 

@@ -284,7 +284,7 @@ AMONG_OTHERS = Prior(accelerations=(1e-4, 6e-4), switch=0.01, wrong=0.5, restart
 MIN_CALLS = 3  # an animal needs at least so many calls
 EXCHANGES = 40  # places that are tried, at which two tracks may have been exchanged
 MIN_SCORE = 12.0  # an animal must improve the log likelihood by at least this
-ROUNDS = 4  # at most so many times the fixes are assigned again
+ROUNDS = 4  # the fixes are assigned again at most this many times
 
 
 def animals(fixes: Fixes, prior: Prior | None = None, max_animals: int = 20) -> NDArray[np.intp]:

@@ -24,7 +24,7 @@ from whalefinder.training import clips, sounds
 from whalefinder.training.sounds import levelled, mono_spectrum
 
 FRAMES = 376  # 4 s
-STEER_FRAMES = 4  # the direction of a moving source changes every so many frames: 43 ms
+STEER_FRAMES = 4  # the direction of a moving source changes after this many frames: 43 ms
 BOAT_S = 6.0
 SOUND_SPEED_M_S = 1490.0
 

@@ -39,7 +39,7 @@ class Settings:
         seed: of everything random.
         pool_calls, pool_boats, pool_nuisances: how many simulated sounds to mix.
         validate_every, validation_clips: steps between validations, and clips in each.
-        patience: training stops after so many validations without a better loss.
+        patience: training stops after this many validations without a better loss.
         threads: threads of the processor.
         leave_out: sources of real calls that are not used in training (`clips.source_of`).
 

@@ -49,7 +49,7 @@ class Settings:
     pool_boats: int = 150
     validate_every: int = 200
     validation_batches: int = 10
-    patience: int = 20  # training stops after so many validations without a better loss
+    patience: int = 20  # training stops after this many validations without a better loss
     threads: int = 1
     array: dict[str, object] = field(default_factory=dict)
 

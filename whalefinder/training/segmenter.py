@@ -43,7 +43,7 @@ class Settings:
     pool_boats: int = 250
     validate_every: int = 200
     validation_batches: int = 12
-    patience: int = 10  # training stops after so many validations without a better loss
+    patience: int = 10  # training stops after this many validations without a better loss
     threads: int = 2
 
 

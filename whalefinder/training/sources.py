@@ -136,7 +136,7 @@ def _source(sound: NDArray[np.floating], name: str, group: str) -> Source:
     return Source(levelled(mono_spectrum(sound)), name, group)
 
 
-SPEEDS = 4  # a real sound is used as it is, and so many times played slower or faster by up to 15 %
+SPEEDS = 4  # a real sound is used as it is, and this many times played slower or faster by up to 15 %
 
 
 def _played(rng: np.random.Generator, samples: NDArray[np.float32], name: str, group: str) -> list[Source]:
