@@ -27,7 +27,7 @@ from whalefinder.pages.plots import SEEN_KHZ, broken_at_north
 
 INK = "#123456"  # stands for the page's text colour, see `_svg`
 CALL, QUIET = "#d9480f", "#8a97a6"
-MANY = 1500  # up to so many points are drawn one by one; more are counted in cells
+MANY = 1500  # up to this many points are drawn one by one; more are counted in cells
 COMPASS = ((0, 90, 180, 270, 360), ("N", "E", "S", "W", "N"))
 STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "whalefinder", "font.size": 10.5, "font.family": "sans-serif",

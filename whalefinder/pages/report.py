@@ -23,7 +23,7 @@ from whalefinder.results.schema import NO_CALLS
 from whalefinder.words import count, duration, rounded
 
 MOST_BEST = 50
-"""At most so many calls are shown with picture and sound. Each takes up to 0.4 MB of the page."""
+"""At most this many calls are shown with picture and sound. Each takes up to 0.4 MB of the page."""
 SURE = 0.9
 MAX_POINTS = 200  # points of one track that are drawn; more cannot be seen on a screen
 LONGEST_TABLE = 30

@@ -281,7 +281,7 @@ def _trace_back(last: NDArray[np.intp], parents: NDArray[np.intp], decisions: ND
 
 AMONG_OTHERS = Prior(accelerations=(1e-4, 6e-4), switch=0.01, wrong=0.5, restart=0.0, voice_sd=0.2)
 """Assumptions for one of several animals. The calls of the other animals count as fixes of another sound."""
-MIN_CALLS = 3  # an animal needs at least so many calls
+MIN_CALLS = 3  # an animal needs at least this many calls
 EXCHANGES = 40  # places that are tried, at which two tracks may have been exchanged
 MIN_SCORE = 12.0  # an animal must improve the log likelihood by at least this
 ROUNDS = 4  # the fixes are assigned again at most this many times
@@ -389,7 +389,7 @@ def _dealt_again(fixes: Fixes, label: NDArray[np.intp], prior: Prior) -> NDArray
     return np.where(score.max(axis=0) > np.log(prior.wrong) + ANYWHERE, score.argmax(axis=0), -1)
 
 
-REACH_S = 60.0  # a fix can belong to a track until so long before its first or after its last call
+REACH_S = 60.0  # a fix can belong to a track up to this long before its first or after its last call
 
 
 def _near(time_s: Floats, of_track_s: Floats) -> NDArray[np.bool_]:
