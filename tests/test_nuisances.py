@@ -1,5 +1,7 @@
 """Nuisances: every kind sounds, repeats, keeps its split; and each family against a closed form."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import signal
@@ -87,6 +89,16 @@ def test_sources_hold_each_kind_for_training_in_turn():
     sources = build_sources(3, real_split=None, num_calls=3, num_boats=1, num_nuisances=len(kinds) + 2)
     assert tuple(source.name.rsplit(" ", 1)[0] for source in sources.nuisances) == (*kinds, *kinds[:2])
     assert 900 // len(kinds) >= 15
+
+
+def test_the_page_names_each_kind_under_its_split():
+    page = (Path(__file__).parents[1] / "docs" / "nuisances.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")][1:]
+    table = {row[0]: row[1:] for row in rows if len(row) == 4 and row[0] in nuisances.FAMILIES}
+    for family, kinds in nuisances.FAMILIES.items():
+        for column, split in enumerate(("train", "dev", "test")):
+            named = {name.replace(" ", "_") for name in table[family][column].split(", ")} - {"–"}
+            assert named == {kind.__name__ for kind in kinds} & set(nuisances.kinds_of(split)), (family, split)
 
 
 # Closed forms --------------------------------------------------------------------------------------------------------

@@ -43,9 +43,7 @@ def minke_boing(rng: np.random.Generator) -> Floats:
         rng.choice([92.0, 115.0]) * rng.uniform(0.97, 1.03) * (1 + 0.02 * np.exp(-np.arange(length) / (0.2 * RATE_HZ)))
     )
     pulses = np.diff(np.floor(phase_of(rate) / (2 * np.pi)), prepend=-1.0)
-    bands = rng.uniform(1300, 1450) * np.array(
-        [1.0, rng.uniform(1.9, 2.2), rng.uniform(2.9, 3.4), rng.uniform(3.8, 4.5)]
-    )
+    bands = rng.uniform(1300, 1450) * np.array([1.0, *rng.uniform(1.8, 6.0, 3)])
     gains = np.array([1.0, *10 ** (-rng.uniform(6, 25, 3) / 20)])
     boing = resonate(pulses, bands, np.full(4, rng.uniform(0.006, 0.03)), gains)
     return boing * np.exp(-np.arange(length) / (rng.uniform(0.8, 3) * RATE_HZ)) * taper(length, 0.01)
@@ -95,6 +93,8 @@ def _voice(rng: np.random.Generator, hz: Floats, decay_db: float, rough: float =
     With the probability `rough`, the level also changes 12-70 times per second, as in a rough voice.
     """
     tones = int(np.clip(9000 / hz.max(), 2, 40))
+    if rng.random() < 0.5:  # hoarse: a pitch that trembles smears the high harmonics
+        hz = hz * (1 + log_uniform(rng, 0.003, 0.04) * smooth_curve(rng, len(hz), max(4, int(60 * len(hz) / RATE_HZ))))
     sound = harmonics(hz, random_gains(rng, tones, decay_db, 4.0))
     if rng.random() < rough:
         sound *= 1 + rng.uniform(0.3, 1) * np.sin(phase_of(np.full(len(hz), rng.uniform(12, 70))))

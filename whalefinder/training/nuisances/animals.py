@@ -45,11 +45,11 @@ def sea_lion_barks(rng: np.random.Generator) -> Floats:
     Each bark consists of hoarse harmonics of 150-500 Hz. Resonances (formants) below 3.5 kHz raise some of them. After
     Schusterman & Balliet 1969 (Nature 222: 1179).
     """
-    length = int(rng.uniform(0.1, 0.3) * RATE_HZ)
+    length = int(rng.uniform(0.1, 0.35) * RATE_HZ)
     arch = 1 + rng.uniform(0.05, 0.25) * np.sin(np.pi * np.linspace(0, 1, length))
     base = log_uniform(rng, 150, 500)
     throat = np.array([rng.uniform(400, 900), rng.uniform(1000, 1800), rng.uniform(2200, 3500)])
-    times = even_times(rng, 1 / rng.uniform(1.5, 4), 0.04)
+    times = even_times(rng, max(1 / rng.uniform(0.8, 4), 1.2 * length / RATE_HZ), 0.04)
     times = times[: len(times) if rng.random() < 0.7 else int(rng.integers(2, 8))]
     barks = []
     for _ in times:
