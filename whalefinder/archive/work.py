@@ -19,7 +19,8 @@ from whalefinder.sound.joined import ChainedRecording, Part
 from whalefinder.sound.recording import Recording
 
 SLACK_S = 0.25
-"""A piece also keeps calls that begin up to this long outside a border with another piece. The merge removes doubles."""
+"""A piece also keeps calls that begin up to this long outside a border with another piece. The merge removes
+doubles."""
 FATAL = (ArrayError, ModelError, OptionError)
 """Errors that would occur with every unit."""
 
