@@ -33,7 +33,7 @@ def cramer_rao(call: Tensor, noise: Tensor, array: HydrophoneArray, u: Floats) -
     omega = 2 * math.pi * spectrogram.frequencies_hz().double()
     delays = torch.from_numpy(array.delays_s(u))
     slopes = torch.from_numpy(np.stack([array.delays_s(t) for t in tangents(u)]))  # [axis, channel]
-    a = torch.polar(torch.ones(len(omega), len(delays), dtype=torch.float64), -omega[:, None] * delays)
+    a = spectrogram.phasor(-omega[:, None] * delays)
     d = -1j * omega[:, None, None] * a[:, None] * slopes  # [frequency, axis, channel]
     qa = torch.einsum("ftmn,fn->ftm", inverse, a)
     qd = torch.einsum("ftmn,fin->ftim", inverse, d)

@@ -100,7 +100,7 @@ class SpectrogramClassifier(nn.Module):
     def __init__(self, network: Classifier, emphasis: float) -> None:
         super().__init__()
         self.planes, self.network = ClassifierPlanes(), network
-        turn = torch.polar(torch.ones(sp.NUM_BINS), -2 * torch.pi * sp.frequencies_hz() / sp.RATE_HZ)
+        turn = sp.phasor(-2 * torch.pi * sp.frequencies_hz() / sp.RATE_HZ)
         self.register_buffer("gain", (1 - emphasis * turn).abs())
 
     def forward(self, magnitudes: Tensor) -> Tensor:

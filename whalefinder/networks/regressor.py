@@ -82,7 +82,7 @@ def features(bins: CallBins, batch: int, reach_m: float, num_paths: int, sound_s
     hz = spectrogram.frequencies_hz()
     # exp(+j2πf d / c) turns the cross-spectrum of a path difference d back to 1.
     angle = 2 * math.pi / sound_speed_m_s * hz[:, None] * torch.linspace(-reach_m, reach_m, num_paths)
-    back = torch.polar(torch.ones_like(angle), angle)
+    back = spectrogram.phasor(angle)
     planes, weights = [], []
     for low, high in pairwise(BAND_EDGES_HZ):
         band = (hz >= low) & (hz < high)

@@ -81,8 +81,6 @@ RECORDINGS = (
 )
 """Columns of `recordings.csv`: the recordings that were searched, in the order of the run."""
 
-TABLES = {"detections": DETECTIONS, "tracks": TRACKS, "recordings": RECORDINGS}
-
 
 def names(columns: tuple[Column, ...]) -> tuple[str, ...]:
     """Names of columns, in order."""

@@ -35,7 +35,7 @@ def _beam_weights(noise: Tensor, array: HydrophoneArray, u: Floats) -> tuple[Ten
     """Q⁻¹a / aᴴQ⁻¹a `[frequency, cell, channel]` and the noise that is left, 1 / aᴴQ⁻¹a `[frequency, cell]`."""
     delays = torch.from_numpy(array.delays_s(u)).to(noise.real.dtype)
     angle = -2 * math.pi * spectrogram.frequencies_hz()[:, None] * delays
-    a = torch.polar(torch.ones_like(angle), angle)  # [frequency, channel]
+    a = spectrogram.phasor(angle)  # [frequency, channel]
     right = a[:, None, :, None].expand(-1, noise.shape[-1], -1, 1)
     solved = torch.linalg.solve(noise.permute(2, 3, 0, 1), right)[..., 0]
     left = 1.0 / torch.einsum("fm,fcm->fc", a.conj(), solved).real

@@ -44,6 +44,11 @@ def power(x: Tensor) -> Tensor:
     return x.real.square() + x.imag.square()
 
 
+def phasor(angle: Tensor) -> Tensor:
+    """exp(j angle) of real angles in radians. A delay τ turns a spectrum by the angle -2πfτ. Same shape, complex."""
+    return torch.polar(torch.ones_like(angle), angle)
+
+
 def level_db(power: Tensor) -> Tensor:
     """Levels of powers, in dB relative to full scale. Silence is -200 dB. The shape stays the same."""
     return 10 * (power + FLOOR).log10()

@@ -77,11 +77,12 @@ def draw(sources: Powers, array: HydrophoneArray, seed: tuple[int, ...], batch: 
     positions = torch.from_numpy(array.positions_m).float()
     wavenumber = 2 * math.pi / array.sound_speed_m_s * spectrogram.frequencies_hz()[frequency, None]
     u = torch.from_numpy(geometry.direction(np.radians(azimuth_deg), np.radians(elevation_deg))).float()
-    x = _random_phase(rng, call[chosen].sqrt()) * _turn(wavenumber * (u @ positions.T)[example])
+    # A plane wave from u reaches r earlier than the origin, by r · u / c.
+    x = _random_phase(rng, call[chosen].sqrt()) * spectrogram.phasor(wavenumber * (u @ positions.T)[example])
     for boat in boats:
         courses = torch.from_numpy(np.stack([_course(rng) for _ in range(batch)])).float() @ positions.T
         here = boat[chosen] > 0
-        turn = _turn((wavenumber * courses[example, frame // CELL_FRAMES])[here])
+        turn = spectrogram.phasor((wavenumber * courses[example, frame // CELL_FRAMES])[here])
         x[here] += _random_phase(rng, boat[chosen][here].sqrt()) * turn
     x += _independent(rng, x.shape) * noise[chosen].sqrt()[:, None]
     bins = CallBins(x, share[chosen], frequency, example * MAX_CELLS + frame // CELL_FRAMES)
@@ -152,11 +153,6 @@ def _mistaken(rng: np.random.Generator, share: Tensor) -> Tensor:
     blurred = torch.from_numpy(rng.random(batch) < 0.5)
     wrong[blurred] = torch.nn.functional.avg_pool2d(wrong[blurred][:, None], 3, 1, 1)[:, 0]
     return wrong
-
-
-def _turn(angle: Tensor) -> Tensor:
-    """exp(j angle). A plane wave from u reaches r earlier than the origin, by r · u / c."""
-    return torch.polar(torch.ones_like(angle), angle)
 
 
 def _random_phase(rng: np.random.Generator, amplitude: Tensor) -> Tensor:

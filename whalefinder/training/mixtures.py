@@ -91,7 +91,7 @@ def phases(positions_m: Tensor, directions: Tensor) -> Tensor:
     """Phases of moving plane waves. `[batch, channel, 3]`, `[batch, step, 3]` → `[batch, channel, frequency, step]`."""
     delays = -torch.einsum("bmx,btx->bmt", positions_m, directions) / SOUND_SPEED_M_S
     angle = -2 * math.pi * spectrogram.frequencies_hz()[:, None] * delays[:, :, None, :]
-    return torch.polar(torch.ones_like(angle), angle)
+    return spectrogram.phasor(angle)
 
 
 def _path(rng: np.random.Generator, moving: bool) -> np.ndarray:
@@ -110,7 +110,7 @@ def _mirror(rng: np.random.Generator, moving: bool) -> Tensor:
     frames = torch.arange(FRAMES) * spectrogram.FRAME_S
     delay = log_uniform(rng, 5e-5, 3e-3) * (1 + (rng.normal(0, 0.2) if moving else 0.0) * frames)
     angle = -2 * math.pi * spectrogram.frequencies_hz()[:, None] * delay
-    return 1.0 - rng.uniform(0.4, 1.0) * torch.polar(torch.ones_like(angle), angle)
+    return 1.0 - rng.uniform(0.4, 1.0) * spectrogram.phasor(angle)
 
 
 def _place(rng: np.random.Generator, source: Tensor, *, whole: bool) -> Tensor:
