@@ -112,7 +112,7 @@ def draw(
         augment: a number (the step) for random changes of response, band and masks. None: no changes.
         boat_ratio: see `class_of`. If it is None, examples 2k and 2k + 1 have the same background.
         frames: length of the examples.
-        marks: one plane more says which frames are to be named, see `Classifier`. Only for pairs (`boat_ratio` None).
+        marks: add a plane that marks the frames of the event, see `Classifier`. Only if `boat_ratio` is None.
     """
     spectra, valid, labels, info, marked = [], [], [], [], []
     background_of = lru_cache(maxsize=4)(lambda number: _background(sources, [seed, 13, number], frames))
@@ -133,7 +133,7 @@ def draw(
             example, name, snr, _ = mixture_of(index)
             label = call if name else label
         if marks:
-            # Both of a pair are marked alike, or the one without a call has it beside what is marked.
+            # Both examples of a pair have the same mark; or the one without a call has a call beside its mark.
             mixture, *_, span = mixture_of(index - index % 2)
             rng = np.random.default_rng([seed, 19, background, augment or 0])
             mark, beside = _marks(rng, span, frames)
@@ -193,20 +193,22 @@ def _smooth_gain(rng: np.random.Generator, spread_db: float) -> Tensor:
     return torch.from_numpy(10 ** (gain_db / 20)).float()[:, None]
 
 
-MARKED_WHOLE, CALL_BESIDE = 0.35, 0.3  # share of pairs; the second of those that are not marked as a whole
+MARKED_WHOLE, CALL_BESIDE = 0.35, 0.3  # shares of pairs: all frames are marked; of the others: a call lies beside the mark
 
 
 def _marks(rng: np.random.Generator, span: tuple[int, int], frames: int) -> tuple[Tensor, Tensor | None]:
-    """What is to be named in the examples of a pair, `[frame]` of 0 and 1: the call, and a stretch beside it or None.
+    """The marks of a pair of examples, each `[frame]` of 0 and 1: on the call, and on a stretch beside it or None.
 
     Args:
+        rng: random generator.
         span: frames [begin, end) of the call.
+        frames: length of the examples.
     """
     mark = torch.ones(frames)
     if rng.random() < MARKED_WHOLE:
         return mark, None
     begin, end = span
-    early, late = rng.integers(-10, 40, 2)  # events begin and end about where calls do
+    early, late = rng.integers(-10, 40, 2)  # events begin and end roughly where calls do
     mark[: max(0, min(begin - int(early), end - LEAST_MARK))] = 0.0
     mark[max(end + int(late), begin + LEAST_MARK) :] = 0.0
     room = max((0, begin - LEAST_MARK), (end + LEAST_MARK, frames), key=lambda place: place[1] - place[0])
@@ -343,7 +345,7 @@ def _mix(
 
 
 def station_windows(split: str) -> list[LabelledClip]:
-    """Windows of `CLIP_S` of the split's stations without orcas, one after the other; [] without data."""
+    """All windows of `CLIP_S` of a split's recordings from stations without orcas (`stations`). [] without data."""
     kinds = ((stations.backgrounds, "ambient"), (stations.ships, "boat"), (stations.other_cetaceans, "other_cetacean"))
     windows = []
     for pieces, label in kinds:

@@ -73,7 +73,7 @@ class Settings:
 
     @property
     def marks(self) -> bool:
-        """Whether the network is told which frames it is to name (`Classifier`): where examples come in pairs."""
+        """True if the input marks the frames of the event (`Classifier`). This needs pairs of examples."""
         return self.boat_ratio is None
 
     def __post_init__(self) -> None:

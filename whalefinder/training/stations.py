@@ -1,7 +1,8 @@
-"""Recordings of stations without orcas, by what each is good for in training: background, ship, or another cetacean.
+"""Recordings of stations without orcas, divided by their use in training: background, ship, or another cetacean.
 
-The labels of the data say what somebody heard in a recording. What its spectrogram shows in our band decides here: two
-stations' "soundscapes" are full of humpback song or of dolphin whistles, and fin and right whales are far below our band.
+The labels of the data state what somebody heard. Here the spectrogram in our band decides instead. For example, the
+"soundscapes" of two stations are full of humpback song or dolphin whistles, and the calls of fin and right whales lie
+far below our band.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ WHALES_IN_AMBIENT = (
     "sb03_soundscape",  # dolphins: whistles
 )
 BELOW_BAND = ("finwhale", "rightwhale")
-FAINT = ("pm05_dolphin", "sb03_minkewhale")  # shrimps stand out more than the whale: neither one nor the other
-FOLDERS = ("sanctsound", "osekit", "riptide", "orcasound_humpback_catalogue")  # of those that we may learn from
-PIECE_S = 10.0  # a long recording counts as so many short ones
+FAINT = ("pm05_dolphin", "sb03_minkewhale")  # shrimps are louder than the whale, so these are not used at all
+FOLDERS = ("sanctsound", "osekit", "riptide", "orcasound_humpback_catalogue")  # folders that may be used in training
+PIECE_S = 10.0  # a long recording is cut into pieces of at most this length
 WHALE_PIECE_S = 3.5
 
 Piece = tuple[NDArray[np.float32], Clip]
-"""Samples `[time]` at `RATE_HZ`, and the row that they are of."""
+"""Samples `[time]` at `RATE_HZ`, and the row of the catalogue that describes their recording."""
 
 
 def backgrounds(split: str = "train") -> Iterator[Piece]:
-    """Pieces of at most `PIECE_S` without a whale or a ship that stands out."""
+    """Yield pieces of at most `PIECE_S` without a clear whale or ship."""
     for clip in clips.find_clips("ambient", split):
         if _is_ours(clip) and not _is_of(clip, SHIPS + WHALES_IN_AMBIENT):
             yield from _pieces(clip, PIECE_S)
@@ -44,14 +45,14 @@ def backgrounds(split: str = "train") -> Iterator[Piece]:
 
 
 def ships(split: str = "train") -> Iterator[Piece]:
-    """Ships and small boats that pass."""
+    """Yield the recordings of ships and small boats that pass."""
     for clip in clips.find_clips("ambient", split):
         if _is_of(clip, SHIPS):
             yield clip.read(), clip
 
 
 def other_cetaceans(split: str = "train") -> Iterator[Piece]:
-    """Pieces of at most `WHALE_PIECE_S` with another whale or dolphin in our band."""
+    """Yield pieces of at most `WHALE_PIECE_S` with another whale or dolphin in our band."""
     for clip in clips.find_clips("ambient", split):
         if _is_of(clip, WHALES_IN_AMBIENT):
             yield from _pieces(clip, WHALE_PIECE_S)
@@ -71,7 +72,7 @@ def _is_of(clip: Clip, names: tuple[str, ...]) -> bool:
 
 
 def _pieces(clip: Clip, seconds: float) -> Iterator[Piece]:
-    """A recording in equal pieces, none longer than `seconds`."""
+    """Yield a recording in equal pieces, each of at most `seconds`."""
     samples = clip.read()
     for piece in np.array_split(samples, max(1, int(np.ceil(len(samples) / (seconds * RATE_HZ))))):
         yield piece, clip

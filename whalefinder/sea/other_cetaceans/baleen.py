@@ -93,7 +93,7 @@ def _voice(rng: np.random.Generator, hz: Floats, decay_db: float, rough: float =
     With the probability `rough`, the level also changes 12-70 times per second, as in a rough voice.
     """
     tones = int(np.clip(9000 / hz.max(), 2, 40))
-    if rng.random() < 0.5:  # hoarse: a pitch that trembles smears the high harmonics
+    if rng.random() < 0.5:  # hoarse: small random changes of the frequency blur the high harmonics
         hz = hz * (1 + log_uniform(rng, 0.003, 0.04) * smooth_curve(rng, len(hz), max(4, int(60 * len(hz) / RATE_HZ))))
     sound = harmonics(hz, random_gains(rng, tones, decay_db, 4.0))
     if rng.random() < rough:

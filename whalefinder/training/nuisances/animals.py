@@ -40,7 +40,7 @@ def seal_roars(rng: np.random.Generator) -> Floats:
 
 
 def sea_lion_barks(rng: np.random.Generator) -> Floats:
-    """Sea lions that bark, in the water or above it: barks of 0.1-0.3 s, 1.5-4 of them per second. → `[time]`.
+    """Sea lions that bark, in the water or above it: barks of 0.1-0.35 s, 0.8-4 of them per second. → `[time]`.
 
     Each bark consists of hoarse harmonics of 150-500 Hz. Resonances (formants) below 3.5 kHz raise some of them. After
     Schusterman & Balliet 1969 (Nature 222: 1179).
