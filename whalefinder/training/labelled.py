@@ -193,7 +193,7 @@ def _smooth_gain(rng: np.random.Generator, spread_db: float) -> Tensor:
     return torch.from_numpy(10 ** (gain_db / 20)).float()[:, None]
 
 
-MARKED_WHOLE, CALL_BESIDE = 0.35, 0.3  # shares of pairs: all frames are marked; of the others: a call lies beside the mark
+MARKED_WHOLE, CALL_BESIDE = 0.35, 0.3  # shares: all frames marked; of the others, a call beside the mark
 
 
 def _marks(rng: np.random.Generator, span: tuple[int, int], frames: int) -> tuple[Tensor, Tensor | None]:
