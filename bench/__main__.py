@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-import textwrap
 import time
 from dataclasses import replace
 from pathlib import Path
 
 from bench import archive, field, real, speed, tracks
 from bench.accuracy import METHODS, Trial, extra_per_minute, run_cell, summarise
+from bench.hearing.__main__ import main as hear
+from bench.results import put
 from bench.scenes import CELLS, Cell
 from whalefinder.sea.scene import Faults
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
 MOVING = next(cell for cell in CELLS if cell.name == "3 moving boats, SIR -10, SNR 5")
 SQUARE = replace(MOVING, name="level square, 1 m", array="square")
-PARTS = ("accuracy", "real", "tracks", "speed", "archive")
-HEAD = """# Benchmark
-
-`make bench` (or `python -m bench`) writes this page. `python -m bench --parts PARTS` writes only some of its tables.
-The terms are explained in the [glossary](../docs/conventions.md#words)."""
+PARTS = ("accuracy", "real", "hearing", "tracks", "speed", "archive")
 LEGEND = """| method | what it is |
 | --- | --- |
 | ours | `whalefinder locate`; it must find the call by itself |
@@ -44,6 +39,8 @@ def main() -> None:
     if "real" in options.parts:
         _write(real.table(), options)
         field.draw()
+    if "hearing" in options.parts:
+        hear(_for_hearing(options))
     if "tracks" in options.parts:
         _write(tracks.table(options.swims), options)
         _write(tracks.real_table(), options)
@@ -75,16 +72,18 @@ def _write(table: str, options: argparse.Namespace) -> None:
     """Replace the table with the same title. It is written at once, so that a later error does not lose it."""
     if options.print:
         sys.stdout.write(table + "\n\n")
-        return
-    text = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else ""
-    sections = {part.split("\n")[0]: part.strip() for part in re.split(r"^(?=## )", text, flags=re.MULTILINE)[1:]}
-    sections[table.split("\n")[0]] = "\n".join(map(_wrapped, table.split("\n")))
-    RESULTS.write_text("\n\n".join([HEAD, *sections.values()]) + "\n", encoding="utf-8")
+    else:
+        put(table)
 
 
-def _wrapped(line: str) -> str:
-    """A line of text broken into lines of at most 118 characters. Tables and headings stay as they are."""
-    return line if line.startswith(("|", "#")) else textwrap.fill(line, 118, break_long_words=False)
+def _for_hearing(options: argparse.Namespace) -> list[str]:
+    given = [
+        "--split",
+        options.split,
+        *(["--print"] if options.print else []),
+        *([] if options.peers else ["--no-peers"]),
+    ]
+    return given + (["--classifier", str(options.classifier)] if options.classifier else [])
 
 
 def _options() -> argparse.Namespace:
@@ -96,6 +95,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--only", default="", help="cells whose name holds this")
     parser.add_argument("--segmenter", type=Path, default=None)
+    parser.add_argument("--classifier", type=Path, default=None, help="for the part hearing, beside the shipped one")
     parser.add_argument("--no-peers", dest="peers", action="store_false")
     parser.add_argument("--swims", type=int, default=600, help="per scenario of the tracks")
     parser.add_argument("--long", action="store_true", help="also a 10-hour file (14 GB on disk)")

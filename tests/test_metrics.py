@@ -13,6 +13,7 @@ from whalefinder.evaluation.metrics import (
     best_threshold,
     bootstrap,
     confusion,
+    exact_share,
     false_alarms_per_hour,
     match,
     poisson_rate,
@@ -167,3 +168,15 @@ def test_stated_probabilities_that_come_true_are_calibrated():
     assert overconfident.error == pytest.approx(0.4, abs=0.02) and np.isnan(overconfident.observed[0])
     with pytest.raises(OptionError, match="allowed are 0 to 1"):
         reliability([True], [1.2])
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 21), (1, 40), (13, 40), (40, 40), (299, 300)])
+def test_exact_share_is_clopper_pearson_by_quantiles_of_beta(successes, trials):
+    found = exact_share(successes, trials)
+    low = stats.beta.ppf(0.025, successes, trials - successes + 1) if successes else 0.0
+    high = stats.beta.ppf(0.975, successes + 1, trials - successes) if successes < trials else 1.0
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-9)
+    if successes == trials:  # all of n: the lower limit is 0.025^(1/n)
+        assert found.low == pytest.approx(0.025 ** (1 / trials))
+    with pytest.raises(OptionError):
+        exact_share(trials + 1, trials)

@@ -88,13 +88,29 @@ def wilson(successes: int, trials: int, level: float = LEVEL) -> Interval:
     Raises:
         OptionError: the rule 0 <= successes <= trials is broken.
     """
+    return _share_of(successes, trials, level, "wilson")
+
+
+def exact_share(successes: int, trials: int, level: float = LEVEL) -> Interval:
+    """Share of `successes` with the exact interval of Clopper and Pearson (1934). It is never too narrow.
+
+    >>> print(exact_share(0, 60))   # 1 - 0.025^(1/60): six in a hundred cannot be excluded
+    0.000 (0.000-0.060)
+
+    Raises:
+        OptionError: not 0 <= successes <= trials.
+    """
+    return _share_of(successes, trials, level, "exact")
+
+
+def _share_of(successes: int, trials: int, level: float, method: str) -> Interval:
     if not 0 <= successes <= trials:
         raise OptionError(f"{successes} of {trials}: a share needs 0 <= successes <= trials")
     if trials == 0:
         return UNKNOWN
     from scipy.stats import binomtest  # takes seconds to load, and the demo needs this module too
 
-    low, high = binomtest(successes, trials).proportion_ci(level, method="wilson")
+    low, high = binomtest(successes, trials).proportion_ci(level, method=method)
     return Interval(successes / trials, float(low), float(high))
 
 
