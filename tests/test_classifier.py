@@ -25,7 +25,7 @@ from whalefinder.networks.weights import load_classifier, save_network
 from whalefinder.results.records import AMBIENT, BOAT, LABELS, ORCA, OTHER_CETACEAN
 from whalefinder.sea.calls import pulsed_call
 from whalefinder.sound import spectrogram
-from whalefinder.training import calibration, classifier, labelled, objective
+from whalefinder.training import calibration, classifier, labelled, objective, stations
 from whalefinder.training import sources as sources_of
 from whalefinder.training.classifier import Settings
 from whalefinder.training.clips import find_clips
@@ -286,6 +286,51 @@ def test_with_and_without_a_call_share_the_background_to_the_bin(sources, monkey
         assert int(drawn.labels[k]) in (0, 1) and int(drawn.labels[k + 1]) in (2, 3)
 
 
+def test_what_is_marked_is_the_call_or_has_none(sources):
+    """Both of a pair are marked alike, or the one without a call is marked where the call is not."""
+    plain = labelled.draw(sources, 5, list(range(80)))
+    marked = labelled.draw(sources, 5, list(range(80)), marks=True)
+    assert torch.equal(marked.labels, plain.labels)
+    beside = 0
+    for k in range(0, 80, 2):
+        called, other = marked.planes[k], marked.planes[k + 1]
+        assert torch.equal(called[:3], plain.planes[k]) and set(called[3].unique().tolist()) <= {0.0, 1.0}
+        if torch.equal(called[3], other[3]):
+            assert torch.equal(other[:3], plain.planes[k + 1])
+        else:
+            beside += 1
+            assert torch.equal(other[:3], called[:3])  # the call is there, and is not what is to be named
+            assert other[3].any()
+    assert 4 <= beside <= 20  # 0.65 × 0.3 of 40, less those without room
+
+
+@pytest.mark.parametrize("span", [(0, 40), (100, 150), (200, 282), (0, 282)])
+def test_a_mark_covers_the_call_and_the_one_beside_it_does_not(span):
+    begin, end = span
+    for seed in range(40):
+        mark, beside = labelled._marks(np.random.default_rng(seed), span, 282)
+        assert mark[begin + 10 : end - 10].all()  # a mark may begin late and end early, by 0.1 s
+        assert bool(mark.all()) or span == (0, 282) or mark.sum() <= end - begin + 80
+        assert beside is None or (not beside[begin:end].any() and beside.sum() >= labelled.LEAST_MARK)
+
+
+def test_stations_are_sorted_by_what_their_spectrograms_show():
+    if not find_clips("ambient", "train"):
+        pytest.skip("real recordings are absent (set WHALEFINDER_DATA)")
+    sorts = [list(sort("train")) for sort in (stations.backgrounds, stations.ships, stations.other_cetaceans)]
+    names = [{clip.path for _, clip in sort} for sort in sorts]
+    assert all(names) and not names[0] & names[1] and not names[0] & names[2] and not names[1] & names[2]
+    assert all(clip.use == "train" and clip.label != "orca_call" for sort in sorts for _, clip in sort)
+    assert max(len(samples) for samples, _ in sorts[0]) <= stations.PIECE_S * RATE
+    whole = sum(len(clip.read()) for clip in {clip.path: clip for _, clip in sorts[0]}.values())
+    assert sum(len(samples) for samples, _ in sorts[0]) == whole  # nothing is lost, nothing stands twice
+    windows = labelled.station_windows("dev")
+    assert {w.label for w in windows} >= {"ambient"}
+    assert all(len(w.samples) == 3 * RATE for w in windows) and not {w.group for w in windows} & {
+        p.stem for p in names[0]
+    }
+
+
 def test_a_calls_own_noise_and_edges_stay_behind():
     rng = np.random.default_rng(0)
     clip = 0.02 * rng.standard_normal(2 * RATE)
@@ -298,12 +343,13 @@ def test_a_calls_own_noise_and_edges_stay_behind():
 
 def test_sir_of_examples_and_of_clips_is_what_they_say(sources):
     background = labelled._background(sources, [1, 2], 282)[0]
-    mixed, name, snr_db = labelled._with_call(np.random.default_rng(4), sources.orca, background)
+    mixed, name, snr_db, (begin, end) = labelled._with_call(np.random.default_rng(4), sources.orca, background)
     added, band = mixed - background, spectrogram.in_band()
     power = spectrogram.power(added)[band]
     sounding = power.sum(0) > 0
     ratio = power[:, sounding].mean() / spectrogram.power(background)[band][:, sounding].mean()
     assert name and 10 * np.log10(float(ratio)) == pytest.approx(snr_db, abs=0.1)
+    assert 0 <= begin < end <= 282 and not sounding[:begin].any() and not sounding[end:].any()
 
 
 def test_only_permitted_rows_are_trained_on():
