@@ -18,12 +18,13 @@ from whalefinder.training.clips import Clip
 
 SHIPS = ("vessel", "smallboat")
 WHALES_IN_AMBIENT = (
-    "hi01_ambienthigh",
-    "hi01_hwsong",
-    "hi01_soundscape",  # humpback song, all three
-    "sb03__67",
-    "sb03_soundscape",  # dolphins: whistles
-)
+    # Humpback song.
+    "hi01_ambienthigh", "hi01_hwsong", "hi01_soundscape", "ci02_highambient", "ci02_soundscape_20200512",
+    "mb01_highambient", "mb01_soundscape_20200421",
+    # Whistles of dolphins.
+    "sb03__67", "sb03_soundscape", "pm05_soundscape", "ci04_highambient", "ci04_soundscape_20200405",
+    "sample_220925_223450", "sample_220925_223510",
+)  # fmt: skip
 BELOW_BAND = ("finwhale", "rightwhale")
 FAINT = ("pm05_dolphin", "sb03_minkewhale")  # shrimps are louder than the whale, so these are not used at all
 FOLDERS = ("sanctsound", "osekit", "riptide", "orcasound_humpback_catalogue")  # folders that may be used in training
