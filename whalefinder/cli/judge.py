@@ -26,7 +26,7 @@ def evaluate(
     """Measure how good the classifier is on real recordings, and compare it with three simpler methods.
 
     Needs the real recordings (folder WHALEFINDER_DATA). Writes OUT/evaluation.html, figures.json and clips.csv, and the
-    clips with the worst errors to OUT/listen/. Takes about 4 minutes.
+    clips with the worst errors to OUT/listen/. Takes about 8 minutes of one core.
 
     Examples:
       whalefinder evaluate --split test --out judged
