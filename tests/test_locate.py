@@ -13,7 +13,6 @@ from tests.helpers import RATE, array, needs_data, write
 from whalefinder.array.geometry import HydrophoneArray, direction, great_circle_rad
 from whalefinder.bearings.event_bearing import to_bearing
 from whalefinder.bearings.steering import Fix
-from whalefinder.calls.events import EventSettings, activity, find_events
 from whalefinder.errors import OptionError, RecordingError
 from whalefinder.results.ambiguity import Cone, Mirror
 from whalefinder.sea.calls import random_call
@@ -83,20 +82,6 @@ def test_a_dead_hydrophone_is_left_out(swim, tmp_path):
     with pytest.warns(UserWarning, match="channel 2 is constant"):
         found = whalefinder.locate(write(tmp_path / "dead.wav", samples, subtype="FLOAT"), array())
     assert found and all(call.bearing is not None for call in found)
-
-
-def test_events_of_a_drawn_mask():
-    share = np.zeros((NUM_BINS, 400), np.float32)
-    share[40:44, 50:100] = 0.9
-    share[40:44, 110:150] = 0.9  # a gap of 0.1 s belongs to the same call
-    share[100:103, 300:340] = 0.8
-    events = find_events(share, EventSettings())
-    assert [(e.begin, e.end) for e in events] == [pytest.approx((50, 150), abs=3), pytest.approx((300, 340), abs=3)]
-    assert events[0].low_hz == pytest.approx((40 + 8 - 0.5) * 46.875) and events[0].high_hz == pytest.approx(
-        (43 + 8 + 0.5) * 46.875
-    )
-    assert find_events(np.zeros_like(share), EventSettings()) == []
-    assert activity(share, EventSettings())[75] == pytest.approx(3.6, abs=1e-4)
 
 
 def fix(u):

@@ -1,7 +1,8 @@
 """From masks to call events: their times, their bands, and the figures from which their probability is computed.
 
 The input is the call share `[frequency, frame]`, with the frames and bins of `spectrogram`. An event is a run of frames
-that hold enough bins with call. Short gaps do not end it.
+that hold enough bins with call, and it should be one call. So clicks, which are short in time, neither begin an event nor
+join two, and a run with a deep valley of activity becomes two events.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ class EventSettings:
         share: a bin counts as call if its call share is at least this.
         start: bins per frame (smoothed, see `activity`) that an event must reach at least once.
         keep: bins per frame that every frame of an event must reach, apart from gaps.
+        least_s: bins count if, together with their neighbours in frequency, they last at least so long, seconds.
         gap_s: a shorter gap does not end an event, seconds.
+        valley: an event is cut where its activity stays below this share of the lower one of the two peaks beside it,
+        valley_s: for at least so long, seconds. The parts of one call follow each other more closely.
+        tail: an event begins and ends where its activity reaches this share of its peak.
         min_s: shorter events are dropped, seconds.
         min_probability: report calls whose column `probability` has at least this value. None: the thresholds of
             `classification.LabelSettings`.
@@ -33,9 +38,13 @@ class EventSettings:
 
     share: float = 0.3
     start: float = 0.6
-    keep: float = 0.25
-    gap_s: float = 0.4
-    min_s: float = 0.06
+    keep: float = 0.3
+    least_s: float = 0.064
+    gap_s: float = 0.25
+    valley: float = 0.25
+    valley_s: float = 0.085
+    tail: float = 0.06
+    min_s: float = 0.1
     min_probability: float | None = None
 
 
@@ -57,11 +66,26 @@ class Event:
 
 
 SMOOTH_FRAMES = 5
+SPREAD_BINS = 2
+VALLEY_FRAMES = 7  # activity is smoothed over these once more before valleys are looked for
+LEAST_PART = 14  # frames; a valley nearer to an end, 0.15 s, cuts off no call
+
+
+def lasting(call_share: Floats, settings: EventSettings) -> NDArray[np.bool_]:
+    """Bins with call that are part of something that lasts: not of a click. `[frequency, frame]` → the same, bool.
+
+    A tone that rises or falls moves to the next bin before it has lasted in its own, so bins are widened by two in both
+    directions of frequency before the short ones are taken out (a morphological opening along time).
+    """
+    bins = call_share >= settings.share
+    wide = ndimage.binary_dilation(bins, np.ones((2 * SPREAD_BINS + 1, 1)))
+    frames = max(1, round(settings.least_s / FRAME_S))
+    return bins & ndimage.binary_opening(wide, np.ones((1, frames)))  # type: ignore[no-any-return]
 
 
 def activity(call_share: Floats, settings: EventSettings) -> Floats:
-    """Bins with call per frame, weighted by their call share, smoothed over time. `[frequency, frame]` → `[frame]`."""
-    kept = np.where(call_share >= settings.share, call_share, 0.0).sum(axis=0)
+    """Lasting bins with call per frame, weighted by their call share, smoothed over time. `[frequency, frame]` → `[frame]`."""
+    kept = np.where(lasting(call_share, settings), call_share, 0.0).sum(axis=0)
     smooth: Floats = ndimage.uniform_filter1d(kept, SMOOTH_FRAMES, mode="constant").astype(np.float32)
     return smooth
 
@@ -73,14 +97,31 @@ def find_events(call_share: Floats, settings: EventSettings) -> list[Event]:
     gap = max(1, round(settings.gap_s / FRAME_S))
     closed = ndimage.binary_closing(np.pad(active, gap), np.ones(gap + 1))[gap:-gap] | active
     events = []
-    for (span,) in ndimage.find_objects(ndimage.label(closed)[0]):
-        if level[span].max() < settings.start:
-            continue
-        frames = np.flatnonzero(active[span]) + span.start
-        begin, end = int(frames[0]), int(frames[-1]) + 1
-        if (end - begin) * FRAME_S >= settings.min_s:
+    for (run,) in ndimage.find_objects(ndimage.label(closed)[0]):
+        for first, last in _calls(level, run.start, run.stop, settings):
+            peak = float(level[first:last].max())
+            frames = first + np.flatnonzero(level[first:last] >= max(settings.keep, settings.tail * peak))
+            if peak < settings.start or (len(frames) and (frames[-1] + 1 - frames[0]) * FRAME_S < settings.min_s):
+                continue
+            begin, end = int(frames[0]), int(frames[-1]) + 1
             events.append(_describe(call_share[:, begin:end], begin, end, settings))
     return events
+
+
+def _calls(level: Floats, begin: int, end: int, settings: EventSettings) -> list[tuple[int, int]]:
+    """A run of frames [begin, end), cut at every valley that is deep beside the peaks on its two sides, and wide."""
+    if end - begin < 2 * LEAST_PART + 1:
+        return [(begin, end)]
+    smooth = ndimage.uniform_filter1d(level[begin:end], VALLEY_FRAMES)
+    before, after = np.maximum.accumulate(smooth), np.maximum.accumulate(smooth[::-1])[::-1]
+    inside = slice(LEAST_PART, -LEAST_PART)
+    depth = smooth[inside] / np.maximum(np.minimum(before[inside], after[inside]), 1e-9)
+    # The deepest frame of every valley that is wide enough; the deepest of these is cut first.
+    deep = ndimage.binary_opening(depth <= settings.valley, np.ones(max(1, round(settings.valley_s / FRAME_S))))
+    if not deep.any():
+        return [(begin, end)]
+    cut = begin + LEAST_PART + int(np.where(deep, depth, np.inf).argmin())
+    return [*_calls(level, begin, cut, settings), *_calls(level, cut, end, settings)]
 
 
 def _describe(share: Floats, begin: int, end: int, settings: EventSettings) -> Event:

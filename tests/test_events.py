@@ -1,0 +1,102 @@
+"""Events of masks that are drawn by hand: one row a call, whatever lies beside it."""
+
+import csv
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from bench.count_calls import PAGE
+from whalefinder.calls.events import EventSettings, activity, find_events, lasting
+from whalefinder.sound.spectrogram import FRAME_S, NUM_BINS
+
+SETTINGS = EventSettings()
+
+
+def mask(frames: int = 600) -> np.ndarray:
+    return np.zeros((NUM_BINS, frames), np.float32)
+
+
+def spans(share: np.ndarray) -> list[tuple[int, int]]:
+    return [(event.begin, event.end) for event in find_events(share, SETTINGS)]
+
+
+def test_events_of_a_drawn_mask():
+    share = np.zeros((NUM_BINS, 400), np.float32)
+    share[40:44, 50:100] = 0.9
+    share[40:44, 110:150] = 0.9  # a gap of 0.1 s belongs to the same call
+    share[100:103, 300:340] = 0.8
+    events = find_events(share, SETTINGS)
+    assert [(e.begin, e.end) for e in events] == [pytest.approx((50, 150), abs=3), pytest.approx((300, 340), abs=3)]
+    assert events[0].low_hz == pytest.approx((40 + 8 - 0.5) * 46.875) and events[0].high_hz == pytest.approx(
+        (43 + 8 + 0.5) * 46.875
+    )
+    assert find_events(np.zeros_like(share), SETTINGS) == []
+    assert activity(share, SETTINGS)[75] == pytest.approx(3.6, abs=1e-4)
+
+
+def test_calls_a_fifth_of_a_second_apart_are_two():
+    share = mask()
+    share[40:44, 50:100] = share[60:64, 120:170] = 0.9
+    assert spans(share) == [pytest.approx((50, 100), abs=3), pytest.approx((120, 170), abs=3)]
+
+
+def test_a_faint_part_of_a_call_does_not_cut_it():
+    share = mask()
+    share[40:48, 50:150] = 0.9
+    share[43:48, 90:110] = 0.0  # three eighths of the activity are left
+    assert len(spans(share)) == 1
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5])
+def test_clicks_are_no_events_and_join_none(width):
+    share = mask()
+    for first in range(20, 580, 12):
+        share[:, first : first + width] = 0.95
+    assert spans(share) == []
+    calls = [(100, 160), (300, 360), (500, 560)]
+    for begin, end in calls:
+        share[40:46, begin:end] = 0.95
+    assert spans(share) == [pytest.approx(call, abs=8) for call in calls]
+
+
+@pytest.mark.parametrize("slope", [0.5, 1.0, -1.0])  # bins a frame, 4.4 kHz a second
+def test_a_tone_that_rises_or_falls_lasts(slope):
+    share = mask()
+    for frame in range(100, 160):
+        at = 100 + round(slope * (frame - 100))
+        share[at : at + 3, frame] = 0.9
+    assert lasting(share, SETTINGS).sum() > 0.9 * (share > 0).sum()
+    assert spans(share) == [pytest.approx((100, 160), abs=4)]
+
+
+def test_a_chorus_is_a_row_a_call():
+    """Twelve calls in six seconds over clicks and a hum: no box is longer than its call by a tenth of a second."""
+    share, rng = mask(720), np.random.default_rng(4)
+    share[3, ::2] = 0.4
+    calls = []
+    for first in range(20, 700, 58):
+        length, at = int(rng.integers(20, 42)), int(rng.integers(20, 200))
+        share[at : at + 5, first : first + length] = 0.9
+        share[:, first + 48] = 0.95  # a click between two calls
+        calls.append((first, first + length))
+    found = spans(share)
+    assert found == [pytest.approx(call, abs=5) for call in calls]
+    assert all(a[1] <= b[0] for a, b in pairwise(found))
+
+
+def test_a_mask_that_is_longer_before_and_after_gives_the_same_events():
+    share = mask()
+    share[40:44, 150:200] = share[60:64, 215:260] = 0.9
+    longer = np.pad(share, ((0, 0), (77, 133)))
+    assert [(b + 77, e + 77) for b, e in spans(share)] == spans(longer)
+
+
+def test_the_table_of_calls_by_eye_is_in_order():
+    rows = list(csv.DictReader(PAGE.read_text().splitlines()))
+    assert len(rows) > 70 and {row["seen"] for row in rows} == {"clear", "faint"}
+    for a, b in pairwise(rows):
+        assert a["recording"] != b["recording"] or float(a["begin_s"]) < float(b["begin_s"])
+    for row in rows:
+        seconds = float(row["end_s"]) - float(row["begin_s"])
+        assert 10 * FRAME_S < seconds < 2.0 and 375 <= float(row["low_hz"]) < float(row["high_hz"]) <= 12_300
