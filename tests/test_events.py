@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from bench.count_calls import PAGE
 from whalefinder.calls.events import EventSettings, activity, find_events, lasting
@@ -68,6 +69,15 @@ def test_a_tone_that_rises_or_falls_lasts(slope):
         share[at : at + 3, frame] = 0.9
     assert lasting(share, SETTINGS).sum() > 0.9 * (share > 0).sum()
     assert spans(share) == [pytest.approx((100, 160), abs=4)]
+
+
+@pytest.mark.parametrize("frames", [1, 5, 6, 7])
+def test_lasting_is_the_opening_of_mathematical_morphology(frames):
+    share = np.random.default_rng(frames).random((NUM_BINS, 300)).astype(np.float32)
+    share[50:53, 100:200] = 0.99
+    settings = EventSettings(share=0.95, least_s=frames * FRAME_S)
+    wide = ndimage.binary_dilation(share >= 0.95, np.ones((5, 1)))
+    assert (lasting(share, settings) == (share >= 0.95) & ndimage.binary_opening(wide, np.ones((1, frames)))).all()
 
 
 def test_a_chorus_is_a_row_a_call():

@@ -78,9 +78,13 @@ def lasting(call_share: Floats, settings: EventSettings) -> NDArray[np.bool_]:
     directions of frequency before the short ones are taken out (a morphological opening along time).
     """
     bins = call_share >= settings.share
-    wide = ndimage.binary_dilation(bins, np.ones((2 * SPREAD_BINS + 1, 1)))
     frames = max(1, round(settings.least_s / FRAME_S))
-    return bins & ndimage.binary_opening(wide, np.ones((1, frames)))  # type: ignore[no-any-return]
+    # Least and greatest of a line instead of SciPy's morphology, which is three times slower; the second begins one
+    # frame later where `frames` is even, so that what is left lies where it lay.
+    wide = ndimage.maximum_filter1d(bins.view(np.uint8), 2 * SPREAD_BINS + 1, axis=0, mode="constant")
+    long = ndimage.minimum_filter1d(wide, frames, axis=1, mode="constant")
+    long = ndimage.maximum_filter1d(long, frames, axis=1, mode="constant", origin=frames % 2 - 1)
+    return bins & long.astype(bool)  # type: ignore[no-any-return]
 
 
 def activity(call_share: Floats, settings: EventSettings) -> Floats:
