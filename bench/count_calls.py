@@ -1,6 +1,6 @@
 """`python -m bench.count_calls`: calls of field recordings that `locate` reports, beside a count by eye.
 
-The table `field_calls.csv` was made from enlarged spectrograms , before the program was asked. It holds what can
+The table `field_calls.csv` was made from enlarged spectrograms, before the program was asked. It holds what can
 be seen as one call each, also where calls overlap, and whether it is clear or faint. Knocks, clicks and buzzes without
 harmonics are not in it.
 """
