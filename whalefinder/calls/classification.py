@@ -341,7 +341,7 @@ class LabelSettings:
         return _no_whale(probabilities)
 
     def least(self, min_probability: float | None = None) -> float:
-        """The lowest probability with which an event can get a whale's label."""
+        """The lowest probability of a whale of any kind (`call_share`) with which an event can get a whale's label."""
         return min(self.orca, self.other_cetacean) if min_probability is None else min_probability
 
 

@@ -27,10 +27,10 @@ class EventSettings:
         start: bins per frame (smoothed, see `activity`) that an event must reach at least once.
         keep: bins per frame that every frame of an event must reach, apart from gaps.
         least_s: bins count if, together with their neighbours in frequency, they last at least so long, seconds.
-        gap_s: a shorter gap does not end an event, seconds.
+        gap_s: a shorter gap does not end a run of frames, seconds. But a gap that is also a valley (below) cuts the event.
         valley: an event is cut where its activity stays below this share of the lower one of the two peaks beside it,
         valley_s: for at least so long, seconds. The parts of one call follow each other more closely.
-        tail: an event begins and ends where its activity reaches this share of its peak.
+        tail: an event begins and ends where its activity reaches this share of its peak, and `keep` at least.
         min_s: shorter events are dropped, seconds.
         min_probability: report calls whose column `probability` has at least this value. None: the thresholds of
             `classification.LabelSettings`.
