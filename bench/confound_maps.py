@@ -57,7 +57,7 @@ class Looked:
 def look(network: Classifier, orcas: list[Clip], ships: list[Clip], count: int) -> list[Looked]:
     """Make the maps of `count` clips of each of the two lists, taken at even distances."""
     labels, maps = load_labels(), []
-    score = decisions.log_odds(decisions.class_probability(network, "orca"))
+    score = decisions.log_odds(network, "orca")
     for clips in (orcas, ships):
         for k in np.linspace(0, len(clips) - 1, min(count, len(clips))).astype(int):
             planes = _planes(clips[k])

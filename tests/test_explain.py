@@ -24,7 +24,7 @@ from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.networks.weights import save_network
 from whalefinder.pages import plots
 from whalefinder.pipeline import Locator, locate
-from whalefinder.results.records import AMBIENT, ORCA
+from whalefinder.results.records import AMBIENT, LABELS, ORCA
 from whalefinder.sea.calls import random_call
 from whalefinder.sea.scene import Call, Scene, simulate
 from whalefinder.sound import spectrogram
@@ -134,7 +134,7 @@ def peaks(network: Classifier) -> tuple[float, list[float]]:
     spectra, labels = clips(16, True, seed=1_000_000)
     planes = planes_of(spectra)
     right = float((network(planes).argmax(1) == labels).float().mean())
-    score = decisions.log_odds(decisions.class_probability(network, "orca"))
+    score = decisions.log_odds(network, "orca")
     occluder = Occluder(bins=8, frames=8, stride_bins=4, stride_frames=4, baseline="mean")
     return right, [occlude(score, planes[k], occluder).peak()[1] / BIN_HZ - FIRST_BIN for k in (0, 2, 4)]
 
@@ -146,6 +146,19 @@ def test_the_map_exposes_a_planted_tone():
     assert all(abs(bin_ - TONE_BIN) <= 8 for bin_ in where), where
     _, where = peaks(honest)
     assert all(abs(bin_ - TONE_BIN) > 30 for bin_ in where), where
+
+
+def test_log_odds_are_exact_where_the_probability_is_nearly_1():
+    network = Classifier(widths=(2,)).eval()
+    with torch.no_grad():
+        network.head.weight.zero_()
+        network.temperature.fill_(2.0)
+        rest = 7e-7 / (len(LABELS) - 1)  # of every other class
+        network.head.bias.copy_(2 * torch.tensor([1 - 7e-7 if k == ORCA else rest for k in range(len(LABELS))]).log())
+        found = decisions.log_odds(network, "orca")(torch.zeros(1, 3, 32, 16))
+        other = decisions.log_odds(network, LABELS[AMBIENT])(torch.zeros(1, 3, 32, 16))
+    assert float(found) == pytest.approx(14.172185, abs=1e-4)  # ln((1 - 7e-7) / 7e-7), by hand
+    assert float(other) == pytest.approx(np.log(rest), abs=1e-4)
 
 
 # Hydrophones

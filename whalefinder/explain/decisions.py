@@ -27,21 +27,18 @@ drawn pale and 0.1 strong. Log-odds of 0.4 are at most 0.1 of a probability, sin
 REACH = REACH_FRAMES  # the same number of bins and of frames: all kernels and strides of the network are square
 
 
-def class_probability(network: Classifier, name: str) -> Score:
-    """A score of planes `[batch, plane, frequency, frame]`: the classifier's calibrated probability of one class."""
+def log_odds(network: Classifier, name: str) -> Score:
+    """A score of planes `[batch, plane, frequency, frame]`: the log odds ln(p / (1 - p)) of one class.
+
+    If p is near 1 it hardly changes, but the log odds do. They are computed from the logits, since 1 - p has few digits
+    left there: logit - logsumexp(the other logits), each divided by the temperature.
+    """
     index = LABELS.index(name)
 
-    def score(planes: Tensor) -> Tensor:
-        return network.probabilities(planes)[:, index]
-
-    return score
-
-
-def log_odds(score: Score) -> Score:
-    """The same score as log odds, ln(p / (1 - p)). If p is near 1 it hardly changes, but the log odds do."""
-
     def scored(planes: Tensor) -> Tensor:
-        return score(planes).clamp(1e-6, 1 - 1e-6).logit()
+        logits = network(planes) / network.temperature
+        others = torch.cat([logits[:, :index], logits[:, index + 1 :]], dim=1)
+        return logits[:, index] - others.logsumexp(1)
 
     return scored
 
@@ -199,7 +196,7 @@ def explain_classifier(
         said = network.probabilities(with_mark(sound)).double().numpy()
         return torch.from_numpy(np.array([_joined(excerpt, each)[index] for each in said]))
 
-    odds = log_odds(class_probability(network, name))
+    odds = log_odds(network, name)
     heat = occlude(
         (lambda sound: odds(with_mark(sound))) if in_log_odds else score,
         sound,
