@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bench.count_calls import PAGE
+from bench.count_calls import PAGE, matched
 from whalefinder.calls.events import EventSettings, activity, find_events, lasting
 from whalefinder.sound.spectrogram import FRAME_S, NUM_BINS
 
@@ -110,3 +110,15 @@ def test_the_table_of_calls_by_eye_is_in_order():
     for row in rows:
         seconds = float(row["end_s"]) - float(row["begin_s"])
         assert 10 * FRAME_S < seconds < 2.0 and 375 <= float(row["low_hz"]) < float(row["high_hz"]) <= 12_300
+
+
+def test_a_row_goes_to_the_call_that_leaves_the_other_call_a_row():
+    assert matched([(0.0, 1.0), (0.9, 2.0)], [(0.7, 2.0), (0.0, 0.2)]) == [(0, 1), (1, 0)]
+    assert matched([(0.0, 1.0), (0.1, 1.0)], [(0.0, 1.0)]) == [(0, 0)]  # one row over two calls is of one
+    assert matched([], [(0.0, 1.0)]) == matched([(0.0, 1.0)], []) == []
+
+
+@pytest.mark.parametrize(("overlap_s", "pairs"), [(0.31, [(0, 0)]), (0.29, [])])
+def test_a_row_is_of_a_call_where_they_overlap_by_three_tenths_of_the_shorter(overlap_s, pairs):
+    assert matched([(0.0, 5.0)], [(5.0 - overlap_s, 6.0 - overlap_s)]) == pairs
+    assert matched([(5.0 - overlap_s, 6.0 - overlap_s)], [(0.0, 5.0)]) == pairs
