@@ -1,12 +1,14 @@
 """The pipeline: a recording goes in, calls with bearings come out.
 
-    segments of sound → spectra → masks → events → bearing and name of each event → detections
+    segments of sound → spectra → masks → events → bearing and name of each event → its context → detections
 
 The results do not depend on the length of the recording or on how its file is read in blocks.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -22,6 +24,7 @@ from whalefinder.bearings.judge import Heard, Judge, Judgement
 from whalefinder.bearings.regression import regression_for
 from whalefinder.calls import events
 from whalefinder.calls.classification import LabelSettings, load_labels
+from whalefinder.calls.context import Context, Mark, mark_of
 from whalefinder.calls.events import Event, EventSettings
 from whalefinder.calls.levels import received_level_db, snr_db
 from whalefinder.calls.masks import CALL, MARGIN_CELLS, Masks
@@ -43,10 +46,11 @@ CELL_SAMPLES = CELL_FRAMES * spectrogram.HOP
 
 @dataclass(frozen=True)
 class Stretch:
-    """The results of one stretch of a recording: its detections, and what the picture of the recording shows.
+    """The results of one stretch of a recording: detections, and what the picture of the recording shows.
 
     Args:
-        detections: calls that begin in this stretch, in order of time.
+        detections: calls that are judged with this stretch, in order of time. They begin a minute or two before its
+            end, since the minute after a call says whether it is a machine's (`calls.context`).
         seconds_done: seconds of the recording, or of its part, that are worked on so far.
         pieces: masks of this stretch, one for each group of hydrophones; the picture shows the group with most call.
     """
@@ -77,6 +81,14 @@ class Stretch:
     def call_share(self) -> np.ndarray:
         """Share of each bin's power that is call, 0 to 1, `[frequency, frame]`."""
         return self._loudest.shares[CALL].numpy()
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """An event whose context is not known yet. `detection` is None if its label is not wanted."""
+
+    verdict: Judgement
+    detection: Detection | None
 
 
 class Locator:
@@ -155,17 +167,18 @@ class Locator:
         core = max(72, CORE_CELLS // max(1, recording.num_channels // 6))
         margin = MARGIN_CELLS * CELL_SAMPLES
         window: list[Masks] = []
+        context: Context[_Candidate] = Context()
         done = 0
         for segment in audio.segments(recording, core * CELL_SAMPLES, margin, margin):
             pieces = self._masks(segment, recording)
             window = [a.followed_by(b) for a, b in zip(window, pieces, strict=True)] if window else pieces
             until = window[0].end - TAIL_CELLS * CELL_FRAMES
             if until > done:
-                yield self._stretch(window, done, until, recording).later(recording.begin_s)
+                yield self._stretch(window, done, until, recording, context).later(recording.begin_s)
                 done = until
                 window = [masks.between(done - LEAD_CELLS * CELL_FRAMES, masks.end) for masks in window]
         if window:
-            yield self._stretch(window, done, window[0].end, recording).later(recording.begin_s)
+            yield self._stretch(window, done, window[0].end, recording, context, last=True).later(recording.begin_s)
 
     def _masks(self, segment: audio.Segment, recording: Recording) -> list[Masks]:
         """Masks of the core of one segment, one for each group of hydrophones."""
@@ -176,18 +189,51 @@ class Locator:
         pieces = self.judge.masks(samples, segment.first_sample // spectrogram.HOP, recording)
         return [masks.between(begin, masks.end if last else end) for masks in pieces]
 
-    def _stretch(self, window: list[Masks], begin: int, end: int, recording: Recording) -> Stretch:
-        """Results of frames [begin, end), with the detections that begin there."""
+    def _stretch(
+        self,
+        window: list[Masks],
+        begin: int,
+        end: int,
+        recording: Recording,
+        context: Context[_Candidate],
+        *,
+        last: bool = False,
+    ) -> Stretch:
+        """Results of frames [begin, end): the events that begin there go into `context`, and what it can judge comes out."""
+        context.add(self._candidates(window, begin, end, recording), end * spectrogram.FRAME_S)
+        known_s = math.inf if last else end * spectrogram.FRAME_S
         found: list[Detection] = []
-        for heard in self.judge.heard(window, recording):
+        for batch in context.settled(known_s):
+            found += _likeliest([each for each in itertools.starmap(self._settled, batch) if each is not None])
+        seconds = min(recording.duration_s, end * spectrogram.FRAME_S)
+        return Stretch(found, seconds, tuple(masks.between(begin, end) for masks in window))
+
+    def _candidates(
+        self, window: list[Masks], begin: int, end: int, recording: Recording
+    ) -> list[tuple[Mark | None, _Candidate]]:
+        """The events that begin in frames [begin, end), each with its mark. What cannot be a call has none."""
+        found: list[tuple[Mark | None, _Candidate]] = []
+        for group, heard in enumerate(self.judge.heard(window, recording)):
             masks = heard.masks
             for event in events.find_events(masks.shares[CALL].numpy(), self.settings):
                 if begin <= masks.first_frame + event.begin < end:
                     verdict = self.judge(event, heard)
-                    if verdict is not None and (verdict.is_call or self.all_events):
-                        found.append(self._detection(event, verdict, heard, recording))
-        seconds = min(recording.duration_s, end * spectrogram.FRAME_S)
-        return Stretch(_likeliest(found), seconds, tuple(masks.between(begin, end) for masks in window))
+                    if verdict is None:
+                        continue
+                    kept = verdict.is_call or self.all_events
+                    detection = self._detection(event, verdict, heard, recording) if kept else None
+                    fix = () if verdict.look is None else (verdict.look.fix.u, verdict.look.fix.covariance)
+                    mark = None if verdict.hopeless else mark_of(masks, event, group, *fix)
+                    found.append((mark, _Candidate(verdict, detection)))
+        return found
+
+    def _settled(self, candidate: _Candidate, machine: bool) -> Detection | None:
+        """The detection of an event, or None if it is not wanted. What is a machine's gets no whale's label."""
+        detection = candidate.detection
+        if detection is None or not (machine and detection.is_call):
+            return detection
+        verdict = self.judge.no_whale(candidate.verdict)
+        return replace(detection, label=verdict.label, probability=verdict.probability) if self.all_events else None
 
     def _detection(self, event: Event, verdict: Judgement, heard: Heard, recording: Recording) -> Detection:
         masks, array, look = heard.masks, heard.array, verdict.look

@@ -21,6 +21,7 @@ from pathlib import Path
 from whalefinder.archive.job import Job
 from whalefinder.archive.sources import SUFFIXES, find_files, is_remote, open_files, printable
 from whalefinder.archive.units import Entry, File, Piece, Unit, digest, make_unit
+from whalefinder.calls.context import REACH_S
 from whalefinder.calls.masks import MARGIN_CELLS
 from whalefinder.errors import RecordingError
 from whalefinder.options import LocateOptions
@@ -36,8 +37,8 @@ WHOLE_SECOND_S = 1.0
 FRACTION_S = 0.05
 """The same for names that give fractions of a second."""
 CELL_S = CELL_FRAMES * FRAME_S
-LEAD_S = (LEAD_CELLS + MARGIN_CELLS) * CELL_S  # 6.8 s: sound that is needed before a call
-TAIL_S = (TAIL_CELLS + MARGIN_CELLS) * CELL_S  # 17 s: sound that is needed after the begin of a call
+LEAD_S = REACH_S + (LEAD_CELLS + MARGIN_CELLS) * CELL_S  # 67 s: sound that is needed before a call
+TAIL_S = REACH_S + (TAIL_CELLS + MARGIN_CELLS) * CELL_S  # 77 s: sound that is needed after the begin of a call
 
 
 @dataclass(frozen=True, kw_only=True)

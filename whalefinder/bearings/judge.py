@@ -22,6 +22,7 @@ from whalefinder.calls.classification import (
     LabelSettings,
     classify_event,
     with_event_score,
+    without_whales,
 )
 from whalefinder.calls.events import Event
 from whalefinder.calls.hydrophones import MAX_HYDROPHONES, hearing
@@ -59,6 +60,7 @@ class Judgement:
         look: its bearing, or None if there is none.
         score: score of the event (`calls.scores`).
         evidence: the figures from which the score is computed.
+        hopeless: the score is so low that the event cannot be a call, whatever the classifier says.
     """
 
     label: str
@@ -66,6 +68,7 @@ class Judgement:
     look: Look | None
     score: float
     evidence: dict[str, float]
+    hopeless: bool = False
 
     @property
     def probability(self) -> float:
@@ -161,12 +164,25 @@ class Judge:
             look = find_bearing(masks, event, array, self.network, self.regression, self.hopeless)
         evidence = {**event.evidence, **({} if look is None else look.evidence)}
         score = event_score(evidence)
-        if score < (HOPELESS_SINGLE if look is None else self.hopeless) and not self.hopeless_too:
+        hopeless = score < (HOPELESS_SINGLE if look is None else self.hopeless)
+        if hopeless and not self.hopeless_too:
             return None
         said = classify_event(self.classifier, masks, event, array, None if look is None else look.fix.u)
         probabilities = with_event_score(said, score, steered=look is not None)
+        return Judgement(
+            label=self.labels.name(probabilities, self.min_probability),
+            probabilities=probabilities,
+            look=look,
+            score=score,
+            evidence=evidence,
+            hopeless=hopeless,
+        )
+
+    def no_whale(self, verdict: Judgement) -> Judgement:
+        """The decision when it is known that the event is no whale, although it sounds like one."""
+        probabilities = without_whales(verdict.probabilities)
         label = self.labels.name(probabilities, self.min_probability)
-        return Judgement(label=label, probabilities=probabilities, look=look, score=score, evidence=evidence)
+        return replace(verdict, label=label, probabilities=probabilities)
 
 
 def _log_odds(probability: float) -> float:

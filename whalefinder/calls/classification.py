@@ -293,10 +293,15 @@ def with_event_score(heard: NDArray[np.float64], score: float, *, steered: bool)
 
 
 def without_whales(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities of boat and ambient alone, for an event that cannot be a call. `[class]` → `[class]`, sum 1."""
+    """Probabilities of boat and ambient alone, for an event that cannot be a call. `[class]` → `[class]`, sum 1.
+
+    The two keep their ratio; where both are 0 they get one half each.
+    """
     rest = probabilities.copy()
     rest[list(WHALES)] = 0.0
-    return rest / max(float(rest.sum()), 1e-9)  # type: ignore[no-any-return]
+    if rest.sum() < 1e-9:
+        rest[[BOAT, AMBIENT]] = 1.0
+    return rest / rest.sum()  # type: ignore[no-any-return]
 
 
 def call_share(probabilities: NDArray[np.float64]) -> float:
