@@ -14,11 +14,13 @@ from bench.hearing import calibration, mixed, probe, tables
 from bench.hearing.judges import Mark, Program, spans_of, threshold_of, windows_of, with_names
 from bench.hearing.kept import Kept
 from bench.hearing.run import OURS, Heard
-from bench.hearing.sounds import Sound, distinct, kind_of
+from bench.hearing.sounds import Sound, distinct, kind_of, without_orcas
 from whalefinder.pipeline import locate
 from whalefinder.sea import signals
 from whalefinder.sea.calls import pulsed_call
 from whalefinder.sound.spectrogram import RATE_HZ
+from whalefinder.training.clips import find_clips
+from whalefinder.training.stations import other_cetaceans
 
 pytestmark = pytest.mark.networks
 
@@ -133,6 +135,19 @@ def test_calibration_of_a_judge_that_is_always_right():
 def test_kinds_of_sound():
     assert kind_of("seal bomb") == "seal bomb" and kind_of("atlanticmidshipmanandsnappingshrimp") == "fish"
     assert kind_of("soundscape") == kind_of("highambient") == "ambient"
+
+
+def test_recordings_full_of_whales_are_not_ambient():
+    """What training takes for another cetacean is no quiet sea for the yardstick."""
+    if not find_clips("ambient", "dev"):
+        pytest.skip("the real recordings are absent; set WHALEFINDER_DATA to their folder")
+    rows = {sound.source: sound.row for split in ("train", "dev") for sound in without_orcas(split)}
+    assert rows["CI04_soundscape_20200405T0816"] == "dolphin whistles"
+    assert rows["MB01_soundscape_20200421T0819"] == "humpback song"
+    quiet = {source for source, row in rows.items() if row == "ambient"}
+    assert len(quiet) > 10
+    whales = {clip.path.stem for split in ("train", "dev") for _, clip in other_cetaceans(split)}
+    assert not quiet & whales
 
 
 def test_a_recording_counts_once(tmp_path):

@@ -63,7 +63,7 @@ def pieces_of(clip: Clip) -> list[tuple[float, float]]:
     seconds = len(samples) / RATE_HZ
     if seconds <= LONGEST_CALL_S * 4 / 3:
         return [(0.0, seconds)]
-    power = spectrogram.power(mono_spectrum(samples))[spectrogram.in_band(0.46 * clip.rate_hz)].numpy()
+    power = spectrogram.power(mono_spectrum(samples))[spectrogram.in_band(clip.bandwidth_hz)].numpy()
     ratio = power / np.maximum(np.median(power, axis=1, keepdims=True), 1e-20)
     share = ratio / ratio.sum(0)
     order = 1 + (share * np.log(share + 1e-12)).sum(0) / np.log(len(share))  # 1 - entropy: 0 for a click

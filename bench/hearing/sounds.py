@@ -14,8 +14,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from whalefinder.sound.spectrogram import RATE_HZ
+from whalefinder.sound.spectrogram import RATE_HZ, USABLE_SHARE
 from whalefinder.training.clips import Clip, find_clips
+from whalefinder.training.stations import whale_in_ambient
 
 Samples = NDArray[np.float32]
 UNMIXED, ALONE, OVER_AMBIENT = "unmixed", "alone", "over ambient"
@@ -38,19 +39,6 @@ KINDS = (
     (("shrimp",), "snapping shrimp"),
     (("ambient", "soundscape"), "ambient"),
 )
-# Nobody wrote down what calls in these; their spectrograms show it.
-SEEN = {
-    "MB01_highambient_20200421T0819": "humpback song",
-    "HI01_ambienthigh_20190216T0458": "humpback song",
-    "HI01_soundscape_20190216T0458": "humpback song",
-    "sample_220925_223450": "dolphin whistles",
-    "sample_220925_223510": "dolphin whistles",
-    "SB03_soundscape_20190929T0744": "dolphin whistles",
-    "SB03_soundscape_20190929T0934": "dolphin whistles",
-    "PM05_soundscape_20191005T1930": "dolphin whistles",
-    "CI02_highambient_20200512T1101": "humpback song",
-    "CI04_highambient_20200405T0816": "dolphin whistles",
-}
 LOWEST_RATE_HZ = 8000  # of what `locate` reads
 # Labelled "without a call", but the spectrograms show a short upsweep with harmonics, of an animal that nobody named.
 DOUBTFUL = ("neg_04", "neg_13")
@@ -101,7 +89,7 @@ class Sound:
     read: Callable[[], Samples]
     column: str = UNMIXED
     path: Path | None = None
-    bandwidth_hz: float = 0.46 * RATE_HZ
+    bandwidth_hz: float = USABLE_SHARE * RATE_HZ
     span_s: tuple[float, float] | None = None
 
 
@@ -109,7 +97,7 @@ def of_clip(clip: Clip, part: str, row: str, place: str) -> Sound:
     """A row of the manifest, heard as it is; of several channels the loudest."""
     return Sound(
         part=part, row=row, place=place, split=clip.split, source=clip.path.stem, read=clip.read,
-        path=clip.path if soundfile.info(clip.path).channels == 1 else None, bandwidth_hz=0.46 * clip.rate_hz,
+        path=clip.path if soundfile.info(clip.path).channels == 1 else None, bandwidth_hz=clip.bandwidth_hz,
     )  # fmt: skip
 
 
@@ -130,14 +118,15 @@ def without_orcas(split: str) -> list[Sound]:
         folder, name = clip.path.parent.name, clip.path.stem
         if "orcaal" in folder or name in DOUBTFUL:  # labels that the spectrograms contradict
             continue
+        whale = whale_in_ambient(clip)
         if folder == "sanctsound":
-            row = SEEN.get(name, kind_of(clip.sublabel))
+            row = whale or kind_of(clip.sublabel)
             found.append(of_clip(clip, "alone", row, f"SanctSound {name.split('_')[0]}"))
         elif "alaska" in folder:
             found.append(of_clip(clip, "alone", "SE Alaska, labelled without a call", "SE Alaska"))
         else:
             row, place = OTHER_PLACES.get(folder, ("ambient", folder))
-            found.append(of_clip(clip, "alone", SEEN.get(name, row), place))
+            found.append(of_clip(clip, "alone", whale or row, place))
     return found
 
 

@@ -354,7 +354,7 @@ def station_windows(split: str) -> list[LabelledClip]:
                 windows.append(
                     LabelledClip(
                         samples=samples[begin : begin + int(CLIP_S * RATE_HZ)], label=label, source=clip.path.stem,
-                        group=clip.path.stem, bandwidth_hz=0.46 * clip.rate_hz, kind="real",
+                        group=clip.path.stem, bandwidth_hz=clip.bandwidth_hz, kind="real",
                     )
                 )  # fmt: skip
     return windows

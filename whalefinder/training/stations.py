@@ -7,7 +7,7 @@ far below our band.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,24 @@ from whalefinder.training import clips
 from whalefinder.training.clips import Clip
 
 SHIPS = ("vessel", "smallboat")
-WHALES_IN_AMBIENT = (
-    # Humpback song.
-    "hi01_ambienthigh", "hi01_hwsong", "hi01_soundscape", "ci02_highambient", "ci02_soundscape_20200512",
-    "mb01_highambient", "mb01_soundscape_20200421",
-    # Whistles of dolphins.
-    "sb03__67", "sb03_soundscape", "pm05_soundscape", "ci04_highambient", "ci04_soundscape_20200405",
-    "sample_220925_223450", "sample_220925_223510",
-)  # fmt: skip
+SONG, WHISTLES = "humpback song", "dolphin whistles"
+# Nobody wrote down what calls in these recordings; their spectrograms show it. Part of a file name → what calls.
+WHALES_IN_AMBIENT = {
+    "hi01_ambienthigh": SONG,
+    "hi01_hwsong": SONG,
+    "hi01_soundscape": SONG,
+    "ci02_highambient": SONG,
+    "ci02_soundscape_20200512": SONG,
+    "mb01_highambient": SONG,
+    "mb01_soundscape_20200421": SONG,
+    "sb03__67": WHISTLES,
+    "sb03_soundscape": WHISTLES,
+    "pm05_soundscape": WHISTLES,
+    "ci04_highambient": WHISTLES,
+    "ci04_soundscape_20200405": WHISTLES,
+    "sample_220925_223450": WHISTLES,
+    "sample_220925_223510": WHISTLES,
+}
 BELOW_BAND = ("finwhale", "rightwhale")
 FAINT = ("pm05_dolphin", "sb03_minkewhale")  # shrimps are louder than the whale, so these are not used at all
 FOLDERS = ("sanctsound", "osekit", "riptide", "orcasound_humpback_catalogue")  # folders that may be used in training
@@ -38,7 +48,7 @@ Piece = tuple[NDArray[np.float32], Clip]
 def backgrounds(split: str = "train") -> Iterator[Piece]:
     """Yield pieces of at most `PIECE_S` without a clear whale or ship."""
     for clip in clips.find_clips("ambient", split):
-        if _is_ours(clip) and not _is_of(clip, SHIPS + WHALES_IN_AMBIENT):
+        if _is_ours(clip) and not _is_of(clip, (*SHIPS, *WHALES_IN_AMBIENT)):
             yield from _pieces(clip, PIECE_S)
     for clip in clips.find_clips("other_species", split):
         if _is_ours(clip) and _is_of(clip, BELOW_BAND):
@@ -63,11 +73,17 @@ def other_cetaceans(split: str = "train") -> Iterator[Piece]:
             yield from _pieces(clip, WHALE_PIECE_S)
 
 
+def whale_in_ambient(clip: Clip) -> str | None:
+    """What calls in a recording that is labelled as ambient: humpback song or dolphin whistles. None: nothing known."""
+    stem = clip.path.stem.lower()
+    return next((whale for name, whale in WHALES_IN_AMBIENT.items() if name in stem), None)
+
+
 def _is_ours(clip: Clip) -> bool:
     return clip.path.parent.name in FOLDERS
 
 
-def _is_of(clip: Clip, names: tuple[str, ...]) -> bool:
+def _is_of(clip: Clip, names: Iterable[str]) -> bool:
     stem = clip.path.stem.lower()
     return any(name in stem for name in names)
 
