@@ -1,6 +1,7 @@
 """The yardstick of hearing: what counts as found, as an alarm, as left alone; and that nothing kept changes an answer."""
 
 import csv
+import importlib
 import re
 import shutil
 from dataclasses import replace
@@ -12,7 +13,7 @@ import soundfile
 from bench.hearing import __main__ as command
 from bench.hearing import calibration, mixed, probe, tables
 from bench.hearing.judges import Mark, Program, spans_of, threshold_of, windows_of, with_names
-from bench.hearing.kept import Kept
+from bench.hearing.kept import Kept, code_of
 from bench.hearing.run import OURS, Heard
 from bench.hearing.sounds import Sound, distinct, kind_of, without_orcas
 from whalefinder.pipeline import locate
@@ -76,6 +77,19 @@ def test_kept_depends_on_samples_settings_and_weights(tmp_path):
     assert one.get(lambda: pytest.fail("made again"), x, 1)["a"][1] == 1
     for kept, samples, setting in ((two, x, 1), (one, x + 1, 1), (one, x, 2)):
         assert kept.get(lambda: {"a": x + 7}, samples, setting)["a"][0] == 7
+
+
+def test_the_code_of_a_package_is_that_of_all_its_files(tmp_path, monkeypatch):
+    package = tmp_path / "a_package"
+    package.mkdir()
+    for name in ("__init__", "parts"):
+        (package / f"{name}.py").write_text("x = 1")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("a_package")
+    before = code_of(module)
+    (package / "parts.py").write_text("x = 2")  # nobody imports it by itself
+    assert code_of(module) != before
+    assert b"def random_nuisance" in code_of(mixed.simulated) and b"def bubble" in code_of(mixed.simulated)
 
 
 @pytest.mark.parametrize("ratio_db", [-20, 0, 10])

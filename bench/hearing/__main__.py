@@ -58,8 +58,12 @@ def sounds_of(split: str, cache: Path, each: int) -> list[Sound]:
     return found + distinct(whole) + mixed.cases(cache / "cases")
 
 
-def tables_of(heard: Sequence[Heard], split: str, command: str, picture: Path | None) -> list[str]:
-    """The page's sections."""
+def tables_of(heard: Sequence[Heard], split: str, command: str, reliability: Path | None) -> list[str]:
+    """The page's sections.
+
+    Args:
+        reliability: file for the picture of stated against true probability; None for no picture.
+    """
     of = {part: [h for h in heard if h.sound.part == part] for part in ("calls", "alone", "nuisances", "species")}
     splits = ("dev",) if split == "dev" else ("dev", "test")
     found = (("dialect", "in ships", "split"), lambda h: (h.sound.row, h.sound.column, h.sound.split))
@@ -82,7 +86,7 @@ def tables_of(heard: Sequence[Heard], split: str, command: str, picture: Path | 
         f"## Hearing: calibration\n\n{CALIBRATION}\n\n"
         + calibration.area_table(heard, splits)
         + "\n\n"
-        + calibration.reliability_table(heard, splits, picture),
+        + calibration.reliability_table(heard, splits, reliability),
     ]
 
 

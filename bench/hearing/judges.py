@@ -29,12 +29,11 @@ from whalefinder.evaluation import peers
 from whalefinder.networks.segmentation import CLASSES
 from whalefinder.networks.weights import load_classifier, shipped_weights
 from whalefinder.pipeline import Locator
-from whalefinder.results.records import LABELS
+from whalefinder.results.records import LABELS, ORCA
 from whalefinder.sound import spectrogram
 from whalefinder.sound.recording import Recording, open_recording
 from whalefinder.sound.spectrogram import FRAME_S, RATE_HZ
 
-ORCA = LABELS.index("orca")
 BOAT, AMBIENT = (CLASSES.index(name) for name in ("boat", "ambient"))
 WINDOW_S, HOP_S = 3.0, 1.5
 SPECIFICITY = 0.98

@@ -42,5 +42,9 @@ class Kept:
 
 
 def code_of(*modules: ModuleType) -> bytes:
-    """The text of modules: results of other code are others."""
-    return b"".join(Path(file).read_bytes() for file in sorted({str(module.__file__) for module in modules}))
+    """The text of modules, and of all files of a package: results of other code are others."""
+    files: set[Path] = set()
+    for module in modules:
+        file = Path(str(module.__file__))
+        files.update(file.parent.rglob("*.py") if file.name == "__init__.py" else [file])
+    return b"".join(file.read_bytes() for file in sorted(files))

@@ -13,13 +13,14 @@ from zlib import crc32
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
+import whalefinder.training.nuisances as simulated
 from bench.hearing.kept import Kept, code_of
 from bench.hearing.sounds import ALONE, OVER_AMBIENT, Samples, Sound, of_clip, without_orcas
 from whalefinder.sea import signals
 from whalefinder.sound import spectrogram
 from whalefinder.sound.spectrogram import FRAME_S, RATE_HZ
 from whalefinder.training.clips import Clip, data_folder, find_clips, source_of
-from whalefinder.training.nuisances import KINDS, SECONDS, kinds_of, random_nuisance
+from whalefinder.training.nuisances import SECONDS, kinds_of, random_nuisance
 from whalefinder.training.sounds import mono_spectrum
 
 SEED = 1_000_000_012
@@ -138,7 +139,7 @@ def nuisances(split: str, each: int, cache: Path) -> list[Sound]:
         each: sounds of a kind.
         cache: folder for the sounds; some kinds take half a second to draw.
     """
-    kept = Kept(cache / "nuisances", code_of(signals, *(sys.modules[kind.__module__] for kind in KINDS.values())))
+    kept = Kept(cache / "nuisances", code_of(signals, simulated))
     return [
         _nuisance(kind, split, k, column, kept)
         for kind in kinds_of(split)
