@@ -26,8 +26,11 @@ from whalefinder.training.loop import Report, Run, silent
 from whalefinder.training.objective import Settings, make_optimiser, make_schedule, training_loss
 
 CARD = {
-    "data": f"simulated boats, calls, moans, wind and other sounds; {REAL_SOURCES}",
-    "chosen_on": "real recordings of the dev split (calls S04 and S09 in dev ships), and new simulated sounds",
+    "data": f"simulated boats, calls, other cetaceans, wind and 55 kinds of other sounds; {REAL_SOURCES}; of the same "
+    "split, all MIT: calls of Bigg's and of southern residents of other recorders, humpbacks and sperm whales (riptide), "
+    "stations without orcas (NOAA SanctSound, osekit)",
+    "chosen_on": "real recordings of the dev split (calls S04 and S09 in dev ships; stations without orcas), and new "
+    "simulated sounds, with nuisances of five kinds that training never draws",
 }
 
 # Examples ------------------------------------------------------------------------------------------------------------
