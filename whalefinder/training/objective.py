@@ -67,7 +67,7 @@ class Settings:
     pool_nuisances: int = 900
     validate_every: int = 100
     validation_clips: int = 160
-    patience: int = 12
+    patience: int = 60
     threads: int = 1
     leave_out: tuple[str, ...] = ()
 
