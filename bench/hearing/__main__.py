@@ -28,7 +28,9 @@ METHOD = (
 CALLS = (
     "A call is found where an event with the label orca overlaps it. *In ships*: call over ship, 0.5–12 kHz, over the "
     "call's duration. *recordings* are the independent ones; of few, each is mixed into several ships, and the interval, "
-    "which knows nothing of that, is too narrow. *left out*: weights that never heard the dialect."
+    "which knows nothing of that, is too narrow. *left out*: weights that were trained without this source. For Bigg's "
+    "this is a dialect that they never heard. J and L pods are southern residents, which are also in the field clips and "
+    "in Ford's catalogue (hallo)."
 )
 ALONE = (
     "Alarms an hour over all recordings without an orca; after the comma the number of alarms. Labels that spectrograms "
@@ -122,7 +124,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--classifier", type=Path, help="weights to judge beside the shipped ones")
     parser.add_argument(
         "--left-out", type=_named_weights, action="append", default=[], metavar="NAME=WEIGHTS",
-        help="weights that never heard the dialect NAME, such as riptide_orca/biggs",
+        help="weights that were trained without the source NAME, such as riptide_orca/biggs",
     )  # fmt: skip
     parser.add_argument("--nuisances", type=int, default=40, help="sounds of each kind")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder for what does not depend on the classifier")

@@ -35,8 +35,9 @@ NUISANCE_DB = (-5.0, 15.0)
 def calls(split: str) -> list[Sound]:
     """Calls by dialect: unmixed, and in ships of the split at every ratio of `RATIOS_DB`.
 
-    Dialects of other collections among the train rows are heard in the ships of either split: the weights of the row
-    *left out* have never heard them.
+    The dialects of `riptide_orca` are rows of the train split, and are heard in the ships of either split. Only Bigg's
+    can be new to weights, if they were trained without this source. J and L pods are southern residents, and these are
+    also in the field clips `jpod`, `kpod` and `lpod` and in Ford's catalogue.
     """
     groups: dict[str, list[tuple[Clip, float, float]]] = {}
     for clip in find_clips("calls", split) + find_clips("calls", "train"):

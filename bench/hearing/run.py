@@ -56,7 +56,7 @@ def hear_all(
     Args:
         cache: folder for what does not depend on the classifier.
         classifier: weights to judge, beside the shipped ones; None for the shipped ones alone.
-        left_out: weights that never heard the dialect of that name, asked about its calls alone.
+        left_out: weights that were trained without the source of that name, asked about its calls alone.
         peers: whether others are asked, too.
         mixed_too: whether BirdNET, which takes longest, hears also what was mixed.
         report: called with (done, total, what).
