@@ -11,7 +11,7 @@ import whalefinder
 from tests.helpers import RATE, write
 from whalefinder.array.geometry import direction
 from whalefinder.calls.classification import without_whales
-from whalefinder.calls.context import BANDS, REACH_S, Context, Mark, evenness, is_machine, mark_of
+from whalefinder.calls.context import BANDS, REACH_S, Context, Mark, evenness, machines, mark_of
 from whalefinder.calls.events import Event
 from whalefinder.calls.masks import Masks
 from whalefinder.results.records import LABELS
@@ -30,8 +30,8 @@ def train(times, shape=SQUEAK, length_s=0.5, group=0, azimuths=None, sd_deg=0.5)
     ]
 
 
-def machines(marks):
-    return [is_machine(mark, marks) for mark in marks]
+def said(marks):
+    return machines(marks, marks)
 
 
 def clock(period_s, count, jitter_s=0.0, seed=0):
@@ -51,13 +51,13 @@ def test_evenness_by_hand():
 
 @pytest.mark.parametrize("period_s, jitter_s", [(1.6, 0.2), (4.0, 0.0), (9.0, 0.1), (2.5, 0.25)])
 def test_machines_that_squeak_ping_and_sweep(period_s, jitter_s):
-    assert all(machines(train(clock(period_s, int(60 / period_s), jitter_s))))
+    assert all(said(train(clock(period_s, int(60 / period_s), jitter_s))))
 
 
 def test_a_machine_may_miss_and_be_counted_twice():
     times = clock(2.0, 40, 0.1)
     times = np.sort(np.append(np.delete(times, [4, 11, 12, 25]), times[[7, 30]] + 0.3))
-    assert all(machines(train(times)))
+    assert all(said(train(times)))
 
 
 def test_whales_that_repeat_one_call_are_no_machines():
@@ -65,42 +65,42 @@ def test_whales_that_repeat_one_call_are_no_machines():
     named = total = 0
     for seed in range(200):
         intervals = np.random.default_rng(seed).uniform(3, 8, 54 if seed % 10 == 0 else 11)
-        said = machines(train(np.cumsum(intervals)))
-        named, total = named + sum(said), total + len(said)
+        bout = said(train(np.cumsum(intervals)))
+        named, total = named + sum(bout), total + len(bout)
     assert named / total < 0.002, (named, total)
 
 
 def test_a_call_amid_a_machine_is_kept_and_so_are_short_and_few_beeps():
     calls = train([10.3, 31.0, 44.4], CALL)
-    assert machines(train(clock(1.6, 40)) + calls) == [True] * 40 + [False] * 3
-    assert not any(machines(train(clock(1.0, 20))))  # 19 s
-    assert not any(machines(train(clock(12.0, 5))))  # five events
+    assert said(train(clock(1.6, 40)) + calls) == [True] * 40 + [False] * 3
+    assert not any(said(train(clock(1.0, 20))))  # 19 s
+    assert not any(said(train(clock(12.0, 5))))  # five events
     longer = train([20.1], length_s=1.2)
-    assert machines(train(clock(1.6, 40)) + longer) == [True] * 40 + [False]
-    assert not any(machines(train(clock(9.0, 6)[::2]) + train(clock(9.0, 6)[1::2], group=1)))
+    assert said(train(clock(1.6, 40)) + longer) == [True] * 40 + [False]
+    assert not any(said(train(clock(9.0, 6)[::2]) + train(clock(9.0, 6)[1::2], group=1)))
 
 
 def test_a_call_like_the_machine_from_elsewhere_is_kept():
     pump = train(clock(2.0, 40, 0.1), azimuths=np.random.default_rng(0).normal(70, 0.5, 40))
     whale = train([20.4, 33.3, 51.0], azimuths=[190, 192, 194])
-    assert machines(pump + whale) == [True] * 40 + [False] * 3
+    assert said(pump + whale) == [True] * 40 + [False] * 3
 
 
 def test_directions_may_scatter_over_a_few_lobes():
     lobes = np.random.default_rng(1).choice([90.0, 207.0, 332.0], 15)
-    assert all(machines(train(clock(4.0, 15), azimuths=lobes)))
+    assert all(said(train(clock(4.0, 15), azimuths=lobes)))
 
 
 def test_two_machines_alike_in_two_directions():
     first, second = clock(3.0, 20, 0.1), 0.7 + clock(3.7, 16, 0.1)
-    assert not any(machines(train(first) + train(second)))  # one hydrophone cannot tell
+    assert not any(said(train(first) + train(second)))  # one hydrophone cannot tell
     there = np.repeat([70.0, 200.0], [20, 16])
-    assert all(machines(train(np.append(first, second), azimuths=there)))
+    assert all(said(train(np.append(first, second), azimuths=there)))
 
 
 def test_a_minute_away_does_not_count():
     early, late = clock(6.0, 8), 200 + clock(6.0, 3)
-    assert machines(train(np.append(early, late))) == [True] * 8 + [False] * 3
+    assert said(train(np.append(early, late))) == [True] * 8 + [False] * 3
 
 
 def test_the_mark_of_an_event():
@@ -116,24 +116,24 @@ def test_the_mark_of_an_event():
 
 def fed(marks, step_s):
     """What `Context` says of marks that come in steps, in the order in which it says it; the most that it kept."""
-    context, said, kept, now, end = Context(), [], 0, 0.0, max(mark.begin_s for mark in marks) + 1
+    context, heard, kept, now, end = Context(), [], 0, 0.0, max(mark.begin_s for mark in marks) + 1
     while now < end:
         context.add([(m, m.begin_s) for m in marks if now <= m.begin_s < now + step_s], now + step_s)
         now += step_s
         kept = max(kept, len(context._marks))
-        said += [each for batch in context.settled(math.inf if now >= end else now) for each in batch]
-    return said, kept
+        heard += [each for batch in context.settled(math.inf if now >= end else now) for each in batch]
+    return heard, kept
 
 
 def test_steps_do_not_change_the_answer_and_memory_is_bounded():
     rng = np.random.default_rng(3)
     whale = train(np.cumsum(rng.uniform(1, 30, 100)), CALL)
     marks = sorted(train(300 + clock(1.6, 200, 0.2)) + whale, key=lambda mark: mark.begin_s)
-    right = [(mark.begin_s, is_machine(mark, marks)) for mark in marks]
+    right = [(mark.begin_s, machine) for mark, machine in zip(marks, said(marks), strict=True)]
     assert sum(machine for _, machine in right) == 200
     for step_s in (0.7, 13.0, 61.4, 1e4):
-        said, kept = fed(marks, step_s)
-        assert said == right
+        heard, kept = fed(marks, step_s)
+        assert heard == right
         assert step_s > 100 or kept < (2 * REACH_S + 2 * step_s) * (1 / 1.6 + 1 / 5)
 
 

@@ -15,6 +15,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -40,6 +41,7 @@ WHALE_SPREAD, CHANCE = 0.28, 1e-3
 field recordings have more). A train is so even that a whale's calls would be so once in a thousand times."""
 BANDS = np.unique(np.geomspace(FIRST_BIN, FIRST_BIN + NUM_BINS, 33).round().astype(int))[:-1] - FIRST_BIN
 """First bins of the bands of a shape; their width grows with the frequency."""
+WIDTHS = np.diff(BANDS, append=NUM_BINS)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,7 +70,7 @@ def mark_of(
 ) -> Mark:
     """The mark of an event of these masks, heard from `u` with the covariance `[2, 2]` rad²."""
     share = masks.shares[CALL, :, event.begin : event.end].mean(-1).numpy().astype(float)
-    shape = np.add.reduceat(share, BANDS) / np.diff(BANDS, append=NUM_BINS)
+    shape = np.add.reduceat(share, BANDS) / WIDTHS
     return Mark(
         begin_s=(masks.first_frame + event.begin) * FRAME_S,
         length_s=(event.end - event.begin) * FRAME_S,
@@ -79,19 +81,27 @@ def mark_of(
     )
 
 
-def is_machine(mark: Mark, others: list[Mark]) -> bool:
-    """Whether an event is one of a machine's train.
+def machines(asked: list[Mark], marks: list[Mark]) -> list[bool]:
+    """Which events are of a machine's train.
 
     Args:
-        mark: the event.
-        others: all events up to `REACH_S` before and after; itself and events further away may be among them.
+        asked: the events that are judged.
+        marks: all events up to `REACH_S` before and after these; themselves and events further away may be among them.
     """
-    near = [other for other in others if other.group == mark.group and abs(other.begin_s - mark.begin_s) <= REACH_S]
-    if len(near) < LEAST_EVENTS:
-        return False
-    similar = np.stack([other.shape for other in near]) @ mark.shape >= ALIKE
-    ratio = np.array([other.length_s for other in near]) / mark.length_s
-    alike = [near[index] for index in np.flatnonzero(similar & (ratio <= LONGER) & (ratio >= 1 / LONGER))]
+    if len(marks) < LEAST_EVENTS:
+        return [False] * len(asked)
+    shapes = np.stack([mark.shape for mark in marks])
+    begins, lengths, groups = np.array([(mark.begin_s, mark.length_s, mark.group) for mark in marks]).T
+    said = []
+    for mark in asked:
+        alike = (np.abs(begins - mark.begin_s) <= REACH_S) & (groups == mark.group) & (shapes @ mark.shape >= ALIKE)
+        alike &= (lengths <= LONGER * mark.length_s) & (lengths >= mark.length_s / LONGER)
+        index = np.flatnonzero(alike)
+        said.append(len(index) >= LEAST_EVENTS and _belongs(mark, [marks[i] for i in index]))
+    return said
+
+
+def _belongs(mark: Mark, alike: list[Mark]) -> bool:
     from_there = _from_there(mark, alike)
     return _is_train(from_there) or (
         len(from_there) < len(alike) and _is_train(alike) and not _stands_apart(alike, mark)
@@ -104,8 +114,12 @@ def _is_train(marks: list[Mark]) -> bool:
         return False
     count, spread = evenness(times)
     # The sum of squares has one degree of freedom less than there are intervals, since the period is fitted to them.
-    most = WHALE_SPREAD**2 * float(chi2.ppf(CHANCE, count - 1))
-    return count + 1 >= LEAST_EVENTS and count * spread**2 <= most
+    return count + 1 >= LEAST_EVENTS and count * spread**2 <= WHALE_SPREAD**2 * _chi2_of_chance(count - 1)
+
+
+@lru_cache
+def _chi2_of_chance(freedom: int) -> float:
+    return float(chi2.ppf(CHANCE, freedom))
 
 
 def _from_there(mark: Mark, others: list[Mark]) -> list[Mark]:
@@ -176,6 +190,6 @@ class Context(Generic[Item]):
         """The additions that can be judged when all is known up to `until_s`, in order: (item, is a machine's)."""
         while self._waiting and self._waiting[0][0] + REACH_S <= until_s:
             begin_s, found = self._waiting.popleft()
-            marks = list(self._marks)
-            yield [(item, mark is not None and is_machine(mark, marks)) for mark, item in found]
+            said = iter(machines([mark for mark, _ in found if mark is not None], list(self._marks)))
+            yield [(item, mark is not None and next(said)) for mark, item in found]
             self._marks = deque(mark for mark in self._marks if mark.begin_s >= begin_s - REACH_S)
