@@ -134,8 +134,9 @@ def test_plain_tables_of_positions(tmp_path, name):
 def test_a_table_in_place_of_an_array_file_is_recognised(tmp_path):
     path = tmp_path / "h.csv"
     path.write_text(PLAIN["header.csv"])
-    with pytest.raises(ArrayError, match="is a table, not an array file; turn it into one with import-array"):
+    with pytest.raises(ArrayError, match="is a table, not an array file; turn it into one with: ") as caught:
         load_array(path)
+    assert str(caught.value).endswith(f"whalefinder import-array {path}")
 
 
 def test_a_plain_table_may_name_channels_and_the_sound_speed(tmp_path):

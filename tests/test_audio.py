@@ -103,6 +103,7 @@ def test_recordings_that_cannot_be_opened(tmp_path):
     opening(write(tmp_path / "slow.wav", noise(), 4000), "sample rate 4000 Hz; at least 8000")
     opening(write(tmp_path / "short.wav", noise()[:100]), "100 samples; at least 1024")
     opening(write(tmp_path / "six.wav", noise(6)), "6 channels, but array 'tetrahedron' describes 4", array())
+    opening(tmp_path / "six.wav", "name the others in unused_channels", array())
 
 
 def problems_of(path):

@@ -180,6 +180,7 @@ def test_names_without_a_time_are_said_once(tmp_path, toml):
     code, text = run("locate", *files, dated, "-a", toml, "-o", tmp_path / "out", "--no-pictures")
     assert code == 0 and text.count("no start time") == 1
     assert "3 recordings have no start time in the name, for example night0.wav" in text
+    assert "unless you give --time-format" in text.replace("\n", " ")
     assert "no start time" not in run("locate", dated, "-a", toml, "-o", tmp_path / "out", "--no-pictures")[1]
 
 
@@ -205,7 +206,10 @@ def bad_samples(kind):
         ("nan", "not a number at 0.104 s on channel 2"),
         ("clipped", "is clipped in"),
         ("constant", "channel 3 is constant"),
-        ("three channels", "3 channels, but array 'tetrahedron' describes 4"),
+        (
+            "three channels",
+            "3 channels, but array 'tetrahedron' describes 4 (4 hydrophones, 0 unused); is it the right array?",
+        ),
     ],
 )
 def test_bad_sound_is_named_and_the_exit_is_not_zero(tmp_path, toml, kind, message):

@@ -1,6 +1,7 @@
 """Occlusion: what the maps say of functions that are known, of a network that cheats, of a bearing; and the command."""
 
 import csv
+import sys
 
 import numpy as np
 import pytest
@@ -376,6 +377,13 @@ def test_explain_errors_are_one_line(sea, tmp_path, arguments, words):
     result = run(sea[0] / "sea.wav", *arguments, "-o", tmp_path)
     assert result.exit_code == 1 and words in result.output
     assert result.output.count("\n") == 1
+
+
+def test_a_missing_library_is_told_before_the_sound_is_heard(sea, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "captum", None)
+    monkeypatch.setattr(excerpt, "listen", lambda *_: pytest.fail("heard the sound first"))
+    result = run(sea[0] / "sea.wav", "--at", 6, "-o", tmp_path)
+    assert result.exit_code == 1 and "whalefinder explain needs captum" in result.output
 
 
 def test_explain_refuses_channels_that_do_not_fit_the_array(sea, tmp_path):

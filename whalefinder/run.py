@@ -153,7 +153,7 @@ def _warnings(opened: list[Recording]) -> Iterator[str]:
         missing = "1 recording has" if len(undated) == 1 else f"{len(undated):,} recordings have"
         yield (
             f"{missing} no start time in the name, for example {undated[0]}; "
-            "start_utc stays empty there, or give the time format of the names"
+            "start_utc stays empty there, unless you give `time_format`"
         )
     for recording in opened:
         yield from recording.warnings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -61,7 +62,10 @@ def load_array(path: Path | str) -> HydrophoneArray:
         ) from reason
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
         if path.suffix.lower() in (".csv", ".txt"):
-            raise ArrayError(f"{path}: is a table, not an array file; turn it into one with import-array") from reason
+            raise ArrayError(
+                f"{path}: is a table, not an array file; turn it into one with: "
+                f"whalefinder import-array {shlex.quote(str(path))}"
+            ) from reason
         raise ArrayError(
             f"{path}: not a TOML file ({reason}); it needs sound_speed_m_s, and for each hydrophone a [[hydrophone]] "
             "with channel, x_m, y_m, z_m"

@@ -82,6 +82,7 @@ def explain(
     from whalefinder.explain.excerpt import listen
     from whalefinder.explain.occlusion import Occluder
     from whalefinder.networks.weights import load_classifier, load_network
+    from whalefinder.optional import needs
     from whalefinder.pipeline import Locator
     from whalefinder.sound.recording import open_recording
 
@@ -89,6 +90,8 @@ def explain(
         occluder = Occluder.of(window_hz, window_s, baseline)
         loaded = load_array(array) if array else None
         parts = _parts(what, with_array=loaded is not None)
+        if parts != ("bearing",):
+            needs("captum", what="whalefinder explain")  # now, not after the sound is heard
         opened = open_recording(recording, loaded)
         judge = Locator(loaded, load_network(segmenter), classifier=load_classifier(classifier), all_events=True).judge
         excerpt = listen(opened, at, judge)

@@ -285,10 +285,11 @@ def _columns(path: Path, channels: int, array: HydrophoneArray | None) -> tuple[
         return tuple(range(channels))
     expected = array.num_channels + len(array.unused_channels)
     if channels != expected or max(array.channels) >= channels:
+        others = "correct the array file or name the others in unused_channels"
         raise RecordingError(
             f"{path}: {channels} channels, but array {array.name!r} describes {expected} "
-            f"({array.num_channels} hydrophones, {len(array.unused_channels)} unused); correct the array file "
-            "or name the others in unused_channels"
+            f"({array.num_channels} hydrophones, {len(array.unused_channels)} unused); "
+            f"{'is it the right array?' if channels < expected else others}"
         )
     return array.channels
 
