@@ -49,6 +49,38 @@ def test_a_faint_part_of_a_call_does_not_cut_it():
     assert len(spans(share)) == 1
 
 
+@pytest.mark.parametrize(("short", "events"), [(6, 1), (10, 2)])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_valley_near_an_end_cuts_off_no_call(short, events, backwards):
+    """A blip of 0.06 s is a part of the call that lies 0.13 s from it; one of 0.11 s is a call of its own."""
+    share = mask(300)
+    share[40:44, 50 : 50 + short] = share[40:44, 62 + short : 142 + short] = 0.9
+    assert len(spans(share[:, ::-1].copy() if backwards else share)) == events
+
+
+def test_an_event_ends_where_its_activity_is_a_small_part_of_its_peak():
+    share = mask(300)
+    share[40:60, 50:110] = 0.9
+    share[40:42, 110:160] = 0.4  # 0.8 of 18 bins: more than `keep`, less than `tail` of the peak
+    assert spans(share) == [pytest.approx((50, 110), abs=3)]
+    share[42:46, 110:160] = 0.4  # 2.4 of 18
+    assert spans(share) == [pytest.approx((50, 160), abs=3)]
+
+
+@pytest.mark.parametrize(("frames", "count"), [(6, 0), (12, 1)])
+def test_what_is_shorter_than_a_tenth_of_a_second_is_no_event(frames, count):
+    share = mask(100)
+    share[40, 50 : 50 + frames] = 0.7
+    assert len(spans(share)) == count
+
+
+@pytest.mark.parametrize(("level", "count"), [(0.55, 0), (0.65, 1)])
+def test_an_event_reaches_six_tenths_of_a_bin(level, count):
+    share = mask(200)
+    share[40, 50:110] = level
+    assert len(spans(share)) == count
+
+
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 5])
 def test_clicks_are_no_events_and_join_none(width):
     share = mask()

@@ -151,6 +151,17 @@ def test_kinds_of_sound():
     assert kind_of("soundscape") == kind_of("highambient") == "ambient"
 
 
+@pytest.mark.parametrize(("alike", "count"), [(0.6, 2), (0.8, 2), (0.95, 1)])
+def test_recordings_that_are_somewhat_alike_are_no_copies(tmp_path, alike, count):
+    rng = np.random.default_rng(1)
+    one, other = (0.1 * rng.standard_normal(20_000) for _ in range(2))
+    sounds = []
+    for name, samples in (("one", one), ("two", alike * one + np.sqrt(1 - alike**2) * other)):
+        soundfile.write(tmp_path / f"{name}.wav", samples, RATE_HZ)
+        sounds.append(replace(sound(source=name), path=tmp_path / f"{name}.wav"))
+    assert len(distinct(sounds)) == count
+
+
 def test_recordings_full_of_whales_are_not_ambient():
     """What training takes for another cetacean is no quiet sea for the yardstick."""
     if not find_clips("ambient", "dev"):
