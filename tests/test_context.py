@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import whalefinder
-from tests.helpers import RATE, write
+from tests.helpers import RATE, array, write
 from whalefinder.array.geometry import direction
 from whalefinder.calls.classification import without_whales
 from whalefinder.calls.context import BANDS, REACH_S, Context, Mark, evenness, machines, mark_of
@@ -184,3 +184,23 @@ def test_a_pump_gets_no_whales_label_in_pieces_of_any_length(pump, monkeypatch):
     ]
     assert [d.begin_s for d in pieces] == pytest.approx([d.begin_s for d in everything], abs=2.5 * FRAME_S)
     assert all(label in LABELS for label in {d.label for d in pieces})
+
+
+def test_pickup_in_all_channels_gets_no_whales_label(tmp_path, monkeypatch):
+    """Three calls as electronics would bring them, the same in all four channels, and then the same ones from the sea."""
+    said = np.array([0.96, 0.02, 0.01, 0.01])
+    monkeypatch.setattr(importlib.import_module("whalefinder.bearings.judge"), "classify_event", lambda *_: said)
+    sound = 0.003 * np.random.default_rng(0).standard_normal((18 * RATE, 4))
+    delays = array().delays_s(direction(math.radians(70.0), -0.2))
+    for k in range(3):
+        call = random_call(np.random.default_rng(k), "pulsed")[1]
+        spectrum = np.fft.rfft(0.1 * call / np.abs(call).max(), len(call) + 100)
+        hz = np.fft.rfftfreq(len(call) + 100, 1 / RATE)
+        for begin_s, later in ((1.0 + 3 * k, np.zeros(4)), (10.0 + 2.5 * k, delays)):
+            piece = np.fft.irfft(spectrum[:, None] * np.exp(-2j * np.pi * hz[:, None] * (later + 1e-3)), axis=0)
+            sound[round(begin_s * RATE) :][: len(piece)] += piece
+    found = whalefinder.locate(write(tmp_path / "pickup.wav", sound, subtype="FLOAT"), array(), all_events=True)
+    early = [d for d in found if d.end_s < 9.5]
+    assert len(early) >= 3 and {d.label for d in early} <= {"boat", "ambient"}
+    whales = [d for d in found if d.is_call]
+    assert len(whales) >= 3 and all(d.azimuth_deg == pytest.approx(70.0, abs=1.0) for d in whales)

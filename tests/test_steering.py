@@ -246,3 +246,35 @@ def test_speech_from_a_known_direction_in_air():
         assert abs(np.degrees(difference)) < 3.0, path.name
         found += 1
     assert found == 3
+
+
+def equal_in_all(clean):
+    return np.repeat(clean[:1], len(clean), axis=0)
+
+
+@pytest.mark.parametrize("snr_db", [25.0, 5.0, -5.0])
+def test_the_same_sound_in_all_channels_has_no_direction(snr_db):
+    hydrophones = array()
+    clean, noise = plane_wave_spectra(hydrophones.positions_m, g.direction(0.3, -0.4), 1490.0, snr_db=snr_db)
+    fix, cells = fix_of(equal_in_all(clean), noise, hydrophones)
+    assert steering.arrives_at_once(cells, hydrophones, fix.u)
+    for azimuth in range(0, 360, 30):
+        for elevation in (-5, -40, -85):
+            u = g.direction(np.radians(azimuth), np.radians(elevation))
+            fix, cells = fix_of(
+                *plane_wave_spectra(hydrophones.positions_m, u, 1490.0, snr_db=snr_db, seconds=0.3), hydrophones
+            )
+            assert not steering.arrives_at_once(cells, hydrophones, fix.u)
+
+
+@pytest.mark.parametrize(
+    "positions, u",
+    [
+        ([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]], (0, 0, -1)),  # a level plane, and a whale straight below
+        ([[0, -0.5, 0], [0, 0, 0], [0, 0.5, 0]], (1, 0, 0)),  # a line, and a whale abeam
+    ],
+)
+def test_without_delays_from_a_direction_across_the_array(positions, u):
+    hydrophones = g.HydrophoneArray(name="flat", positions_m=positions, sound_speed_m_s=1490.0)
+    fix, cells = fix_of(*plane_wave_spectra(hydrophones.positions_m, np.array(u, float), 1490.0), hydrophones)
+    assert not steering.arrives_at_once(cells, hydrophones, fix.u)

@@ -41,10 +41,13 @@ LOBE_MARGIN = 6.0
 
 @dataclass(frozen=True)
 class Look:
-    """A fix, and the figures about the noise from which the score of the event is computed (`scores`)."""
+    """A fix, the figures about the noise from which the score of the event is computed (`scores`), and whether the event
+    is the same in all channels, so that it has no direction (`steering.arrives_at_once`).
+    """
 
     fix: steering.Fix
     evidence: dict[str, float] = field(default_factory=dict)
+    at_once: bool = False
 
 
 @torch.inference_mode()
@@ -79,19 +82,20 @@ def find_bearing(
     fix = steering.find_direction(cells, array, rough=network is not None)
     if fix is None or network is None:
         return None if fix is None else Look(fix)
+    at_once = steering.arrives_at_once(cells, array, fix.u)
     if regression is not None and array.num_channels == regression.array.num_channels:
         # The direction of the first fix shows whether the event comes from a boat, so the evidence uses that fix.
         answer = regression.find_direction(spectra[inside], share[inside])
-        return None if answer is None else Look(answer, _where_noise_came_from(around, array, fix))
+        return None if answer is None else Look(answer, _where_noise_came_from(around, array, fix), at_once)
     evidence = _where_noise_came_from(around, array, fix)
     if event_score({**event.evidence, **evidence}) < hopeless:
-        return Look(fix, evidence)
+        return Look(fix, evidence, at_once)
     beam = mvdr_beam(spectra, noise, array, fix.u)
     in_beam = shares_of(network, beam[None], masks.valid, slice(begin, end))[CALL]
     power = in_beam * spectrogram.power(beam[inside])
     cells = likelihood.gather_cells(spectra[inside], _gated(in_beam, SECOND_GATE), noise, begin, power=power)
     best = steering.find_direction(cells, array) or fix
-    return Look(best, _where_noise_came_from(around, array, best))
+    return Look(best, _where_noise_came_from(around, array, best), at_once)
 
 
 def _where_noise_came_from(noise: torch.Tensor, array: HydrophoneArray, fix: steering.Fix) -> dict[str, float]:

@@ -169,6 +169,8 @@ class Judge:
             return None
         said = classify_event(self.classifier, masks, event, array, None if look is None else look.fix.u)
         probabilities = with_event_score(said, score, steered=look is not None)
+        if look is not None and look.at_once:
+            probabilities = without_whales(probabilities)
         return Judgement(
             label=self.labels.name(probabilities, self.min_probability),
             probabilities=probabilities,

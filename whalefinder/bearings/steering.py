@@ -23,6 +23,9 @@ LOBE_STEPS = 3.5  # grid points across the half width of the sharpest lobe
 MISFIT = 1.8  # factor on the variance, since masks and covariances are estimates; chosen on dev recordings
 MISFIT_IMAGE = 40.0  # the same with a surface image, where errors of range and elevation go together; chosen on dev
 IMAGE_GAIN = 6.0  # log likelihood that a surface image must add before it is used
+AT_ONCE, AT_ONCE_GAIN = 1.1, 20.0
+"""Equal sound in all channels explains an event if its log L is larger than that of the best direction by this factor
+and by this difference. Pickup has 1.2 to 3.0 times that of the best direction, calls have at most 0.8 times."""
 STENCIL = np.stack(np.meshgrid(*[np.linspace(-1, 1, 3)] * 2), axis=-1).reshape(-1, 2)  # (level, up)
 CENTRE = 4
 
@@ -94,6 +97,22 @@ def find_direction(cells: Cells, array: HydrophoneArray, *, surface: bool = True
         u=best, covariance=fix_covariance(cells, array, best), log_likelihood=float(values[order[0]]), margin=margin
     )
     return _with_image(fix, cells, array, refined[order]) if surface and array.depth_m else fix
+
+
+def arrives_at_once(cells: Cells, array: HydrophoneArray, u: Floats) -> bool:
+    """Whether the event is the same in all channels, without any delay: pickup, which is no sound of the sea.
+
+    Where the geometry has a direction without delays (across a line, across a plane) that direction explains it too, and
+    nothing can be said.
+
+    Args:
+        cells: from `gather_cells`.
+        array: the geometry.
+        u: unit vector `[3]` of the best direction.
+    """
+    delays = torch.from_numpy(np.stack([np.zeros(array.num_channels), array.delays_s(u)])).float()
+    at_once, best = plane_wave_likelihood(cells.best(COARSE_CELLS), delays).tolist()
+    return bool(at_once > max(AT_ONCE * best, best + AT_ONCE_GAIN))
 
 
 def _with_image(fix: Fix, cells: Cells, array: HydrophoneArray, starts: Floats) -> Fix:
