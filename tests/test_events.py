@@ -112,6 +112,16 @@ def test_lasting_is_the_opening_of_mathematical_morphology(frames):
     assert (lasting(share, settings) == (share >= 0.95) & ndimage.binary_opening(wide, np.ones((1, frames)))).all()
 
 
+def test_a_steep_sweep_does_not_cut_its_call():
+    """27 kHz in a second, as a whistle of an orca may fall: no bin lasts, and yet there is sound all along."""
+    share = mask()
+    share[160:164, 100:150] = share[40:44, 170:220] = 0.9
+    for frame in range(150, 170):
+        top = 164 - 6 * (frame - 150)
+        share[max(40, top - 8) : top, frame] = 0.9
+    assert spans(share) == [pytest.approx((100, 220), abs=3)]
+
+
 def test_a_chorus_is_a_row_a_call():
     """Twelve calls in six seconds over clicks and a hum: no box is longer than its call by a tenth of a second."""
     share, rng = mask(720), np.random.default_rng(4)

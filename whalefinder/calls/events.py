@@ -89,20 +89,24 @@ def lasting(call_share: Floats, settings: EventSettings) -> NDArray[np.bool_]:
 
 def activity(call_share: Floats, settings: EventSettings) -> Floats:
     """Lasting bins with call per frame, weighted by their call share, smoothed over time. `[frequency, frame]` → `[frame]`."""
-    kept = np.where(lasting(call_share, settings), call_share, 0.0).sum(axis=0)
+    return _bins(call_share, lasting(call_share, settings))
+
+
+def _bins(call_share: Floats, chosen: NDArray[np.bool_]) -> Floats:
+    kept = np.where(chosen, call_share, 0.0).sum(axis=0)
     smooth: Floats = ndimage.uniform_filter1d(kept, SMOOTH_FRAMES, mode="constant").astype(np.float32)
     return smooth
 
 
 def find_events(call_share: Floats, settings: EventSettings) -> list[Event]:
     """Find all events in the call share `[frequency, frame]`, in order of time."""
-    level = activity(call_share, settings)
+    level, every = activity(call_share, settings), _bins(call_share, call_share >= settings.share)
     active = level >= settings.keep
     gap = max(1, round(settings.gap_s / FRAME_S))
     closed = ndimage.binary_closing(np.pad(active, gap), np.ones(gap + 1))[gap:-gap] | active
     events = []
     for (run,) in ndimage.find_objects(ndimage.label(closed)[0]):
-        for first, last in _calls(level, run.start, run.stop, settings):
+        for first, last in _calls(level, every, run.start, run.stop, settings):
             peak = float(level[first:last].max())
             frames = first + np.flatnonzero(level[first:last] >= max(settings.keep, settings.tail * peak))
             if peak < settings.start or (len(frames) and (frames[-1] + 1 - frames[0]) * FRAME_S < settings.min_s):
@@ -112,20 +116,27 @@ def find_events(call_share: Floats, settings: EventSettings) -> list[Event]:
     return events
 
 
-def _calls(level: Floats, begin: int, end: int, settings: EventSettings) -> list[tuple[int, int]]:
-    """A run of frames [begin, end), cut at every valley that is deep beside the peaks on its two sides, and wide."""
+def _calls(level: Floats, every: Floats, begin: int, end: int, settings: EventSettings) -> list[tuple[int, int]]:
+    """A run of frames [begin, end), cut at every valley that is deep beside the peaks on its two sides, and wide.
+
+    Args:
+        level: lasting bins with call, `activity`.
+        every: all bins with call. A steep sweep passes too fast to last in any bin, and is no valley.
+    """
     if end - begin < 2 * LEAST_PART + 1:
         return [(begin, end)]
     smooth = ndimage.uniform_filter1d(level[begin:end], VALLEY_FRAMES)
     before, after = np.maximum.accumulate(smooth), np.maximum.accumulate(smooth[::-1])[::-1]
     inside = slice(LEAST_PART, -LEAST_PART)
-    depth = smooth[inside] / np.maximum(np.minimum(before[inside], after[inside]), 1e-9)
+    peaks = np.maximum(np.minimum(before[inside], after[inside]), 1e-9)
+    depth = smooth[inside] / peaks
     # The deepest frame of every valley that is wide enough; the deepest of these is cut first.
     deep = ndimage.binary_opening(depth <= settings.valley, np.ones(max(1, round(settings.valley_s / FRAME_S))))
+    deep &= every[begin:end][inside] <= settings.valley * peaks
     if not deep.any():
         return [(begin, end)]
     cut = begin + LEAST_PART + int(np.where(deep, depth, np.inf).argmin())
-    return [*_calls(level, begin, cut, settings), *_calls(level, cut, end, settings)]
+    return [*_calls(level, every, begin, cut, settings), *_calls(level, every, cut, end, settings)]
 
 
 def _describe(share: Floats, begin: int, end: int, settings: EventSettings) -> Event:

@@ -146,7 +146,10 @@ def train_classifier(
     ] = False,
     leave_out: Annotated[
         list[str] | None,
-        typer.Option(help="A source of real calls to leave out, such as riptide_orca/biggs. May be repeated."),
+        typer.Option(
+            help="A source of real calls to leave out, such as riptide_orca/biggs. May be repeated.",
+            show_default="none",
+        ),
     ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=999_999, help="Random seed. The evaluation uses seeds from 10^9.")
