@@ -277,6 +277,34 @@ def test_ctrl_c_keeps_what_was_found(tmp_path, toml, monkeypatch):
     assert (tmp_path / "out" / "detections.csv").exists() and (tmp_path / "out" / "a_20260701_120000.png").exists()
 
 
+def test_ctrl_c_inside_a_recording_keeps_the_calls_that_wait_for_their_context(tmp_path, monkeypatch):
+    from whalefinder.pages.plots import Picture
+
+    path = write(tmp_path / "a_20260701_120000.wav", sweep(150.0, [5.0, 80.0]), 16_000, subtype="FLOAT")
+    monkeypatch.setattr(Picture, "add", interrupted_picture(after=1))
+    code, text = run("locate", path, "-o", tmp_path / "out", "--all")
+    assert code == 130 and "the results so far are written" in text
+    begins = [row["begin_s"] for row in read_rows(tmp_path / "out" / "detections.csv", DETECTIONS)]
+    for call_s in (5.0, 80.0):  # the second one waits for the minute after it
+        assert any(abs(begin - call_s) < 0.3 for begin in begins)
+    assert begins == sorted(begins) and len(set(begins)) == len(begins)
+
+
+def interrupted_picture(after):
+    """`Picture.add` that is stopped as by Ctrl-C at the stretch number `after`."""
+    from whalefinder.pages.plots import Picture
+
+    real, stretches = Picture.add, []
+
+    def add(self, *stretch):
+        stretches.append(stretch)
+        if len(stretches) > after:
+            raise KeyboardInterrupt
+        return real(self, *stretch)
+
+    return add
+
+
 def test_import_array(tmp_path):
     (tmp_path / "h.csv").write_text("name,x,y,z\nA,0,0,0\nB,1,0,0\n")
     code, _ = run("import-array", tmp_path / "h.csv", "--sound-speed", 1484, "--file", tmp_path / "a.toml")

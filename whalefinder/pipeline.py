@@ -24,7 +24,7 @@ from whalefinder.bearings.judge import Heard, Judge, Judgement
 from whalefinder.bearings.regression import regression_for
 from whalefinder.calls import events
 from whalefinder.calls.classification import LabelSettings, load_labels
-from whalefinder.calls.context import Context, Mark, mark_of
+from whalefinder.calls.context import Context, Signature, signature_of
 from whalefinder.calls.events import Event, EventSettings
 from whalefinder.calls.levels import received_level_db, snr_db
 from whalefinder.calls.masks import CALL, MARGIN_CELLS, Masks
@@ -89,6 +89,10 @@ class _Candidate:
 
     verdict: Judgement
     detection: Detection | None
+
+
+Held = Context[_Candidate]
+"""What a search has found and cannot judge yet."""
 
 
 class Locator:
@@ -157,8 +161,12 @@ class Locator:
             classifier=load_classifier(options.classifier),
         )
 
-    def stream(self, recording: Recording) -> Iterator[Stretch]:
+    def stream(self, recording: Recording, held: Held | None = None) -> Iterator[Stretch]:
         """Work through a recording piece by piece, and yield the results of each stretch.
+
+        Args:
+            recording: the recording.
+            held: keeps the events that wait for the minute after them. If the search is stopped, `rest` takes them out.
 
         Every frame goes through the network once; only the frames at the edges of a piece go through it twice. The
         search for events uses a window that slides over the masks, so the end of a piece does not cut an event.
@@ -167,18 +175,22 @@ class Locator:
         core = max(72, CORE_CELLS // max(1, recording.num_channels // 6))
         margin = MARGIN_CELLS * CELL_SAMPLES
         window: list[Masks] = []
-        context: Context[_Candidate] = Context()
+        held = Held() if held is None else held
         done = 0
         for segment in audio.segments(recording, core * CELL_SAMPLES, margin, margin):
             pieces = self._masks(segment, recording)
             window = [a.followed_by(b) for a, b in zip(window, pieces, strict=True)] if window else pieces
             until = window[0].end - TAIL_CELLS * CELL_FRAMES
             if until > done:
-                yield self._stretch(window, done, until, recording, context).later(recording.begin_s)
+                yield self._stretch(window, done, until, recording, held).later(recording.begin_s)
                 done = until
                 window = [masks.between(done - LEAD_CELLS * CELL_FRAMES, masks.end) for masks in window]
         if window:
-            yield self._stretch(window, done, window[0].end, recording, context, last=True).later(recording.begin_s)
+            yield self._stretch(window, done, window[0].end, recording, held, last=True).later(recording.begin_s)
+
+    def rest(self, recording: Recording, held: Held) -> list[Detection]:
+        """What a stopped search still held back, judged by what it knew; [] if the search was not stopped."""
+        return [_later(detection, recording.begin_s) for detection in self._judged(held, math.inf)]
 
     def _masks(self, segment: audio.Segment, recording: Recording) -> list[Masks]:
         """Masks of the core of one segment, one for each group of hydrophones."""
@@ -190,29 +202,26 @@ class Locator:
         return [masks.between(begin, masks.end if last else end) for masks in pieces]
 
     def _stretch(
-        self,
-        window: list[Masks],
-        begin: int,
-        end: int,
-        recording: Recording,
-        context: Context[_Candidate],
-        *,
-        last: bool = False,
+        self, window: list[Masks], begin: int, end: int, recording: Recording, held: Held, *, last: bool = False
     ) -> Stretch:
-        """Results of frames [begin, end): the events that begin there go into `context`, and what it can judge comes out."""
-        context.add(self._candidates(window, begin, end, recording), end * spectrogram.FRAME_S)
-        known_s = math.inf if last else end * spectrogram.FRAME_S
-        found: list[Detection] = []
-        for batch in context.settled(known_s):
-            found += _likeliest([each for each in itertools.starmap(self._settled, batch) if each is not None])
+        """Results of frames [begin, end): the events that begin there are held, and those that can be judged come out."""
+        held.add(self._candidates(window, begin, end, recording), end * spectrogram.FRAME_S)
+        found = self._judged(held, math.inf if last else end * spectrogram.FRAME_S)
         seconds = min(recording.duration_s, end * spectrogram.FRAME_S)
         return Stretch(found, seconds, tuple(masks.between(begin, end) for masks in window))
 
+    def _judged(self, held: Held, known_s: float) -> list[Detection]:
+        """Detections whose context is known when all is known up to the time `known_s`."""
+        found: list[Detection] = []
+        for batch in held.settled(known_s):
+            found += _likeliest([each for each in itertools.starmap(self._settled, batch) if each is not None])
+        return found
+
     def _candidates(
         self, window: list[Masks], begin: int, end: int, recording: Recording
-    ) -> list[tuple[Mark | None, _Candidate]]:
-        """The events that begin in frames [begin, end), each with its mark. What cannot be a call has none."""
-        found: list[tuple[Mark | None, _Candidate]] = []
+    ) -> list[tuple[Signature | None, _Candidate]]:
+        """The events that begin in frames [begin, end), each with its signature. What cannot be a call has none."""
+        found: list[tuple[Signature | None, _Candidate]] = []
         for group, heard in enumerate(self.judge.heard(window, recording)):
             masks = heard.masks
             for event in events.find_events(masks.shares[CALL].numpy(), self.settings):
@@ -223,8 +232,8 @@ class Locator:
                     kept = verdict.is_call or self.all_events
                     detection = self._detection(event, verdict, heard, recording) if kept else None
                     fix = () if verdict.look is None else (verdict.look.fix.u, verdict.look.fix.covariance)
-                    mark = None if verdict.hopeless else mark_of(masks, event, group, *fix)
-                    found.append((mark, _Candidate(verdict, detection)))
+                    signature = None if verdict.hopeless else signature_of(masks, event, group, *fix)
+                    found.append((signature, _Candidate(verdict, detection)))
         return found
 
     def _settled(self, candidate: _Candidate, machine: bool) -> Detection | None:
@@ -232,7 +241,7 @@ class Locator:
         detection = candidate.detection
         if detection is None or not (machine and detection.is_call):
             return detection
-        verdict = self.judge.no_whale(candidate.verdict)
+        verdict = self.judge.of_a_machine(candidate.verdict)
         return replace(detection, label=verdict.label, probability=verdict.probability) if self.all_events else None
 
     def _detection(self, event: Event, verdict: Judgement, heard: Heard, recording: Recording) -> Detection:

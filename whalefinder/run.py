@@ -12,7 +12,7 @@ from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.calls.hydrophones import MAX_HYDROPHONES
 from whalefinder.errors import OutputError, RecordingError
 from whalefinder.options import LocateOptions
-from whalefinder.pipeline import Locator
+from whalefinder.pipeline import Held, Locator
 from whalefinder.results.formats import safe_stem
 from whalefinder.results.records import Detection
 from whalefinder.results.tables import (
@@ -182,17 +182,20 @@ def _one(
     from whalefinder.pages.plots import Picture, draw_tracks
 
     found = summary.found
-    picture, first = Picture(recording.duration_s, recording.begin_s), len(found)
+    picture, first, held = Picture(recording.duration_s, recording.begin_s), len(found), Held()
     try:
-        for stretch in locator.stream(recording):
+        for stretch in locator.stream(recording, held):
             table.write(map(row_of, stretch.detections))
             found += stretch.detections
             picture.add(stretch.first_frame, stretch.level_db, stretch.call_share)
             seconds(stretch.seconds_done)
     finally:
+        rest = locator.rest(recording, held)
+        found += rest
         calls, stem = found[first:], safe_stem(recording.name)
         followed = find_tracks(calls) if tracks is not None and recording.num_channels > 1 else []
         try:
+            table.write(map(row_of, rest))
             for track in followed:
                 summary.tracks += 1
                 track = replace(track, number=summary.tracks)

@@ -61,6 +61,8 @@ class Judgement:
         score: score of the event (`calls.scores`).
         evidence: the figures from which the score is computed.
         hopeless: the score is so low that the event cannot be a call, whatever the classifier says.
+        no_whale: something else shows that the event is no whale, whatever the classifier says: it arrives at all
+            hydrophones at once (`Look.at_once`), or it is a machine's (`calls.context`).
     """
 
     label: str
@@ -69,6 +71,7 @@ class Judgement:
     score: float
     evidence: dict[str, float]
     hopeless: bool = False
+    no_whale: bool = False
 
     @property
     def probability(self) -> float:
@@ -168,9 +171,8 @@ class Judge:
         if hopeless and not self.hopeless_too:
             return None
         said = classify_event(self.classifier, masks, event, array, None if look is None else look.fix.u)
-        probabilities = with_event_score(said, score, steered=look is not None)
-        if look is not None and look.at_once:
-            probabilities = without_whales(probabilities)
+        no_whale = look is not None and look.at_once
+        probabilities = with_event_score(said, score, steered=look is not None, no_whale=no_whale)
         return Judgement(
             label=self.labels.name(probabilities, self.min_probability),
             probabilities=probabilities,
@@ -178,13 +180,14 @@ class Judge:
             score=score,
             evidence=evidence,
             hopeless=hopeless,
+            no_whale=no_whale,
         )
 
-    def no_whale(self, verdict: Judgement) -> Judgement:
-        """The decision when it is known that the event is no whale, although it sounds like one."""
+    def of_a_machine(self, verdict: Judgement) -> Judgement:
+        """The decision about an event that is a machine's, although it sounds like a whale."""
         probabilities = without_whales(verdict.probabilities)
         label = self.labels.name(probabilities, self.min_probability)
-        return replace(verdict, label=label, probabilities=probabilities)
+        return replace(verdict, label=label, probabilities=probabilities, no_whale=True)
 
 
 def _log_odds(probability: float) -> float:

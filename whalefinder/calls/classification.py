@@ -279,17 +279,20 @@ def with_array_score(probabilities: NDArray[np.float64], score: float) -> NDArra
     return probabilities * scale  # type: ignore[no-any-return]
 
 
-def with_event_score(heard: NDArray[np.float64], score: float, *, steered: bool) -> NDArray[np.float64]:
+def with_event_score(
+    heard: NDArray[np.float64], score: float, *, steered: bool, no_whale: bool = False
+) -> NDArray[np.float64]:
     """Join the classifier's probabilities with the score of the event. `[class]` → `[class]`.
 
     Args:
         heard: probabilities of the classifier alone.
         score: log odds of a call from `scores.event_score`.
         steered: whether the classifier got a beam, so that the score includes the direction of the noise.
+        no_whale: something else shows that the event is no whale.
     """
-    if steered:
-        return with_array_score(heard, score)
-    return without_whales(heard) if score < HOPELESS_SINGLE else heard
+    joint = with_array_score(heard, score) if steered else heard
+    hopeless = not steered and score < HOPELESS_SINGLE
+    return without_whales(joint) if no_whale or hopeless else joint
 
 
 def without_whales(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -45,7 +45,7 @@ WIDTHS = np.diff(BANDS, append=NUM_BINS)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Mark:
+class Signature:
     """What is kept of an event, to compare it with others.
 
     Args:
@@ -65,13 +65,13 @@ class Mark:
     sd_rad: float = 0.0
 
 
-def mark_of(
+def signature_of(
     masks: Masks, event: Event, group: int = 0, u: Floats | None = None, covariance: Floats | None = None
-) -> Mark:
-    """The mark of an event of these masks, heard from `u` with the covariance `[2, 2]` rad²."""
+) -> Signature:
+    """The signature of an event of these masks, heard from `u` with the covariance `[2, 2]` rad²."""
     share = masks.shares[CALL, :, event.begin : event.end].mean(-1).numpy().astype(float)
     shape = np.add.reduceat(share, BANDS) / WIDTHS
-    return Mark(
+    return Signature(
         begin_s=(masks.first_frame + event.begin) * FRAME_S,
         length_s=(event.end - event.begin) * FRAME_S,
         shape=shape / max(float(np.linalg.norm(shape)), 1e-12),
@@ -81,35 +81,42 @@ def mark_of(
     )
 
 
-def machines(asked: list[Mark], marks: list[Mark]) -> list[bool]:
+def machines(asked: list[Signature], signatures: list[Signature]) -> list[bool]:
     """Which events are of a machine's train.
 
     Args:
         asked: the events that are judged.
-        marks: all events up to `REACH_S` before and after these; themselves and events further away may be among them.
+        signatures: all events up to `REACH_S` before and after these. Themselves and events further away may be among
+            them.
     """
-    if len(marks) < LEAST_EVENTS:
+    if len(signatures) < LEAST_EVENTS:
         return [False] * len(asked)
-    shapes = np.stack([mark.shape for mark in marks])
-    begins, lengths, groups = np.array([(mark.begin_s, mark.length_s, mark.group) for mark in marks]).T
+    shapes = np.stack([signature.shape for signature in signatures])
+    begins, lengths, groups = np.array(
+        [(signature.begin_s, signature.length_s, signature.group) for signature in signatures]
+    ).T
     said = []
-    for mark in asked:
-        alike = (np.abs(begins - mark.begin_s) <= REACH_S) & (groups == mark.group) & (shapes @ mark.shape >= ALIKE)
-        alike &= (lengths <= LONGER * mark.length_s) & (lengths >= mark.length_s / LONGER)
+    for signature in asked:
+        alike = (
+            (np.abs(begins - signature.begin_s) <= REACH_S)
+            & (groups == signature.group)
+            & (shapes @ signature.shape >= ALIKE)
+        )
+        alike &= (lengths <= LONGER * signature.length_s) & (lengths >= signature.length_s / LONGER)
         index = np.flatnonzero(alike)
-        said.append(len(index) >= LEAST_EVENTS and _belongs(mark, [marks[i] for i in index]))
+        said.append(len(index) >= LEAST_EVENTS and _belongs(signature, [signatures[i] for i in index]))
     return said
 
 
-def _belongs(mark: Mark, alike: list[Mark]) -> bool:
-    from_there = _from_there(mark, alike)
+def _belongs(signature: Signature, alike: list[Signature]) -> bool:
+    from_there = _from_there(signature, alike)
     return _is_train(from_there) or (
-        len(from_there) < len(alike) and _is_train(alike) and not _stands_apart(alike, mark)
+        len(from_there) < len(alike) and _is_train(alike) and not _stands_apart(alike, signature)
     )
 
 
-def _is_train(marks: list[Mark]) -> bool:
-    times = np.unique([mark.begin_s for mark in marks])
+def _is_train(signatures: list[Signature]) -> bool:
+    times = np.unique([signature.begin_s for signature in signatures])
     if len(times) < LEAST_EVENTS or times[-1] - times[0] < LEAST_S:
         return False
     count, spread = evenness(times)
@@ -122,20 +129,24 @@ def _chi2_of_chance(freedom: int) -> float:
     return float(chi2.ppf(CHANCE, freedom))
 
 
-def _from_there(mark: Mark, others: list[Mark]) -> list[Mark]:
+def _from_there(signature: Signature, others: list[Signature]) -> list[Signature]:
     """The others from the same direction within the errors, and all whose direction is unknown."""
-    if mark.u is None:
+    if signature.u is None:
         return others
-    return [o for o in others if o.u is None or _angle(mark.u, o.u) <= DIRECTION_SD * math.hypot(mark.sd_rad, o.sd_rad)]
+    return [
+        o
+        for o in others
+        if o.u is None or _angle(signature.u, o.u) <= DIRECTION_SD * math.hypot(signature.sd_rad, o.sd_rad)
+    ]
 
 
-def _stands_apart(alike: list[Mark], mark: Mark) -> bool:
+def _stands_apart(alike: list[Signature], signature: Signature) -> bool:
     """Whether most of a train come from one direction, and this event from another one.
 
     A pure tone has several directions that fit alike, so the pings of one pinger scatter over a few; none has most.
     """
     largest = max((_from_there(other, alike) for other in alike), key=len)
-    return len(largest) >= MOST * len(alike) and mark not in largest
+    return len(largest) >= MOST * len(alike) and signature not in largest
 
 
 def _angle(u: Floats, v: Floats) -> float:
@@ -178,18 +189,22 @@ class Context(Generic[Item]):
     """
 
     def __init__(self) -> None:
-        self._marks: deque[Mark] = deque()
-        self._waiting: deque[tuple[float, list[tuple[Mark | None, Item]]]] = deque()
+        self._signatures: deque[Signature] = deque()
+        self._waiting: deque[tuple[float, list[tuple[Signature | None, Item]]]] = deque()
 
-    def add(self, found: list[tuple[Mark | None, Item]], until_s: float) -> None:
-        """Add all that was found up to the time `until_s`; what has no mark is no machine's."""
-        self._marks += [mark for mark, _ in found if mark is not None]
+    def add(self, found: list[tuple[Signature | None, Item]], until_s: float) -> None:
+        """Add all that was found up to the time `until_s`; what has no signature is no machine's."""
+        self._signatures += [signature for signature, _ in found if signature is not None]
         self._waiting.append((until_s, found))
 
     def settled(self, until_s: float) -> Iterator[list[tuple[Item, bool]]]:
         """The additions that can be judged when all is known up to `until_s`, in order: (item, is a machine's)."""
         while self._waiting and self._waiting[0][0] + REACH_S <= until_s:
             begin_s, found = self._waiting.popleft()
-            said = iter(machines([mark for mark, _ in found if mark is not None], list(self._marks)))
-            yield [(item, mark is not None and next(said)) for mark, item in found]
-            self._marks = deque(mark for mark in self._marks if mark.begin_s >= begin_s - REACH_S)
+            said = iter(
+                machines([signature for signature, _ in found if signature is not None], list(self._signatures))
+            )
+            yield [(item, signature is not None and next(said)) for signature, item in found]
+            self._signatures = deque(
+                signature for signature in self._signatures if signature.begin_s >= begin_s - REACH_S
+            )
