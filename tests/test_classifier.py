@@ -325,7 +325,14 @@ def test_stations_are_sorted_by_what_their_spectrograms_show():
     whole = sum(len(clip.read()) for clip in {clip.path: clip for _, clip in sorts[0]}.values())
     assert sum(len(samples) for samples, _ in sorts[0]) == whole  # nothing is lost, nothing stands twice
     windows = labelled.station_windows("dev")
-    assert {w.label for w in windows} >= {"ambient"}
+    assert {w.label for w in windows} == {"ambient", "other_cetacean"}
+    # Whatever is on a list is in that sort, and what is too faint is in none.
+    stems = [{path.stem.lower() for path in sort} for sort in names]
+    for name in stations.WHALES_IN_AMBIENT:
+        assert not any(name in stem for stem in stems[0]), name
+    for name in stations.FAINT:
+        assert not any(name in stem for sort in stems for stem in sort), name
+    assert {"hi01", "sb03"} <= {stem[:4] for stem in stems[2]} and all("vessel" in s or "boat" in s for s in stems[1])
     assert all(len(w.samples) == 3 * RATE for w in windows) and not {w.group for w in windows} & {
         p.stem for p in names[0]
     }

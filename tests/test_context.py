@@ -11,27 +11,44 @@ import whalefinder
 from tests.helpers import RATE, array, write
 from whalefinder.array.geometry import direction
 from whalefinder.calls.classification import without_whales
-from whalefinder.calls.context import BANDS, REACH_S, Context, Mark, evenness, machines, mark_of
+from whalefinder.calls.context import BANDS, REACH_S, Context, Signature, evenness, machines, signature_of
 from whalefinder.calls.events import Event
 from whalefinder.calls.masks import Masks
+from whalefinder.explain.decisions import explain_classifier
+from whalefinder.explain.excerpt import in_context, listen
+from whalefinder.explain.occlusion import Occluder
+from whalefinder.networks.classifier import Classifier
+from whalefinder.pipeline import Locator
 from whalefinder.results.records import LABELS
 from whalefinder.sea.calls import random_call
+from whalefinder.sound.recording import open_recording
 from whalefinder.sound.spectrogram import FRAME_S, NUM_BINS
 
 SQUEAK, CALL = np.eye(len(BANDS))[3], np.eye(len(BANDS))[9]
+
+
+class Saying(Classifier):
+    """A classifier that says the same of everything."""
+
+    def __init__(self, said: np.ndarray) -> None:
+        super().__init__(widths=(4,))
+        self.said = torch.from_numpy(said)
+
+    def probabilities(self, planes: torch.Tensor) -> torch.Tensor:
+        return self.said.expand(len(planes), -1)
 
 
 def train(times, shape=SQUEAK, length_s=0.5, group=0, azimuths=None, sd_deg=0.5):
     u = [None] * len(times) if azimuths is None else direction(np.radians(azimuths), np.full(len(times), -0.2))
     sd = math.radians(sd_deg)
     return [
-        Mark(begin_s=float(t), length_s=length_s, shape=shape, group=group, u=v, sd_rad=sd)
+        Signature(begin_s=float(t), length_s=length_s, shape=shape, group=group, u=v, sd_rad=sd)
         for t, v in zip(times, u, strict=True)
     ]
 
 
-def said(marks):
-    return machines(marks, marks)
+def said(signatures):
+    return machines(signatures, signatures)
 
 
 def clock(period_s, count, jitter_s=0.0, seed=0):
@@ -109,18 +126,24 @@ def test_the_mark_of_an_event():
     masks = Masks(
         spectra=torch.zeros(1, NUM_BINS, 60), shares=shares, valid=torch.ones(NUM_BINS, dtype=bool), first_frame=100
     )
-    mark = mark_of(masks, Event(begin=10, end=30, low_hz=0, high_hz=0, evidence={}), 2)
-    assert (mark.begin_s, mark.length_s, mark.group) == (pytest.approx(110 * FRAME_S), pytest.approx(20 * FRAME_S), 2)
-    assert mark.shape[list(BANDS).index(4)] == pytest.approx(1.0) and np.linalg.norm(mark.shape) == pytest.approx(1.0)
+    signature = signature_of(masks, Event(begin=10, end=30, low_hz=0, high_hz=0, evidence={}), 2)
+    assert (signature.begin_s, signature.length_s, signature.group) == (
+        pytest.approx(110 * FRAME_S),
+        pytest.approx(20 * FRAME_S),
+        2,
+    )
+    assert signature.shape[list(BANDS).index(4)] == pytest.approx(1.0) and np.linalg.norm(
+        signature.shape
+    ) == pytest.approx(1.0)
 
 
-def fed(marks, step_s):
-    """What `Context` says of marks that come in steps, in the order in which it says it; the most that it kept."""
-    context, heard, kept, now, end = Context(), [], 0, 0.0, max(mark.begin_s for mark in marks) + 1
+def fed(signatures, step_s):
+    """What `Context` says of signatures that come in steps, in the order in which it says it; the most that it kept."""
+    context, heard, kept, now, end = Context(), [], 0, 0.0, max(signature.begin_s for signature in signatures) + 1
     while now < end:
-        context.add([(m, m.begin_s) for m in marks if now <= m.begin_s < now + step_s], now + step_s)
+        context.add([(m, m.begin_s) for m in signatures if now <= m.begin_s < now + step_s], now + step_s)
         now += step_s
-        kept = max(kept, len(context._marks))
+        kept = max(kept, len(context._signatures))
         heard += [each for batch in context.settled(math.inf if now >= end else now) for each in batch]
     return heard, kept
 
@@ -128,11 +151,11 @@ def fed(marks, step_s):
 def test_steps_do_not_change_the_answer_and_memory_is_bounded():
     rng = np.random.default_rng(3)
     whale = train(np.cumsum(rng.uniform(1, 30, 100)), CALL)
-    marks = sorted(train(300 + clock(1.6, 200, 0.2)) + whale, key=lambda mark: mark.begin_s)
-    right = [(mark.begin_s, machine) for mark, machine in zip(marks, said(marks), strict=True)]
+    signatures = sorted(train(300 + clock(1.6, 200, 0.2)) + whale, key=lambda signature: signature.begin_s)
+    right = [(signature.begin_s, machine) for signature, machine in zip(signatures, said(signatures), strict=True)]
     assert sum(machine for _, machine in right) == 200
     for step_s in (0.7, 13.0, 61.4, 1e4):
-        heard, kept = fed(marks, step_s)
+        heard, kept = fed(signatures, step_s)
         assert heard == right
         assert step_s > 100 or kept < (2 * REACH_S + 2 * step_s) * (1 / 1.6 + 1 / 5)
 
@@ -186,6 +209,19 @@ def test_a_pump_gets_no_whales_label_in_pieces_of_any_length(pump, monkeypatch):
     assert all(label in LABELS for label in {d.label for d in pieces})
 
 
+def test_explain_says_what_locate_says_of_a_pump_and_of_a_whale(pump):
+    locator = Locator(all_events=True)
+    recording = open_recording(pump)
+    rows = [row for row in whalefinder.locate(pump, all_events=True) if 15.0 < row.begin_s < 52.0]
+    for row in [*[row for row in rows if not row.is_call][:2], *[row for row in rows if row.is_call][:2]]:
+        at_s = (row.begin_s + row.end_s) / 2
+        alone = listen(recording, at_s, locator.judge)
+        known = in_context(alone, recording, locator)
+        assert alone.judgement.is_call and known.judgement.is_call == row.is_call
+        assert (known.judgement.label, known.judgement.no_whale) == (row.label, not row.is_call)
+        assert known.judgement.probability == pytest.approx(row.probability, abs=1e-4)
+
+
 def test_pickup_in_all_channels_gets_no_whales_label(tmp_path, monkeypatch):
     """Three calls as electronics would bring them, the same in all four channels, and then the same ones from the sea."""
     said = np.array([0.96, 0.02, 0.01, 0.01])
@@ -200,7 +236,13 @@ def test_pickup_in_all_channels_gets_no_whales_label(tmp_path, monkeypatch):
             piece = np.fft.irfft(spectrum[:, None] * np.exp(-2j * np.pi * hz[:, None] * (later + 1e-3)), axis=0)
             sound[round(begin_s * RATE) :][: len(piece)] += piece
     found = whalefinder.locate(write(tmp_path / "pickup.wav", sound, subtype="FLOAT"), array(), all_events=True)
+    judge = Locator(array(), all_events=True).judge
     early = [d for d in found if d.end_s < 9.5]
     assert len(early) >= 3 and {d.label for d in early} <= {"boat", "ambient"}
+    for row in (early[0], next(d for d in found if d.is_call)):
+        excerpt = listen(open_recording(tmp_path / "pickup.wav", array()), (row.begin_s + row.end_s) / 2, judge)
+        window = Occluder(bins=256, frames=400, stride_bins=256, stride_frames=400)
+        named = explain_classifier(excerpt, Saying(said), occluder=window)
+        assert (named.name, named.heat.confidence) == (row.label, pytest.approx(row.probability, abs=1e-4))
     whales = [d for d in found if d.is_call]
     assert len(whales) >= 3 and all(d.azimuth_deg == pytest.approx(70.0, abs=1.0) for d in whales)

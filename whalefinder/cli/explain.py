@@ -71,7 +71,8 @@ def explain(
     """Show which part of the sound, and which hydrophone, decided a label, a mask or a bearing.
 
     Covers one piece of the sound at a time, and draws how much confidence is lost as a heat map over the spectrogram (PNG
-    and CSV). Leaves one hydrophone out at a time, and shows how the bearing changes. Reads only the seconds around --at.
+    and CSV). Leaves one hydrophone out at a time, and shows how the bearing changes. Reads no more than the minute before
+    and after --at.
 
     Examples:
       whalefinder explain night.wav --at 75.3 --array array.toml --out why
@@ -79,7 +80,7 @@ def explain(
       whalefinder explain night.wav --at 75.3 --what classifier --class orca --out why
     """
     from whalefinder.array.array_file import load_array
-    from whalefinder.explain.excerpt import listen
+    from whalefinder.explain.excerpt import in_context, listen
     from whalefinder.explain.occlusion import Occluder
     from whalefinder.networks.weights import load_classifier, load_network
     from whalefinder.optional import needs
@@ -93,8 +94,9 @@ def explain(
         if parts != ("bearing",):
             needs("captum", what="whalefinder explain")  # now, not after the sound is heard
         opened = open_recording(recording, loaded)
-        judge = Locator(loaded, load_network(segmenter), classifier=load_classifier(classifier), all_events=True).judge
-        excerpt = listen(opened, at, judge)
+        locator = Locator(loaded, load_network(segmenter), classifier=load_classifier(classifier), all_events=True)
+        judge = locator.judge
+        excerpt = in_context(listen(opened, at, judge), opened, locator)
         for line in opened.problems:
             errors.print(escaped(line), soft_wrap=True)
         console.print(escaped(_heading(opened.name, at, excerpt)), soft_wrap=True)
@@ -130,7 +132,10 @@ def _heading(recording: str, at_s: float, excerpt: Excerpt) -> str:
     if judgement is None:
         return words
     named = f"locate names it {judgement.label}, probability {judgement.probability:.4f}"
-    return f"{words}; {named}{'' if judgement.is_call else ' (no call, so only with --all)'}"
+    if judgement.is_call:
+        return f"{words}; {named}"
+    why = "of a machine, or the same at all hydrophones, so no call" if judgement.no_whale else "no call"
+    return f"{words}; {named} ({why}; only with --all)"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -220,7 +220,10 @@ def _sound(excerpt: Excerpt) -> tuple[int, Tensor]:
 def _joined(excerpt: Excerpt, said: NDArray[np.float64]) -> NDArray[np.float64]:
     """The probabilities joined with the score of the event, as in `locate`. `[class]` → `[class]`."""
     judgement = excerpt.judgement
-    return said if judgement is None else with_event_score(said, judgement.score, steered=judgement.look is not None)
+    if judgement is None:
+        return said
+    steered = judgement.look is not None
+    return with_event_score(said, judgement.score, steered=steered, no_whale=judgement.no_whale)
 
 
 def _pooled(occluder: Occluder) -> Occluder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from whalefinder.calls.events import Event, EventSettings
 from whalefinder.calls.hydrophones import hearing
 from whalefinder.calls.masks import CALL, Masks
 from whalefinder.errors import OptionError, RecordingError
+from whalefinder.pipeline import Locator
 from whalefinder.sound import spectrogram
 from whalefinder.sound.recording import Recording, Samples, resampled
 from whalefinder.sound.spectrogram import CELL_FRAMES, FRAME_S, HOP, RATE_HZ
@@ -28,6 +29,8 @@ Levels = NDArray[np.float64]
 REACH_S = 12.0  # read before and after: 5 s for planes, covariances and network, and room for a long event
 NEAR_S = 0.25  # an event this near counts, since people read the time from a picture
 AROUND_S = 0.5  # shown before and after an event
+CONTEXT_S = 75.0  # `calls.context.REACH_S`, and what the search looks at before and after an event
+SAME_S = 0.1  # begins of one event in two searches differ by less
 BARE_S = 1.5  # shown before and after a time at which there is no event
 LONGEST_S = 8.0
 
@@ -107,6 +110,27 @@ def listen(recording: Recording, at_s: float, judge: Judge, settings: EventSetti
     return Excerpt(
         masks=heard.masks, array=heard.array, channels=channels, event=event, judgement=judgement, begin=begin, end=end
     )
+
+
+def in_context(excerpt: Excerpt, recording: Recording, locator: Locator) -> Excerpt:
+    """The same excerpt with the decision that `locate` makes in the end: what goes on like a clock is a machine's.
+
+    For that it searches the minute before and after too, if the event is a call without it.
+
+    Args:
+        excerpt: from `listen`.
+        recording: the same recording.
+        locator: with `all_events`, as for `listen`.
+    """
+    judgement, box = excerpt.judgement, excerpt.box()
+    if judgement is None or box is None or not judgement.is_call:
+        return excerpt
+    around = recording.part(max(0.0, box[0] - CONTEXT_S), box[1] + CONTEXT_S)
+    found = [row for stretch in locator.stream(around) for row in stretch.detections]
+    same = min(found, key=lambda row: abs(row.begin_s - box[0]), default=None)
+    if same is None or same.is_call or abs(same.begin_s - box[0]) > SAME_S:
+        return excerpt
+    return replace(excerpt, judgement=locator.judge.of_a_machine(judgement))
 
 
 def _rank(judgement: Judgement | None) -> tuple[bool, float]:

@@ -1,0 +1,42 @@
+"""Scores of how unlike every call a sound is, on features that are made by hand."""
+
+import numpy as np
+import torch
+
+from bench.hearing.open_set import NEIGHBOURS, Scores
+from whalefinder.networks.classifier import Classifier
+
+
+class Passing(Classifier):
+    """Its last features are the first two values of the planes; its logits are these and two zeros."""
+
+    def __init__(self) -> None:
+        super().__init__(widths=(4,))
+
+    def forward(self, planes: torch.Tensor) -> torch.Tensor:
+        features = self.dropout(planes[:, 0, 0, :2])
+        return torch.cat([features, torch.zeros_like(features)], 1)
+
+
+def planes(points):
+    return torch.tensor(np.asarray(points, np.float32))[:, None, None, :]
+
+
+def test_scores_against_their_formulas():
+    rng = np.random.default_rng(0)
+    orcas, others = rng.normal((6, 0), (1.0, 0.5), (40, 2)), rng.normal((0, 6), (1.0, 0.5), (40, 2))
+    network = Passing().eval()
+    labels = torch.tensor([0] * 40 + [3] * 40)
+    asked = np.array([[6.0, 0.0], [0.0, 6.0], [-6.0, 0.0]])
+    got = Scores(network, planes(np.r_[orcas, others]), labels).of(planes(asked))
+    logits = np.c_[asked, np.zeros((3, 2))]
+    assert np.allclose(got["energy"], np.log(np.exp(logits).sum(1)), atol=1e-5)
+    assert np.allclose(got["p(orca)"], np.exp(asked[:, 0]) / np.exp(logits).sum(1), atol=1e-5)
+    spread = np.concatenate([orcas - orcas.mean(0), others - others.mean(0)])
+    inverse = np.linalg.inv(spread.T @ spread / 80 + 1e-3 * np.diag(spread.T @ spread / 80).mean() * np.eye(2))
+    off = asked - orcas.mean(0)
+    assert np.allclose(got["distance"], -np.sqrt(np.einsum("na,ab,nb->n", off, inverse, off)), rtol=1e-3)
+    unit = lambda points: points / np.linalg.norm(points, axis=1, keepdims=True)  # noqa: E731
+    near = np.sort(np.linalg.norm(unit(asked)[:, None] - unit(orcas)[None], axis=2), axis=1)[:, NEIGHBOURS - 1]
+    assert np.allclose(got["neighbours"], -near, atol=1e-3)
+    assert got["neighbours"][0] > got["neighbours"][1] > got["neighbours"][2]
