@@ -224,7 +224,7 @@ def _marks(rng: np.random.Generator, span: tuple[int, int], frames: int) -> tupl
 def _with_call(
     rng: np.random.Generator, pool: list[Source], background: Tensor
 ) -> tuple[Tensor, str, float, tuple[int, int]]:
-    """Add a call to the background at a random place and level. An edge may cut off up to a quarter of it.
+    """Add a call to the background at a random place and level. An edge may cut off a part of it, even half.
 
     Returns:
         The mixture, the name of the call ("" if it is silent), its level over the background in dB, and its frames

@@ -6,6 +6,7 @@ the edges of its clip. Otherwise the network could recognise calls by the noise 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -150,7 +151,7 @@ def _real_calls(rng: np.random.Generator, split: str, leave_out: Sequence[str]) 
     found = []
     for clip in rows:
         samples = clip.read()
-        for piece in np.array_split(samples, max(1, round(len(samples) / (LONGEST_CALL_S * RATE_HZ)))):
+        for piece in np.array_split(samples, max(1, math.ceil(len(samples) / (LONGEST_CALL_S * RATE_HZ)))):
             found += _played(rng, piece, clip.path.stem, clip.sublabel or clip.path.stem)
     if split == "train":
         # With half a second before and after, since the call is found by comparing it with the noise around it.
