@@ -70,6 +70,35 @@ def test_weights_come_back_with_their_temperature(tmp_path):
     assert torch.equal(loaded.probabilities(planes), network.eval().probabilities(planes))
 
 
+def test_a_sound_unlike_every_call_is_less_surely_an_orca(tmp_path):
+    """By hand: calls that are remembered, in a plane; the 10th nearest of 12 is at a right angle or in line."""
+    network = Classifier(widths=(1,)).eval()
+    features = torch.tensor([[2.0, 0.0]] * 10 + [[0.0, 3.0]] * 2)
+    network.remember(features, torch.tensor([0.5, -4.0, 1.0]))
+    strange = network.strangeness(torch.tensor([[5.0, 0.0], [0.0, 5.0], [-1.0, 0.0], [1.0, 1.0]]))
+    assert strange.tolist() == pytest.approx([0.0, 2**0.5, 2.0, (2 - 2**0.5) ** 0.5], abs=1e-3)
+
+    network.features = lambda planes: planes
+    network.head = torch.nn.Linear(2, 4)
+    asked = torch.tensor([[5.0, 0.0], [0.0, 5.0]])
+    network.requires_grad_(False)
+    plain = torch.softmax(network.head(asked), 1)
+    for said, before, distance in zip(network.probabilities(asked), plain, (0.0, 2**0.5), strict=True):
+        odds = torch.log(before[ORCA] / (1 - before[ORCA]))
+        assert float(said[ORCA]) == pytest.approx(float(torch.sigmoid(0.5 * odds - 4.0 * distance + 1.0)), rel=1e-4)
+        others = [k for k in range(4) if k != ORCA]
+        assert torch.allclose(said[others] / said[others].sum(), before[others] / before[others].sum())
+
+    network = Classifier(widths=(1,)).eval()
+    network.remember(features, torch.tensor([0.5, -4.0, 1.0]))
+    save_network(network, tmp_path / "classifier.safetensors", {})
+    planes = torch.randn(2, 3, 64, 40)
+    assert torch.equal(
+        load_classifier(tmp_path / "classifier.safetensors").calibrated(planes), network.calibrated(planes)
+    )
+    assert torch.allclose(network.folded().calibrated(planes), network.calibrated(planes), atol=1e-4)
+
+
 def test_weights_start_at_random_and_as_wide_as_he_says():
     torch.manual_seed(0)
     weight = Classifier().stages[3].second.weight
@@ -240,13 +269,14 @@ def test_an_event_is_named_by_itself_and_not_by_its_neighbour():
     """A network that answers by the mean of the marked frames alone gives two events of one window two answers."""
 
     class Loudest(Classifier):
-        def forward(self, planes):
+        def features(self, planes):
             inside = planes[:, 3] > 0
-            mean = (planes[:, 0] * inside).sum((-2, -1)) / inside.sum((-2, -1))
-            return torch.stack([mean, 0 * mean, 0 * mean, 0 * mean], 1)
+            return ((planes[:, 0] * inside).sum((-2, -1)) / inside.sum((-2, -1)))[:, None]
 
     spectra = torch.randn(1, 256, 282, dtype=torch.complex64)
     spectra[..., 200:230] *= 30.0
     network = Loudest(widths=(4,), marks=True)
+    network.head = torch.nn.Linear(1, 4, bias=False)
+    network.head.weight.data = torch.tensor([[1.0], [0.0], [0.0], [0.0]])
     loud, quiet = (classify_spectra(network, spectra, marked=span)[0, 0] for span in ((200, 230), (60, 90)))
     assert loud > 0.7 and quiet < 0.3

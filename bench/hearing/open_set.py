@@ -25,7 +25,7 @@ from bench.hearing.mixed import nuisances
 from bench.hearing.sounds import Sound
 from whalefinder.calls.classification import WINDOW_S, planes_of
 from whalefinder.evaluation.metrics import roc
-from whalefinder.networks.classifier import Classifier
+from whalefinder.networks.classifier import NEIGHBOURS, Classifier
 from whalefinder.networks.weights import load_classifier
 from whalefinder.results.records import ORCA
 from whalefinder.sound.spectrogram import RATE_HZ, frequencies_hz
@@ -34,18 +34,14 @@ from whalefinder.training.classifier import clip_planes
 from whalefinder.training.sounds import mono_spectrum
 
 SEED = 1_000_000_013
-NEIGHBOURS = 10
 TRAINING = 1024  # examples whose features are kept
 
 
 @torch.no_grad()
 def answers(network: Classifier, planes: Tensor) -> tuple[Tensor, Tensor]:
     """Logits `[clip, class]` and last features `[clip, feature]` of planes `[clip, plane, frequency, frame]`."""
-    features: list[Tensor] = []
-    hook = network.dropout.register_forward_hook(lambda module, given, result: features.append(given[0]))
-    logits = torch.cat([network(part) for part in planes.split(64)])
-    hook.remove()
-    return logits, torch.cat(features)
+    features = torch.cat([network.features(part) for part in planes.split(64)])
+    return network.head(features), features
 
 
 class Scores:

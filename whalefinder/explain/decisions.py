@@ -31,12 +31,12 @@ def log_odds(network: Classifier, name: str) -> Score:
     """A score of planes `[batch, plane, frequency, frame]`: the log odds ln(p / (1 - p)) of one class.
 
     If p is near 1 it hardly changes, but the log odds do. They are computed from the logits, since 1 - p has few digits
-    left there: logit - logsumexp(the other logits), each divided by the temperature.
+    left there: logit - logsumexp(the other logits), all calibrated.
     """
     index = LABELS.index(name)
 
     def scored(planes: Tensor) -> Tensor:
-        logits = network(planes) / network.temperature
+        logits = network.calibrated(planes)
         others = torch.cat([logits[:, :index], logits[:, index + 1 :]], dim=1)
         return logits[:, index] - others.logsumexp(1)
 

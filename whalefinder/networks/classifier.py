@@ -17,7 +17,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from whalefinder.errors import OptionError
 from whalefinder.networks.sizes import check_sizes
-from whalefinder.results.records import LABELS
+from whalefinder.results.records import LABELS, ORCA
+
+NEIGHBOURS = 10
 
 
 class Residual(nn.Module):
@@ -55,6 +57,7 @@ class Classifier(nn.Module):
         dropout: share of the last features that training sets to 0 at random. Inference uses all of them.
         marks: the input may have one more plane at its end. It is 1 in the frames of the event, and 0 in the others.
             Without that plane the whole window is named.
+        known: number of training orcas whose features are kept (`remember`), or 0.
 
     Raises:
         OptionError: a size below 1, no stage, or a dropout outside [0, 1).
@@ -64,6 +67,8 @@ class Classifier(nn.Module):
     """
 
     temperature: Tensor
+    calls: Tensor | None
+    trust: Tensor | None
 
     def __init__(
         self,
@@ -72,6 +77,7 @@ class Classifier(nn.Module):
         num_classes: int = len(LABELS),
         dropout: float = 0.3,
         marks: bool = False,
+        known: int = 0,
     ) -> None:
         super().__init__()
         if not widths:
@@ -87,6 +93,7 @@ class Classifier(nn.Module):
             "num_classes": num_classes,
             "dropout": dropout,
             "marks": marks,
+            "known": known,
         }
         self.input_channels, self.marks = input_channels, marks
         # One plane more holds the frequency. A line at 8 kHz can be a whistle and at 0.5 kHz a boat, and a convolution
@@ -100,21 +107,26 @@ class Classifier(nn.Module):
         self.head = nn.Linear(2 * widths[-1], num_classes)
         # The logits are divided by the temperature before softmax. It is 1 until it is fitted (training.classifier).
         self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("calls", torch.zeros(known, 2 * widths[-1]) if known else None)
+        self.register_buffer("trust", torch.tensor([1.0, 0.0, 0.0]) if known else None)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")  # He 2015; equal weights would stay equal
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, planes: Tensor) -> Tensor:
-        """Planes `[batch, plane, frequency, frame]` to logits `[batch, class]`, not yet divided by the temperature."""
+    def features(self, planes: Tensor) -> Tensor:
+        """Planes `[batch, plane, frequency, frame]` to the last features `[batch, feature]`, from which it names."""
         if self.marks and planes.shape[1] == self.input_channels:
             planes = torch.cat([planes, torch.ones_like(planes[:, :1])], dim=1)
         height = torch.linspace(-1.0, 1.0, planes.shape[-2], dtype=planes.dtype, device=planes.device)
         x = torch.cat([planes, height[:, None].expand_as(planes[:, :1])], dim=1)
         x = x.contiguous(memory_format=torch.channels_last)
         x = self.stages(self.pool(torch.relu(self.stem_norm(self.stem(x)))))
-        pooled = torch.cat([x.amax((-2, -1)), x.mean((-2, -1))], dim=1)
-        return self.head(self.dropout(pooled))
+        return torch.cat([x.amax((-2, -1)), x.mean((-2, -1))], dim=1)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """Planes `[batch, plane, frequency, frame]` to logits `[batch, class]`, not yet calibrated."""
+        return self.head(self.dropout(self.features(planes)))
 
     def folded(self) -> Classifier:
         """A copy for inference: the same function, with batch normalisation merged into the convolutions."""
@@ -125,6 +137,42 @@ class Classifier(nn.Module):
             block.second, block.second_norm = fuse_conv_bn_eval(block.second, block.second_norm), nn.Identity()
         return copy
 
+    def remember(self, features: Tensor, trust: Tensor) -> None:
+        """Keep the features of orcas heard in training, by which `calibrated` judges how familiar a sound is.
+
+        Args:
+            features: `[call, feature]`, at least `NEIGHBOURS` calls.
+            trust: `[3]`, see `calibrated`.
+        """
+        self.calls, self.trust = nn.functional.normalize(features, dim=1), trust
+        self.config["known"] = len(features)
+
+    def strangeness(self, features: Tensor) -> Tensor:
+        """How unlike every remembered call a sound is: distance to the 10th nearest of them. `[batch, feature]` → `[batch]`.
+
+        Features are normalised to length 1, so the distance of two with the cosine c is √(2 - 2c), from 0 to 2. Sun et
+        al. 2022, "Out-of-distribution detection with deep nearest neighbors".
+        """
+        assert self.calls is not None
+        cosines = nn.functional.normalize(features, dim=1) @ self.calls.T
+        return (2 - 2 * cosines.topk(NEIGHBOURS, dim=1).values[:, -1]).clamp(min=0).sqrt()
+
+    def calibrated(self, planes: Tensor) -> Tensor:
+        """Logits `[batch, class]` whose softmax are calibrated probabilities.
+
+        The logits are divided by the temperature. Then the log odds of an orca, o, become a·o + b·s + c with the three
+        weights of `trust` and the strangeness s. So a sound unlike all calls of training is not surely an orca, even
+        where the four classes leave nothing else that it could be.
+        """
+        features = self.features(planes)
+        logits = self.head(features) / self.temperature
+        if self.calls is None or self.trust is None:
+            return logits
+        odds = logits[:, ORCA] - torch.cat([logits[:, :ORCA], logits[:, ORCA + 1 :]], dim=1).logsumexp(1)
+        joint = torch.stack([odds, self.strangeness(features), torch.ones_like(odds)], dim=1) @ self.trust
+        orca = torch.arange(logits.shape[1], device=logits.device) == ORCA
+        return logits + (joint - odds)[:, None] * orca
+
     def probabilities(self, planes: Tensor) -> Tensor:
         """Calibrated probabilities `[batch, class]` of planes `[batch, plane, frequency, frame]`. They sum to 1."""
-        return torch.softmax(self(planes) / self.temperature, dim=-1)
+        return torch.softmax(self.calibrated(planes), dim=-1)
