@@ -249,6 +249,44 @@ def test_sir_of_examples_and_of_clips_is_what_they_say(sources):
     assert 0 <= begin < end <= 282 and not sounding[:begin].any() and not sounding[end:].any()
 
 
+def _tone(row: int, frames: int = 60) -> torch.Tensor:
+    """A spectrum with a tone of constant power in one row, in its middle third."""
+    spectrum = torch.zeros(spectrogram.NUM_BINS, frames, dtype=torch.complex64)
+    spectrum[row, frames // 3 : 2 * frames // 3] = 1.0
+    return spectrum
+
+
+@pytest.mark.parametrize("pitch, pace", [(1.0, 1.0), (1.2, 0.8), (0.85, 1.25)])
+def test_pitch_and_pace_change_by_themselves(pitch, pace):
+    warped = labelled._warped(_tone(92), pitch, pace)
+    rows, frames = (torch.nonzero(warped.abs().sum(axis) > 0)[:, 0] for axis in (1, 0))
+    hz = spectrogram.frequencies_hz()
+    assert abs(hz[rows].mean() / hz[92] - pitch) < 0.5 * spectrogram.BIN_HZ / hz[92]
+    assert len(frames) == pytest.approx(20 * pace, abs=1) and frames[0] == pytest.approx(20 * pace, abs=1)
+    assert warped.shape[1] == round(60 * pace)
+    assert torch.equal(labelled._warped(_tone(250), 1.2, 1.0).abs().sum(), torch.tensor(0.0))  # above what is analysed
+
+
+def test_reverberation_is_late_weaker_and_keeps_the_call():
+    call = _tone(92)
+    for seed in range(20):
+        whole = labelled._reverberant(np.random.default_rng(seed), call)
+        tail = spectrogram.power(whole[92, 40:])
+        assert whole.shape[1] > 60 and not whole[:92].any() and not whole[93:].any()
+        assert torch.equal(whole[:, :20].abs(), call[:, :20].abs())  # nothing before the call
+        assert 0 < tail.max() < 6 and tail[-1] < tail.max() + 1e-9
+        assert 10 * np.log10(float(tail[-1]) + 1e-12) < -3  # the last copy alone
+
+
+def test_a_second_animal_is_not_louder_than_the_first(sources):
+    changed = 0
+    for seed in range(60):
+        one = labelled._varied(np.random.default_rng(seed), _tone(92), [sources.orca[0]])
+        others = torch.cat([one[:70], one[120:]]).abs().sum() > 0
+        changed += int(others)
+    assert 2 <= changed <= 20  # 15 % of 60
+
+
 def test_only_permitted_rows_are_trained_on():
     if not find_clips("calls", "train"):
         pytest.skip("real recordings are absent (set WHALEFINDER_DATA)")
@@ -283,6 +321,15 @@ def test_a_stopped_run_goes_on_exactly(sources, judge, tmp_path, monkeypatch):
         classifier.train(tmp_path / "parts", other, sources=sources, resume=True)
     with pytest.raises(ModelError, match="no checkpoint"):
         classifier.train(tmp_path / "nothing", SMALL, sources=sources, resume=True)
+
+
+def test_examples_that_another_process_draws_are_the_same(sources, judge, tmp_path, monkeypatch):
+    monkeypatch.setattr(classifier, "held_out", lambda settings: judge)
+    here, ahead = (
+        load_classifier(classifier.train(tmp_path / str(workers), SMALL, sources=sources, workers=workers)).state_dict()
+        for workers in (0, 1)
+    )
+    assert all(torch.equal(here[name], ahead[name]) for name in here)
 
 
 def test_it_learns_to_tell_calls_from_none(sources, judge, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -125,7 +126,7 @@ def train_tracker(
 @train_app.command("classifier")
 def train_classifier(
     out: Out = Path("runs/classifier"),
-    steps: Annotated[int, typer.Option(min=1, help="Training steps, each a batch of 32 examples of 3 s.")] = 2600,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps, each a batch of 32 examples of 3 s.")] = 16_000,
     optimiser: Annotated[str, typer.Option(help="Optimiser: adamw, or sgd with momentum.")] = "adamw",
     rate: Annotated[float, typer.Option(min=0, help="Highest learning rate.")] = 3e-3,
     l2: Annotated[float, typer.Option(min=0, help="λ of the term λ‖w‖² in the loss.")] = 0.0,
@@ -158,7 +159,7 @@ def train_classifier(
 ) -> None:
     """Train the classifier (the network that labels events orca, other cetacean, boat or ambient).
 
-    About half an hour on one core. After Ctrl-C, --resume continues.
+    About two hours on two cores: one draws the examples. After Ctrl-C, --resume continues.
 
     Examples:
       whalefinder train classifier --out runs/classifier
@@ -178,7 +179,8 @@ def train_classifier(
         )  # fmt: skip
         with progress_bar() as progress:
             task = progress.add_task("train", total=steps, note="drawing calls and boats …")
-            train(out, settings, resume=resume, report=training_report(progress, task))
+            workers = 1 if (os.cpu_count() or 1) > 1 else 0
+            train(out, settings, resume=resume, workers=workers, report=training_report(progress, task))
         draw_curve(out / "curve.csv", out / "curve.png", "loss, recall, specificity")
         console.print(f"weights → {out}/classifier.safetensors, curve → {out}/curve.png")
 

@@ -8,11 +8,13 @@ continues exactly as if it had not been stopped.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from whalefinder.calls.classification import planes_of
 from whalefinder.networks.classifier import Classifier
@@ -84,11 +86,33 @@ def held_out(settings: Settings) -> HeldOut:
     return HeldOut(torch.cat([part[..., :frames] for part in planes]), torch.tensor(labels), real)
 
 
+@dataclass(frozen=True)
+class Batches(Dataset[tuple[Tensor, Tensor]]):
+    """The planes and labels of every step, by its number. So a process of its own can draw them ahead."""
+
+    sources: Sources
+    settings: Settings
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        settings = self.settings
+        drawn = labelled.draw(
+            self.sources, settings.seed, indices_of(settings, step), augment=step if settings.augment else None,
+            boat_ratio=settings.boat_ratio, marks=settings.marks,
+        )  # fmt: skip
+        return drawn.planes, drawn.labels
+
+
 # Loop ----------------------------------------------------------------------------------------------------------------
 
 
 def train(
-    out: Path, settings: Settings, *, sources: Sources | None = None, resume: bool = False, report: Report = silent
+    out: Path,
+    settings: Settings,
+    *,
+    sources: Sources | None = None,
+    resume: bool = False,
+    workers: int = 0,
+    report: Report = silent,
 ) -> Path:
     """Train a classifier.
 
@@ -97,6 +121,7 @@ def train(
         settings: what the run depends on.
         sources: the sounds to mix, or None for simulated ones and the train split, drawn from the seed.
         resume: continue from the checkpoint in `out`.
+        workers: processes that draw examples ahead. 0: they are drawn in this process. The weights are the same.
         report: is called after every step, see `loop.Run.train`.
 
     Returns:
@@ -115,14 +140,13 @@ def train(
     )  # fmt: skip
     judge = held_out(settings)
 
+    steps = range(int(run.state["step"]), settings.steps)
+    batches = iter(DataLoader(Batches(sources, settings), batch_size=None, sampler=steps, num_workers=workers))
+
     def loss_at(step: int) -> Tensor:
-        augment = step if settings.augment else None
-        indices = indices_of(settings, step)
-        drawn = labelled.draw(
-            sources, settings.seed, indices, augment=augment, boat_ratio=settings.boat_ratio, marks=settings.marks
-        )
+        planes, labels = next(batches)
         torch.manual_seed(settings.seed * 1_000_003 + step)  # so that dropout too is the same after a stop
-        return training_loss(run.network, drawn.planes, drawn.labels, settings)
+        return training_loss(run.network, planes, labels, settings)
 
     def scores_of(network: Classifier) -> dict[str, float]:
         return validation_scores(logits_of(network, judge.planes), judge)

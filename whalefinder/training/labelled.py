@@ -30,6 +30,7 @@ from whalefinder.training.sources import build_sources as build_sources  # for t
 LEAST_MARK = 12  # frames, 0.13 s
 SIR_DB = (-12.0, 22.0)
 """Power of the call over all other sound, 0.5-12 kHz, in the frames of the call."""
+ORCAS = 0.6  # share of orcas among the examples with a call; the others are other whales and dolphins
 DOMINATES = 2.0  # an example without a call is labelled `boat` if a boat has more than this times the ambient power
 EVALUATION_SEED = 1_000_000_000
 CLIP_S = 3.0
@@ -89,7 +90,7 @@ def class_of(seed: int, index: int, boat_ratio: float | None) -> int | None:
     """
     draw = np.random.default_rng([seed, 12, index]).random()
     if boat_ratio is None:
-        return None if index % 2 else (ORCA if draw < 0.75 else OTHER_CETACEAN)
+        return None if index % 2 else (ORCA if draw < ORCAS else OTHER_CETACEAN)
     return ORCA if draw < 1 / (1 + boat_ratio) else None
 
 
@@ -109,7 +110,8 @@ def draw(
         sources: the sounds to mix.
         seed: seed of the examples.
         indices: numbers of the examples.
-        augment: a number (the step) for random changes of response, band and masks. None: no changes.
+        augment: a number (the step) for random changes of response, band and masks, and for calls that are varied
+            (`_varied`). None: no changes.
         boat_ratio: see `class_of`. If it is None, examples 2k and 2k + 1 have the same background.
         frames: length of the examples.
         marks: add a plane that marks the frames of the event, see `Classifier`. Only if `boat_ratio` is None.
@@ -121,7 +123,7 @@ def draw(
     def mixture_of(index: int) -> tuple[Tensor, str, float, tuple[int, int]]:
         pool = sources.orca if class_of(seed, index, boat_ratio) == ORCA else sources.other
         plain = background_of(index if boat_ratio is not None else index // 2)[0]
-        return _with_call(np.random.default_rng([seed, 14, index]), pool, plain)
+        return _with_call(np.random.default_rng([seed, 14, index]), pool, plain, vary=augment is not None)
 
     for index in indices:
         background = index if boat_ratio is not None else index // 2
@@ -222,19 +224,26 @@ def _marks(rng: np.random.Generator, span: tuple[int, int], frames: int) -> tupl
 
 
 def _with_call(
-    rng: np.random.Generator, pool: list[Source], background: Tensor
+    rng: np.random.Generator, pool: list[Source], background: Tensor, *, vary: bool = False
 ) -> tuple[Tensor, str, float, tuple[int, int]]:
     """Add a call to the background at a random place and level. An edge may cut off a part of it, even half.
+
+    Args:
+        rng: random generator.
+        pool: calls to choose from.
+        background: spectrum without a call.
+        vary: the call is varied before, see `_varied`.
 
     Returns:
         The mixture, the name of the call ("" if it is silent), its level over the background in dB, and its frames
         [begin, end).
     """
     source = pool[int(rng.integers(len(pool)))]
-    length, frames = source.spectrum.shape[-1], background.shape[-1]
+    spectrum = _varied(rng, source.spectrum, pool) if vary else source.spectrum
+    length, frames = spectrum.shape[-1], background.shape[-1]
     at = int(rng.integers(-length // 4, max(1, frames - 3 * length // 4)))
     begin, end = max(0, at), min(frames, at + length)
-    call = source.spectrum[:, begin - at : end - at] * _smooth_gain(rng, 2.0)
+    call = spectrum[:, begin - at : end - at] * _smooth_gain(rng, 2.0)
     heard = sounding(call)
     power = band_power(call[:, heard])
     if not power > 0:  # no frame of the call sounds: power is 0 or not a number
@@ -244,6 +253,51 @@ def _with_call(
     mixed = background.clone()
     mixed[:, begin:end] += call * (noise * 10 ** (snr_db / 10) / power).sqrt()
     return mixed, source.name, snr_db, (begin, end)
+
+
+MOST_PITCH, MOST_PACE = 0.2, 0.25  # natural log; another animal's call may be this much higher and slower
+OVERLAPPING, REVERBERANT = 0.15, 0.35  # shares of calls
+
+
+def _varied(rng: np.random.Generator, spectrum: Tensor, pool: list[Source]) -> Tensor:
+    """A call as another animal of its kind would give it, in another sea. Real calls are few, and dialects are many.
+
+    Pitch and pace change independently of each other. Sometimes a second call of the same pool overlaps, and sometimes
+    the call reverberates.
+    """
+    if rng.random() < OVERLAPPING:
+        other = pool[int(rng.integers(len(pool)))].spectrum[..., : spectrum.shape[-1]]
+        late = int(rng.integers(0, spectrum.shape[-1] - other.shape[-1] + 1))
+        spectrum = spectrum.clone()
+        spectrum[:, late : late + other.shape[-1]] += other * 10 ** (rng.uniform(-12, 0) / 20)
+    spectrum = _warped(spectrum, *np.exp(rng.uniform(-1, 1, 2) * (MOST_PITCH, MOST_PACE)))
+    return _reverberant(rng, spectrum) if rng.random() < REVERBERANT else spectrum
+
+
+def _warped(spectrum: Tensor, pitch: float, pace: float) -> Tensor:
+    """Every frequency is multiplied by `pitch`, and every time by `pace`. The nearest bin and frame is taken.
+
+    `[frequency, frame]` → `[frequency, frame * pace]`; what would come from above the highest frequency is 0.
+    """
+    bins, frames = spectrum.shape
+    frame = (torch.arange(max(1, round(frames * pace))) / pace).long().clamp(max=frames - 1)
+    low = spectrogram.FIRST_BIN  # the first row is not 0 Hz
+    row = ((torch.arange(bins) + low) / pitch - low).round().long()
+    inside = (row >= 0) & (row < bins)
+    return spectrum[row.clamp(0, bins - 1)][:, frame] * inside[:, None]
+
+
+def _reverberant(rng: np.random.Generator, spectrum: Tensor) -> Tensor:
+    """The call with late, weaker copies of random phase. Their power falls by 60 dB in 0.3 to 2 s."""
+    fall_s = rng.uniform(0.3, 2.0)
+    late = np.sort(rng.integers(1, max(2, int(0.5 * fall_s / spectrogram.FRAME_S)), size=6))
+    whole = torch.nn.functional.pad(spectrum, (0, int(late[-1])))
+    first_db = rng.uniform(-20, -3)
+    for frames in late:
+        gain = 10 ** ((first_db - 60 * frames * spectrogram.FRAME_S / fall_s) / 20)
+        phase = torch.from_numpy(rng.uniform(0, 2 * math.pi, len(spectrum))).float()
+        whole[:, frames : frames + spectrum.shape[-1]] += gain * spectrogram.phasor(phase)[:, None] * spectrum
+    return whole
 
 
 def _recoloured(

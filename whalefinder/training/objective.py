@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from whalefinder.errors import OptionError
 from whalefinder.results.records import LABELS, ORCA
+from whalefinder.training.labelled import ORCAS
 
 IMBALANCE = ("none", "weights", "sampler", "focal")
 OPTIMISERS = ("adamw", "sgd")
@@ -47,7 +48,7 @@ class Settings:
         OptionError: an unknown name, or SGD with a weight decay.
     """
 
-    steps: int = 2600
+    steps: int = 16_000
     batch: int = 32
     optimiser: str = "adamw"
     peak_rate: float = 3e-3
@@ -60,12 +61,12 @@ class Settings:
     boat_ratio: float | None = None
     augment: bool = True
     examples: int | None = None
-    widths: tuple[int, ...] = (16, 32, 64, 96)
+    widths: tuple[int, ...] = (16, 32, 64, 128, 192)
     seed: int = 1
-    pool_calls: int = 900
+    pool_calls: int = 1500
     pool_boats: int = 300
-    pool_nuisances: int = 900
-    validate_every: int = 100
+    pool_nuisances: int = 1800
+    validate_every: int = 250
     validation_clips: int = 160
     patience: int = 60
     threads: int = 1
@@ -86,7 +87,7 @@ class Settings:
 
 def class_weights(settings: Settings) -> Tensor:
     """Weights `[class]` by which orcas have half of the loss, and all other classes together the other half."""
-    share = 0.375 if settings.boat_ratio is None else 1 / (1 + settings.boat_ratio)
+    share = 0.5 * ORCAS if settings.boat_ratio is None else 1 / (1 + settings.boat_ratio)
     weights = torch.full((len(LABELS),), 0.5 / (1 - share))
     weights[ORCA] = 0.5 / share
     return weights
