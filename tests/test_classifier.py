@@ -187,6 +187,9 @@ def test_names_by_threshold():
         ([0.7, 0.1, 0.15, 0.05], "boat"),
         ([0.1, 0.7, 0.1, 0.1], "other_cetacean"),
         ([0.2, 0.2, 0.25, 0.35], "ambient"),
+        ([0.55, 0.35, 0.05, 0.05], "cetacean"),  # a whale for sure, though not which
+        ([0.35, 0.55, 0.05, 0.05], "cetacean"),
+        ([0.45, 0.3, 0.2, 0.05], "boat"),  # 0.75 together is below the higher threshold
     ):
         assert settings.name(np.array(probabilities)) == name
     shipped = load_labels()

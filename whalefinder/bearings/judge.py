@@ -30,7 +30,7 @@ from whalefinder.calls.masks import Masks, masks_of
 from whalefinder.calls.scores import event_score
 from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.segmentation import SegmentationNetwork
-from whalefinder.results.records import LABELS, WHALE_LABELS
+from whalefinder.results.records import WHALE_LABELS, classes_of
 from whalefinder.sound import spectrogram
 from whalefinder.sound.recording import Recording
 
@@ -55,7 +55,7 @@ class Judgement:
     """The decision about an event, with its reasons.
 
     Args:
-        label: one of `LABELS`.
+        label: one of `EVENT_LABELS`.
         probabilities: probability of every label, `[class]` in the order of `LABELS`.
         look: its bearing, or None if there is none.
         score: score of the event (`calls.scores`).
@@ -76,7 +76,7 @@ class Judgement:
     @property
     def probability(self) -> float:
         """Probability of the label, 0 to 1."""
-        return float(self.probabilities[LABELS.index(self.label)])
+        return float(self.probabilities[list(classes_of(self.label))].sum())
 
     @property
     def is_call(self) -> bool:

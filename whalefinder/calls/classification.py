@@ -23,7 +23,17 @@ from whalefinder.calls.events import Event
 from whalefinder.calls.masks import CALL, Masks
 from whalefinder.errors import ModelError
 from whalefinder.networks.classifier import Classifier
-from whalefinder.results.records import AMBIENT, BOAT, LABELS, ORCA, OTHER_CETACEAN, SHOWN_DIGITS, WHALE_LABELS, WHALES
+from whalefinder.results.records import (
+    AMBIENT,
+    BOAT,
+    CETACEAN,
+    LABELS,
+    ORCA,
+    OTHER_CETACEAN,
+    SHOWN_DIGITS,
+    WHALES,
+    classes_of,
+)  # fmt: skip
 from whalefinder.sound import covariance, spectrogram
 from whalefinder.sound.beam import mvdr_beam
 
@@ -316,8 +326,8 @@ def call_share(probabilities: NDArray[np.float64]) -> float:
 class LabelSettings:
     """Thresholds of the whale labels. `labels.toml` holds the shipped ones and says how they were chosen.
 
-    An event may surely be a whale while it is unclear which: both probabilities together reach the higher threshold.
-    Then it gets the likelier label.
+    An event may surely be a whale while it is unclear which: neither probability reaches its threshold, and both
+    together reach the higher one. Then its label is `cetacean`.
 
     Args:
         orca: smallest probability for the label `orca`.
@@ -328,24 +338,28 @@ class LabelSettings:
     other_cetacean: float
 
     def name(self, probabilities: NDArray[np.float64], min_probability: float | None = None) -> str:
-        """The label of an event with these probabilities `[class]`.
+        """The label of an event with these probabilities `[class]`, one of `EVENT_LABELS`.
 
         Args:
             probabilities: `[class]` in the order of `LABELS`.
             min_probability: replaces all thresholds. The likelier whale is the label if its probability, rounded as in
-                the tables, reaches this value. Otherwise the label is the likelier of `boat` and `ambient`.
+                the tables, reaches this value. If only both whales together do, it is `cetacean`. Otherwise the label
+                is the likelier of `boat` and `ambient`.
         """
         if min_probability is not None:
-            likelier = max(WHALES, key=lambda whale: probabilities[whale])
-            shown = round(float(probabilities[likelier]), SHOWN_DIGITS)
-            return LABELS[likelier] if shown >= min_probability and shown > 0 else _no_whale(probabilities)
+            likelier = LABELS[max(WHALES, key=lambda whale: probabilities[whale])]
+            for label in (likelier, CETACEAN):
+                shown = round(float(probabilities[list(classes_of(label))].sum()), SHOWN_DIGITS)
+                if shown >= min_probability and shown > 0:
+                    return label
+            return _no_whale(probabilities)
         orca, other = probabilities[ORCA], probabilities[OTHER_CETACEAN]
         if orca >= self.orca and orca >= other:
             return LABELS[ORCA]
         if other >= self.other_cetacean:
             return LABELS[OTHER_CETACEAN]
         if call_share(probabilities) >= max(self.orca, self.other_cetacean):
-            return LABELS[OTHER_CETACEAN if other > orca else ORCA]
+            return CETACEAN
         return _no_whale(probabilities)
 
     def least(self, min_probability: float | None = None) -> float:
@@ -368,10 +382,11 @@ def load_labels(path: Path | str | None = None) -> LabelSettings:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as reason:
         raise ModelError(f"{file}: thresholds cannot be read ({reason}); reinstall, or correct the file") from reason
+    whales = [LABELS[whale] for whale in WHALES]
     for name in tables:
-        if name not in WHALE_LABELS:
-            raise ModelError(f"{file}: label {name!r} has no threshold; allowed are {', '.join(WHALE_LABELS)}")
-    thresholds = {name: _threshold(file, name, tables.get(name)) for name in WHALE_LABELS}
+        if name not in whales:
+            raise ModelError(f"{file}: label {name!r} has no threshold; allowed are {', '.join(whales)}")
+    thresholds = {name: _threshold(file, name, tables.get(name)) for name in whales}
     return LabelSettings(**thresholds)
 
 

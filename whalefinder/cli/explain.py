@@ -49,7 +49,7 @@ def explain(
         str | None,
         typer.Option(
             "--class",
-            help="Label to explain: orca, other_cetacean, boat or ambient.",
+            help="Label to explain: orca, other_cetacean, cetacean (either), boat or ambient.",
             show_default="the most likely",
         ),
     ] = None,
@@ -150,11 +150,11 @@ class _Why:
 
     def classifier(self, network: ClassifierNetwork, name: str | None, log_odds: bool) -> None:
         from whalefinder.explain.decisions import explain_classifier
-        from whalefinder.results.records import LABELS
+        from whalefinder.results.records import LABELS, classes_of
 
         with self._progress("classifier") as report:
             found = explain_classifier(self.excerpt, network, name, self.occluder, report, in_log_odds=log_odds)
-        probability = found.probabilities[LABELS.index(found.name)]
+        probability = found.probabilities[list(classes_of(found.name))].sum()
         others = ", ".join(f"{each} {p:.2f}" for each, p in zip(LABELS, found.probabilities, strict=True))
         unit = "log-odds" if log_odds else "probability"
         self._write(found.heat, "classifier", f"probability of {found.name} {probability:.2f}", unit)

@@ -30,7 +30,7 @@ from whalefinder.evaluation.summary import (
 from whalefinder.files import writing
 from whalefinder.pages.page import Drawing, Grid, Section, save_page
 from whalefinder.results.formats import safe_stem
-from whalefinder.results.records import LABELS
+from whalefinder.results.records import EVENT_LABELS
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training.labelled import LabelledClip
 
@@ -126,16 +126,16 @@ def _live(sets: Sets, verdicts: Sequence[Verdict], figures: dict[str, Any]) -> S
 def _species(sets: Sets, names: dict[str, list[str]]) -> Section:
     clips = [*sets.mixtures, *sets.live, *sets.species]
     named = [*names["mixtures"], *names["live"], *names["species"]]
-    table = confusion([clip.label for clip in clips], named, LABELS)
-    rows = species_rows(names["species"], sets.species, LABELS)
+    table = confusion([clip.label for clip in clips], named, EVENT_LABELS)
+    rows = species_rows(names["species"], sets.species, EVENT_LABELS)
     words = [
         "Other whales and dolphins are only counted, because there are few recordings to train on. None of these recordings was "
         "used in training."
     ]
-    header = ("species", *(name.replace("_", " ") for name in LABELS))
+    header = ("species", *(name.replace("_", " ") for name in EVENT_LABELS))
     drawing = Drawing(
         "Mixtures, live clips and other species, by the label that the classifier gives.",
-        draw_confusion(table, LABELS, f"{len(clips)} clips"),
+        draw_confusion(table, EVENT_LABELS, f"{len(clips)} clips"),
     )
     return Section(
         "All four labels", words, [Grid("Other species by the label that they got.", header, rows)], [drawing]

@@ -17,7 +17,7 @@ from whalefinder.explain.excerpt import Excerpt
 from whalefinder.explain.occlusion import HeatMap, Occluder, Report, Score, occlude, silent
 from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.segmentation import UPSAMPLING, SegmentationNetwork
-from whalefinder.results.records import LABELS, WHALES
+from whalefinder.results.records import EVENT_LABELS, LABELS, WHALES, classes_of
 from whalefinder.sound import features
 
 Place = tuple[slice, slice]
@@ -28,17 +28,17 @@ REACH = REACH_FRAMES  # the same number of bins and of frames: all kernels and s
 
 
 def log_odds(network: Classifier, name: str) -> Score:
-    """A score of planes `[batch, plane, frequency, frame]`: the log odds ln(p / (1 - p)) of one class.
+    """A score of planes `[batch, plane, frequency, frame]`: the log odds ln(p / (1 - p)) of one label.
 
     If p is near 1 it hardly changes, but the log odds do. They are computed from the logits, since 1 - p has few digits
-    left there: logit - logsumexp(the other logits), all calibrated.
+    left there: logsumexp(logits of the label) - logsumexp(the other logits), all calibrated.
     """
-    index = LABELS.index(name)
+    classes = list(classes_of(name))
+    others = [index for index in range(len(LABELS)) if index not in classes]
 
     def scored(planes: Tensor) -> Tensor:
         logits = network.calibrated(planes)
-        others = torch.cat([logits[:, :index], logits[:, index + 1 :]], dim=1)
-        return logits[:, index] - others.logsumexp(1)
+        return logits[:, classes].logsumexp(1) - logits[:, others].logsumexp(1)
 
     return scored
 
@@ -164,7 +164,7 @@ def explain_classifier(
     Args:
         excerpt: from `listen`.
         network: the classifier.
-        name: one of `LABELS`. None: the label that `locate` gives, or the likeliest label if there is no event.
+        name: one of `EVENT_LABELS`. None: the label that `locate` gives, or the likeliest label if there is no event.
         occluder: the window that covers, in frames of the spectrum.
         report: is called with (windows done, windows in all).
         in_log_odds: map the log odds of the classifier alone. This helps if the probability is nearly 1.
@@ -172,8 +172,8 @@ def explain_classifier(
     Raises:
         OptionError: an unknown label, or captum is not installed.
     """
-    if name is not None and name not in LABELS:
-        raise OptionError(f"class {name!r} is unknown; choose from {', '.join(LABELS)}")
+    if name is not None and name not in EVENT_LABELS:
+        raise OptionError(f"label {name!r} is unknown; choose from {', '.join(EVENT_LABELS)}")
     first, spectra = _sound(excerpt)
     event = excerpt.event
     marked = None if event is None or not network.marks else (event.begin - first, event.end - first)
@@ -184,7 +184,7 @@ def explain_classifier(
     answer = _joined(excerpt, said[best])
     if name is None:
         name = LABELS[int(answer.argmax())] if excerpt.judgement is None else excerpt.judgement.label
-    index = LABELS.index(name)
+    classes = list(classes_of(name))
 
     # The plane that marks the event is no sound, so it is not covered.
     sound, mark = planes[best].tensor_split([network.input_channels])
@@ -194,7 +194,7 @@ def explain_classifier(
 
     def score(sound: Tensor) -> Tensor:
         said = network.probabilities(with_mark(sound)).double().numpy()
-        return torch.from_numpy(np.array([_joined(excerpt, each)[index] for each in said]))
+        return torch.from_numpy(np.array([_joined(excerpt, each)[classes].sum() for each in said]))
 
     odds = log_odds(network, name)
     heat = occlude(

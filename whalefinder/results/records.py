@@ -11,12 +11,25 @@ from whalefinder.array.geometry import Floats
 from whalefinder.results.ambiguity import Ambiguity
 
 LABELS = ("orca", "other_cetacean", "boat", "ambient")
-"""The labels of events, in the order of the classifier's outputs. `boat` and `ambient` are not calls."""
+"""The classes, in the order of the classifier's outputs. `boat` and `ambient` are not calls."""
 ORCA, OTHER_CETACEAN, BOAT, AMBIENT = range(len(LABELS))
 WHALES = (ORCA, OTHER_CETACEAN)
-WHALE_LABELS = tuple(LABELS[index] for index in WHALES)
+CETACEAN = "cetacean"
+"""The label of an event that is surely a whale or dolphin, while it is unclear which."""
+WHALE_LABELS = (*(LABELS[index] for index in WHALES), CETACEAN)
+EVENT_LABELS = (*WHALE_LABELS, LABELS[BOAT], LABELS[AMBIENT])
+"""All labels that an event can get."""
 SHOWN_DIGITS = 4
 """Number of decimals of a probability in tables."""
+
+
+def classes_of(label: str) -> tuple[int, ...]:
+    """The classes, as indices of `LABELS`, that a label joins. The probability of the label is the sum of theirs.
+
+    >>> classes_of("boat"), classes_of("cetacean")
+    ((2,), (0, 1))
+    """
+    return WHALES if label == CETACEAN else (LABELS.index(label),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +62,7 @@ class Detection:
         begin_s, end_s: seconds from the start of the recording.
         start_utc: begin as a time of day, or None if unknown.
         low_hz, high_hz: its band.
-        label: one of `LABELS`.
+        label: one of `EVENT_LABELS`.
         probability: probability of the label, 0 to 1.
         snr_db: power of the call relative to all other sound, dB.
         bearing: its direction, or None.

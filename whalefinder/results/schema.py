@@ -38,7 +38,7 @@ DETECTIONS = (
     ),
     Column("low_hz", "number", "Hz", "lower edge of the call's band"),
     Column("high_hz", "number", "Hz", "upper edge of the call's band"),
-    Column("label", "text", "", "orca, other_cetacean, or (not a call) boat, ambient"),
+    Column("label", "text", "", "orca, other_cetacean, cetacean (unclear which), or (not a call) boat, ambient"),
     Column("probability", "number", "1", "probability of the label, 0...1"),
     Column(
         "snr_db",
