@@ -16,9 +16,9 @@ from tests.helpers import needs_data
 from whalefinder.calls.classification import LabelSettings
 from whalefinder.cli import app
 from whalefinder.errors import OptionError
-from whalefinder.evaluation import judging, sets, summary
+from whalefinder.evaluation import judging, page, sets, summary
 from whalefinder.evaluation.evaluate import evaluate
-from whalefinder.evaluation.judging import Verdict, hear
+from whalefinder.evaluation.judging import Alarm, Verdict, hear
 from whalefinder.evaluation.metrics import Counts
 from whalefinder.evaluation.peers import NO_EVENT, ByEnergy, ByFlatImage, BySegmenter
 from whalefinder.networks.classifier import Classifier
@@ -214,8 +214,35 @@ def test_species_are_counted_by_name():
         LabelledClip(samples=np.zeros(1, np.float32), label="other_cetacean", source=s, group="g")
         for s in ("beluga", "beluga", "humpback")
     ]
-    rows = summary.species_rows(["orca", "boat", "boat"], items, ("orca", "boat"))
-    assert rows == [("beluga", "1", "1"), ("humpback", "0", "1")]
+    rows = summary.species_rows(["boat", "boat", "orca"], items, ("orca", "boat"))
+    assert rows == [("humpback", "1", "0"), ("beluga", "0", "2")]  # worst first
+
+
+def test_the_surest_alarm_of_a_recording_can_be_heard(judged, tmp_path):
+    _, _, small = judged
+    verdict = Verdict(judge="j", threshold=0.5, alarms=[Alarm("alone", 5.0, 0.6), Alarm("alone", 3.5, 0.9)])
+    (drawing,) = page._alarms(tmp_path, small, verdict)
+    assert "alone at 2.5 s" in drawing.caption and "0.900" in drawing.caption
+    heard, rate = soundfile.read(tmp_path / drawing.sound)
+    assert len(heard) == 3 * rate
+
+
+def test_recordings_with_the_most_false_alarms_come_first(tmp_path):
+    recordings = []
+    for name, seconds in (("quiet", 6), ("pinger", 12), ("sonar", 30)):
+        path = tmp_path / f"{name}.wav"
+        soundfile.write(path, np.zeros(seconds * RATE_HZ, np.float32), RATE_HZ)
+        clip = Clip(
+            path=path, kind="ambient", label="no_orca", sublabel="" if name == "sonar" else name, split="dev",
+            use="evaluate", rate_hz=RATE_HZ,
+        )  # fmt: skip
+        recordings.append((clip, "ambient"))
+    verdict = Verdict(judge="j", threshold=0.5)
+    verdict.alarms = [Alarm("pinger", 1.0, 0.8), Alarm("sonar", 2.0, 0.6), Alarm("sonar", 9.0, 0.95)]
+    assert summary.recording_rows(verdict, recordings) == [
+        ("sonar", "ambient", "0.50", "2", "0.950"),
+        ("pinger", "pinger", "0.20", "1", "0.800"),
+    ]
 
 
 def test_sets_keep_call_types_apart_and_need_data(monkeypatch, tmp_path):

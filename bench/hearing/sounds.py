@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from whalefinder.sound.spectrogram import RATE_HZ, USABLE_SHARE
 from whalefinder.training.clips import Clip, find_clips
-from whalefinder.training.stations import whale_in_ambient
+from whalefinder.training.stations import DOUBTFUL, whale_in_ambient
 
 Samples = NDArray[np.float32]
 UNMIXED, ALONE, OVER_AMBIENT = "unmixed", "alone", "over ambient"
@@ -40,9 +40,6 @@ KINDS = (
     (("ambient", "soundscape"), "ambient"),
 )
 LOWEST_RATE_HZ = 8000  # of what `locate` reads
-# Labelled "without a call", but the spectrograms show a short upsweep with harmonics, of an animal that nobody named.
-DOUBTFUL = ("neg_04", "neg_13")
-
 
 OTHER_PLACES = {
     "ambient_soundtrap_lifewatch": ("ambient", "North Sea"),

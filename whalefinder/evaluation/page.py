@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from whalefinder.calls.classification import WINDOW_S
 from whalefinder.evaluation.judging import Verdict
 from whalefinder.evaluation.metrics import confusion, precision_recall, roc
 from whalefinder.evaluation.pictures import draw_by_ratio, draw_clip, draw_confusion, draw_curves, draw_reliability
@@ -18,11 +19,13 @@ from whalefinder.evaluation.summary import (
     HEADER,
     PAPER_ACCURACY,
     PARTS_HEADER,
+    RECORDINGS_HEADER,
     alone_row,
     by_recorder,
     calibration,
     paper_row,
     recall_by_ratio,
+    recording_rows,
     row_of,
     species_rows,
     truth_of,
@@ -58,7 +61,7 @@ def write_page(
         _parts(sets, own, verdicts),
         _live(sets, verdicts, figures),
         _species(sets, names),
-        _alone(verdicts, pipeline),
+        _alone(out, sets, verdicts, pipeline),
         _worst(out, sets, own),
     ]
     save_page(page, f"whalefinder evaluation, split {split}", sections)
@@ -142,9 +145,10 @@ def _species(sets: Sets, names: dict[str, list[str]]) -> Section:
     )
 
 
-def _alone(verdicts: Sequence[Verdict], pipeline: Verdict) -> Section:
+def _alone(out: Path, sets: Sets, verdicts: Sequence[Verdict], pipeline: Verdict) -> Section:
     words = [
-        "Ships of both splits and North Sea ambient, without calls. Every method judges windows of 3 s that begin every 1.5 s. "
+        "Ships of both splits, and recordings of stations and of the North Sea without an orca. "
+        "Every method judges windows of 3 s that begin every 1.5 s. "
         "Neighbouring alarms count as one. No threshold was chosen on the test ships."
     ]
     rows = [alone_row(v) for v in (*verdicts, pipeline)]
@@ -155,8 +159,26 @@ def _alone(verdicts: Sequence[Verdict], pipeline: Verdict) -> Section:
     ]
     grids = [Grid("False orca alarms.", ALONE_HEADER, rows)]
     if found:
+        worst = recording_rows(pipeline, sets.alone)
+        grids.append(Grid("Alarms of the whole pipeline by recording, worst first.", RECORDINGS_HEADER, worst))
         grids.append(Grid("Times of the false alarms.", ("method", "recording", "second", "score"), found))
-    return Section("Ships and ambient alone", words, grids)
+    return Section("Without an orca", words, grids, _alarms(out, sets, pipeline))
+
+
+def _alarms(out: Path, sets: Sets, pipeline: Verdict) -> list[Drawing]:
+    """The surest false alarm of each of the worst recordings, to see and to hear."""
+    recordings = {clip.path.stem: clip for clip, _ in sets.alone}
+    surest = {alarm.recording: alarm for alarm in sorted(pipeline.alarms, key=lambda alarm: alarm.score)}
+    drawings = []
+    for number, (name, *_) in enumerate(recording_rows(pipeline, sets.alone)[:WORST]):
+        clip, alarm = recordings[name], surest[name]
+        begin = max(0, round((alarm.begin_s - 1.0) * RATE_HZ))
+        heard = LabelledClip(
+            samples=clip.read()[begin : begin + round(WINDOW_S * RATE_HZ)], label="ambient", group=clip.path.parent.name,
+            source=f"{name} at {begin / RATE_HZ:.1f} s", bandwidth_hz=clip.bandwidth_hz,
+        )  # fmt: skip
+        drawings.append(_heard(out, heard, alarm.score, "pipeline, false alarm", number))
+    return drawings
 
 
 def _worst(out: Path, sets: Sets, own: Verdict) -> Section:

@@ -3,7 +3,7 @@
 mixtures    half: calls of the split in ships of the split, SIR -10...10 dB; the other half: the ships alone
 live        clips of 3 s of one live hydrophone, not mixed, with and without a call
 species     other whales and dolphins
-alone       ships and North Sea ambient noise without any call, in windows
+alone       recordings without an orca: ships, stations, the North Sea; in windows
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from whalefinder.errors import OptionError
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training.clips import Clip, data_folder, find_clips
 from whalefinder.training.labelled import LabelledClip, evaluation_mixtures, real_clips
+from whalefinder.training.stations import DOUBTFUL
 
 Report = Callable[[int, int, str], None]
 SPLITS = ("dev", "test")
@@ -54,7 +55,7 @@ def read_sets(split: str, count: int, report: Report = lambda done, total, note:
         "mixtures": lambda: evaluation_mixtures(split, count),
         "live": real_clips,
         "species": lambda: real_clips(other_species=True),
-        "alone": recordings_alone,
+        "alone": lambda: recordings_alone(split),
     }
     found = {}
     for done, (name, read) in enumerate(readers.items()):
@@ -83,10 +84,16 @@ def ratio_of(clip: LabelledClip) -> str:
     return ""
 
 
-def recordings_alone() -> list[tuple[Clip, str]]:
-    """Recordings without a call, with their labels: ships of both splits, and ambient noise."""
+def recordings_alone(split: str) -> list[tuple[Clip, str]]:
+    """Recordings without an orca, with their labels: ships of both splits, and ambient noise of dev (and of test)."""
     ships = find_clips("boats", "dev") + find_clips("boats", "test")
-    ambient = [c for c in find_clips("ambient", "dev") if "orcaal" not in c.path.parent.name]
+    splits = ("dev", "test") if split == "test" else ("dev",)
+    ambient = [
+        clip
+        for each in splits
+        for clip in find_clips("ambient", each)
+        if "orcaal" not in clip.path.parent.name and clip.path.stem not in DOUBTFUL
+    ]
     return [(c, "boat") for c in ships] + [(c, "ambient") for c in ambient]
 
 

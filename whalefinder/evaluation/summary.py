@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import soundfile
 
 from whalefinder.evaluation.judging import Verdict
 from whalefinder.evaluation.metrics import (
@@ -19,6 +20,7 @@ from whalefinder.evaluation.metrics import (
     wilson,
 )
 from whalefinder.evaluation.sets import ratio_of, recorder_of
+from whalefinder.training.clips import Clip
 from whalefinder.training.labelled import LabelledClip
 
 PAPER = Counts.complete(total=1000, accuracy=0.84, true_positive=450, false_negative=50)
@@ -154,12 +156,31 @@ def alone_row(verdict: Verdict) -> tuple[str, ...]:
 ALONE_HEADER = ("method", "false orca alarms", "minutes", "per hour (exact Poisson interval)")
 
 
+RECORDINGS_HEADER = ("recording", "label in the data", "minutes", "false alarms", "surest")
+
+
+def recording_rows(verdict: Verdict, recordings: Sequence[tuple[Clip, str]]) -> list[tuple[str, ...]]:
+    """Recordings with false alarms, those with the most first. Rows as `RECORDINGS_HEADER` says."""
+    rows = []
+    for clip, label in recordings:
+        scores = [alarm.score for alarm in verdict.alarms if alarm.recording == clip.path.stem]
+        if scores:
+            minutes = f"{soundfile.info(clip.path).duration / 60:.2f}"
+            row = (clip.path.stem, clip.sublabel or label, minutes, str(len(scores)), f"{max(scores):.3f}")
+            rows.append((-len(scores), -max(scores), row))
+    return [row for *_, row in sorted(rows)]
+
+
 def species_rows(names: Sequence[str], clips: Sequence[LabelledClip], classes: Sequence[str]) -> list[tuple[str, ...]]:
-    """The labels that clips of every species got: rows of (species, count of each label)."""
+    """The labels that clips of every species got, rows of (species, count of each label).
+
+    Species that are named orca most often stand first.
+    """
     found = {species: {name: 0 for name in classes} for species in sorted({clip.source for clip in clips})}
     for name, clip in zip(names, clips, strict=True):
         found[clip.source][name] += 1
-    return [(species.replace("_", " "), *(str(count[name]) for name in classes)) for species, count in found.items()]
+    worst = sorted(found.items(), key=lambda row: -row[1][classes[0]] / sum(row[1].values()))
+    return [(species.replace("_", " "), *(str(count[name]) for name in classes)) for species, count in worst]
 
 
 def calibration(verdict: Verdict, clips: Sequence[LabelledClip]) -> Any:

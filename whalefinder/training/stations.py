@@ -35,6 +35,8 @@ WHALES_IN_AMBIENT = {
     "sample_220925_223450": WHISTLES,
     "sample_220925_223510": WHISTLES,
 }
+# Labelled "without a call", but the spectrograms show a short upsweep with harmonics, of an animal that nobody named.
+DOUBTFUL = ("neg_04", "neg_13")
 BELOW_BAND = ("finwhale", "rightwhale")
 FAINT = ("pm05_dolphin", "sb03_minkewhale")  # shrimps are louder than the whale, so these are not used at all
 FOLDERS = ("sanctsound", "osekit", "riptide", "orcasound_humpback_catalogue")  # folders that may be used in training
