@@ -19,7 +19,7 @@ from whalefinder.calls.classification import (
     with_array_score,
 )
 from whalefinder.errors import ModelError
-from whalefinder.networks.classifier import Classifier
+from whalefinder.networks.classifier import Classifier, strangeness
 from whalefinder.networks.weights import load_classifier, save_network
 from whalefinder.results.records import AMBIENT, BOAT, LABELS, ORCA, OTHER_CETACEAN
 from whalefinder.sea.calls import pulsed_call
@@ -75,7 +75,7 @@ def test_a_sound_unlike_every_call_is_less_surely_an_orca(tmp_path):
     network = Classifier(widths=(1,)).eval()
     features = torch.tensor([[2.0, 0.0]] * 10 + [[0.0, 3.0]] * 2)
     network.remember(features, torch.tensor([0.5, -4.0, 1.0]))
-    strange = network.strangeness(torch.tensor([[5.0, 0.0], [0.0, 5.0], [-1.0, 0.0], [1.0, 1.0]]))
+    strange = strangeness(torch.tensor([[5.0, 0.0], [0.0, 5.0], [-1.0, 0.0], [1.0, 1.0]]), features)
     assert strange.tolist() == pytest.approx([0.0, 2**0.5, 2.0, (2 - 2**0.5) ** 0.5], abs=1e-3)
 
     network.features = lambda planes: planes

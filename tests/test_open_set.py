@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from bench.hearing.open_set import NEIGHBOURS, Scores
-from whalefinder.networks.classifier import Classifier
+from bench.hearing.open_set import Scores
+from whalefinder.networks.classifier import NEIGHBOURS, Classifier
 
 
 class Passing(Classifier):

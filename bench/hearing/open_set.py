@@ -25,7 +25,7 @@ from bench.hearing.mixed import nuisances
 from bench.hearing.sounds import Sound
 from whalefinder.calls.classification import WINDOW_S, planes_of
 from whalefinder.evaluation.metrics import roc
-from whalefinder.networks.classifier import NEIGHBOURS, Classifier
+from whalefinder.networks.classifier import Classifier, strangeness
 from whalefinder.networks.weights import load_classifier
 from whalefinder.results.records import ORCA
 from whalefinder.sound.spectrogram import RATE_HZ, frequencies_hz
@@ -62,19 +62,18 @@ class Scores:
         ridge = 1e-3 * covariance.diagonal().mean() * torch.eye(len(covariance), dtype=torch.float64)
         self.inverse = torch.linalg.inv(covariance + ridge)
         self.mean = features[labels == ORCA].mean(0).double()
-        self.orcas = torch.nn.functional.normalize(features[labels == ORCA], dim=1)
+        self.orcas = features[labels == ORCA]
 
     def of(self, planes: Tensor) -> dict[str, np.ndarray]:
         """Every score of every clip, the higher the more like a call that was heard in training."""
         logits, features = answers(self.network, planes)
         off = features.double() - self.mean
         distance = ((off @ self.inverse) * off).sum(1).sqrt()
-        near = torch.cdist(torch.nn.functional.normalize(features, dim=1), self.orcas)
         return {
             "p(orca)": torch.softmax(logits / self.network.temperature, 1)[:, ORCA].numpy(),
             "energy": logits.logsumexp(1).numpy(),
             "distance": -distance.numpy(),
-            "neighbours": -near.kthvalue(NEIGHBOURS, dim=1).values.numpy(),
+            "neighbours": -strangeness(features, self.orcas).numpy(),
         }
 
 

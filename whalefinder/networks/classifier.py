@@ -47,6 +47,19 @@ class Residual(nn.Module):
         return torch.relu(self.past(x[..., :: self.stride, :: self.stride]) + change)
 
 
+def strangeness(features: Tensor, calls: Tensor) -> Tensor:
+    """How unlike every known call a sound is: the distance of its features to those of the 10th nearest call.
+
+    Features are normalised to length 1, so the distance of two with the cosine c is √(2 - 2c), from 0 to 2. Sun et al.
+    2022, "Out-of-distribution detection with deep nearest neighbors".
+
+    Shape:
+        `[batch, feature]`, `[call, feature]` with at least `NEIGHBOURS` calls → `[batch]`.
+    """
+    cosines = nn.functional.normalize(features, dim=1) @ nn.functional.normalize(calls, dim=1).T
+    return (2 - 2 * cosines.topk(NEIGHBOURS, dim=1).values[:, -1]).clamp(min=0).sqrt()
+
+
 class Classifier(nn.Module):
     """A ResNet for spectrograms.
 
@@ -144,18 +157,13 @@ class Classifier(nn.Module):
             features: `[call, feature]`, at least `NEIGHBOURS` calls.
             trust: `[3]`, see `calibrated`.
         """
-        self.calls, self.trust = nn.functional.normalize(features, dim=1), trust
+        self.calls, self.trust = features, trust
         self.config["known"] = len(features)
 
-    def strangeness(self, features: Tensor) -> Tensor:
-        """How unlike every remembered call a sound is: distance to the 10th nearest of them. `[batch, feature]` → `[batch]`.
-
-        Features are normalised to length 1, so the distance of two with the cosine c is √(2 - 2c), from 0 to 2. Sun et
-        al. 2022, "Out-of-distribution detection with deep nearest neighbors".
-        """
-        assert self.calls is not None
-        cosines = nn.functional.normalize(features, dim=1) @ self.calls.T
-        return (2 - 2 * cosines.topk(NEIGHBOURS, dim=1).values[:, -1]).clamp(min=0).sqrt()
+    def odds(self, features: Tensor) -> Tensor:
+        """Log odds of an orca, by the logits and the temperature alone. `[batch, feature]` → `[batch]`."""
+        logits = self.head(features) / self.temperature
+        return logits[:, ORCA] - torch.cat([logits[:, :ORCA], logits[:, ORCA + 1 :]], dim=1).logsumexp(1)
 
     def calibrated(self, planes: Tensor) -> Tensor:
         """Logits `[batch, class]` whose softmax are calibrated probabilities.
@@ -168,8 +176,8 @@ class Classifier(nn.Module):
         logits = self.head(features) / self.temperature
         if self.calls is None or self.trust is None:
             return logits
-        odds = logits[:, ORCA] - torch.cat([logits[:, :ORCA], logits[:, ORCA + 1 :]], dim=1).logsumexp(1)
-        joint = torch.stack([odds, self.strangeness(features), torch.ones_like(odds)], dim=1) @ self.trust
+        odds = self.odds(features)
+        joint = torch.stack([odds, strangeness(features, self.calls), torch.ones_like(odds)], dim=1) @ self.trust
         orca = torch.arange(logits.shape[1], device=logits.device) == ORCA
         return logits + (joint - odds)[:, None] * orca
 

@@ -9,6 +9,7 @@ its clip are used, without the noise and the edges of the clip.
 from __future__ import annotations
 
 import math
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,6 +24,7 @@ from whalefinder.sea import signals
 from whalefinder.sound import spectrogram
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training import clips, stations
+from whalefinder.training.nuisances import kinds_of, random_nuisance
 from whalefinder.training.sounds import band_power, cut, levelled, sounding, wind_slope
 from whalefinder.training.sources import Source, Sources, catalogue_calls
 from whalefinder.training.sources import build_sources as build_sources  # for those who draw from them
@@ -411,6 +413,35 @@ def station_windows(split: str) -> list[LabelledClip]:
                         group=clip.path.stem, bandwidth_hz=clip.bandwidth_hz, kind="real",
                     )
                 )  # fmt: skip
+    return windows
+
+
+def nuisance_windows(split: str, each: int = 12, seed: int = EVALUATION_SEED) -> list[LabelledClip]:
+    """Sounds of the kinds of nuisance that are kept for a split, in windows of `CLIP_S`, labelled `ambient`.
+
+    Every second one is mixed into a quiet stretch of a station at 0 to 20 dB. The others, and all without data, have
+    only the faint noise of a recorder.
+
+    Args:
+        split: `dev` or `test`.
+        each: how many of each kind.
+        seed: of all that is random.
+    """
+    quiet = [samples for samples, _ in stations.backgrounds(split) if len(samples) >= CLIP_S * RATE_HZ]
+    length, windows = int(CLIP_S * RATE_HZ), []
+    for kind in kinds_of(split):
+        for k in range(each):
+            rng = np.random.default_rng([seed, 3, zlib.crc32(kind.encode()), k])
+            sound = random_nuisance(rng, kind)[1]
+            begin = (len(sound) - length) // 2
+            piece: NDArray[np.float32] = sound[begin : begin + length].astype(np.float32)
+            if quiet and k % 2:
+                bed = quiet[int(rng.integers(len(quiet)))]
+                at = int(rng.integers(0, len(bed) - length + 1))
+                samples = _mix(rng, piece, bed[at : at + length], float(rng.uniform(0, 20)))
+            else:
+                samples = (0.5 * piece + 1e-4 * rng.standard_normal(length)).astype(np.float32)
+            windows.append(LabelledClip(samples=samples, label="ambient", source=f"{kind} {k}", group=kind))
     return windows
 
 
