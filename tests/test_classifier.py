@@ -19,7 +19,7 @@ from whalefinder.calls.classification import (
     with_array_score,
 )
 from whalefinder.errors import ModelError
-from whalefinder.networks.classifier import Classifier, strangeness
+from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.weights import load_classifier, save_network
 from whalefinder.results.records import AMBIENT, BOAT, LABELS, ORCA, OTHER_CETACEAN
 from whalefinder.sea.calls import pulsed_call
@@ -68,35 +68,6 @@ def test_weights_come_back_with_their_temperature(tmp_path):
     planes = torch.randn(1, 3, 64, 40)
     assert float(loaded.temperature) == pytest.approx(1.7) and not loaded.training
     assert torch.equal(loaded.probabilities(planes), network.eval().probabilities(planes))
-
-
-def test_a_sound_unlike_every_call_is_less_surely_an_orca(tmp_path):
-    """By hand: calls that are remembered, in a plane; the 10th nearest of 12 is at a right angle or in line."""
-    network = Classifier(widths=(1,)).eval()
-    features = torch.tensor([[2.0, 0.0]] * 10 + [[0.0, 3.0]] * 2)
-    network.remember(features, torch.tensor([0.5, -4.0, 1.0]))
-    strange = strangeness(torch.tensor([[5.0, 0.0], [0.0, 5.0], [-1.0, 0.0], [1.0, 1.0]]), features)
-    assert strange.tolist() == pytest.approx([0.0, 2**0.5, 2.0, (2 - 2**0.5) ** 0.5], abs=1e-3)
-
-    network.features = lambda planes: planes
-    network.head = torch.nn.Linear(2, 4)
-    asked = torch.tensor([[5.0, 0.0], [0.0, 5.0]])
-    network.requires_grad_(False)
-    plain = torch.softmax(network.head(asked), 1)
-    for said, before, distance in zip(network.probabilities(asked), plain, (0.0, 2**0.5), strict=True):
-        odds = torch.log(before[ORCA] / (1 - before[ORCA]))
-        assert float(said[ORCA]) == pytest.approx(float(torch.sigmoid(0.5 * odds - 4.0 * distance + 1.0)), rel=1e-4)
-        others = [k for k in range(4) if k != ORCA]
-        assert torch.allclose(said[others] / said[others].sum(), before[others] / before[others].sum())
-
-    network = Classifier(widths=(1,)).eval()
-    network.remember(features, torch.tensor([0.5, -4.0, 1.0]))
-    save_network(network, tmp_path / "classifier.safetensors", {})
-    planes = torch.randn(2, 3, 64, 40)
-    assert torch.equal(
-        load_classifier(tmp_path / "classifier.safetensors").calibrated(planes), network.calibrated(planes)
-    )
-    assert torch.allclose(network.folded().calibrated(planes), network.calibrated(planes), atol=1e-4)
 
 
 def test_weights_start_at_random_and_as_wide_as_he_says():

@@ -134,56 +134,19 @@ def test_temperature_makes_probabilities_likelier_and_keeps_the_order():
     assert torch.equal((logits / temperature).argmax(1), logits.argmax(1))
 
 
-def test_the_offset_gives_orcas_back_what_shyness_took():
+def test_temperature_and_offset_give_orcas_back_what_shyness_took():
     generator = torch.Generator().manual_seed(0)
     true = 2 * torch.randn(3000, 4, generator=generator)
     labels = torch.multinomial(true.softmax(1), 1, generator=generator)[:, 0]
     shy = 1.5 * true
     shy[:, 0] -= 1.5
-    assert calibration.fit_offset(shy, labels, 1.5) == pytest.approx(1.5, abs=0.25)
+    assert calibration.fit_orca(shy, labels) == pytest.approx((1.5, 1.5), abs=0.25)
     network = Classifier(widths=(4, 8)).eval()
     planes, before = torch.randn(8, 3, 64, 40, generator=generator), network.head.bias.detach().clone()
     calibration.calibrate(
         network, calibration.HeldOut(planes, torch.tensor([0, 2] * 4), torch.ones(8, dtype=torch.bool))
     )
     assert torch.equal(network.head.bias.detach()[1:], before[1:]) and float(network.temperature) != 1.0
-
-
-def test_trust_is_a_logistic_regression():
-    """Against scikit-learn, with both classes of equal weight; and no sign may turn round."""
-    from sklearn.linear_model import LogisticRegression
-
-    rng = np.random.default_rng(0)
-    is_orca = rng.random(600) < 0.2
-    odds, strange = rng.normal(2 * is_orca - 1, 2.0), np.abs(rng.normal(0.8 - 0.4 * is_orca, 0.3))
-    found = calibration.fit_trust(*(torch.from_numpy(each).float() for each in (odds, strange)), torch.tensor(is_orca))
-    model = LogisticRegression(C=1e6, class_weight="balanced", tol=1e-8).fit(np.c_[odds, strange], is_orca)
-    assert found.tolist() == pytest.approx([*model.coef_[0], *model.intercept_], rel=2e-3)
-    turned = calibration.fit_trust(
-        *(torch.from_numpy(each).float() for each in (odds, -strange)), torch.tensor(is_orca)
-    )
-    assert turned[1] == 0.0 and turned[0] > 0
-
-
-def test_a_call_is_as_strange_as_if_its_dialect_was_new():
-    features = torch.tensor([[1.0, 0.0]] * 12 + [[0.0, 1.0]] * 12)
-    alone = calibration._strangeness_as_new(features, ["a"] * 12 + ["b"] * 12)
-    assert alone.tolist() == pytest.approx([2**0.5] * 24)
-    mixed = calibration._strangeness_as_new(features, ["a", "b"] * 12)
-    assert mixed.tolist() == pytest.approx([2**0.5] * 24)  # six others alike, and the tenth is another
-    features = torch.tensor([[1.0, 0.0]] * 24)
-    assert calibration._strangeness_as_new(features, ["a", "b"] * 12).tolist() == pytest.approx([0.0] * 24, abs=1e-3)
-
-
-def test_weights_remember_the_calls_of_their_training(sources, judge, tmp_path, monkeypatch):
-    real = dataclasses.replace(judge, real=torch.ones(6, dtype=torch.bool))
-    monkeypatch.setattr(classifier, "held_out", lambda settings: real)
-    monkeypatch.setattr(classifier, "REMEMBERED", 16)
-    network = load_classifier(classifier.train(tmp_path, SMALL, sources=sources))
-    calls = classifier.remembered(SMALL, sources, as_recorded=False)
-    assert network.calls is not None and len(network.calls) == len(calls.planes) == 16
-    assert torch.allclose(network.calls, calibration.features_of(network, calls.planes), atol=1e-4)
-    assert set(calls.groups) <= {f"simulated call {k}" for k in range(6)} and network.trust[0] >= 0 >= network.trust[1]
 
 
 def test_nuisances_for_dev_are_of_kinds_that_training_never_draws():

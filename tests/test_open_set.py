@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from bench.hearing.open_set import Scores
-from whalefinder.networks.classifier import NEIGHBOURS, Classifier
+from bench.hearing.open_set import NEIGHBOURS, Scores, strangeness
+from whalefinder.networks.classifier import Classifier
 
 
 class Passing(Classifier):
@@ -40,3 +40,10 @@ def test_scores_against_their_formulas():
     near = np.sort(np.linalg.norm(unit(asked)[:, None] - unit(orcas)[None], axis=2), axis=1)[:, NEIGHBOURS - 1]
     assert np.allclose(got["neighbours"], -near, atol=1e-3)
     assert got["neighbours"][0] > got["neighbours"][1] > got["neighbours"][2]
+
+
+def test_strangeness_by_hand():
+    """The 10th nearest of 12 calls in a plane is at a right angle, in line, opposite or between."""
+    calls = torch.tensor([[2.0, 0.0]] * 10 + [[0.0, 3.0]] * 2)
+    strange = strangeness(torch.tensor([[5.0, 0.0], [0.0, 5.0], [-1.0, 0.0], [1.0, 1.0]]), calls)
+    assert np.allclose(strange, [0.0, 2**0.5, 2.0, (2 - 2**0.5) ** 0.5], atol=1e-3)

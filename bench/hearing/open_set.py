@@ -18,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.hearing.__main__ import CACHE
 from bench.hearing.mixed import nuisances
 from bench.hearing.sounds import Sound
 from whalefinder.calls.classification import WINDOW_S, planes_of
 from whalefinder.evaluation.metrics import roc
-from whalefinder.networks.classifier import Classifier, strangeness
+from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.weights import load_classifier
 from whalefinder.results.records import ORCA
 from whalefinder.sound.spectrogram import RATE_HZ, frequencies_hz
@@ -34,7 +34,21 @@ from whalefinder.training.classifier import clip_planes
 from whalefinder.training.sounds import mono_spectrum
 
 SEED = 1_000_000_013
+NEIGHBOURS = 10
 TRAINING = 1024  # examples whose features are kept
+
+
+def strangeness(features: Tensor, calls: Tensor) -> Tensor:
+    """How unlike every known call a sound is: the distance of its features to those of the 10th nearest call.
+
+    Features are normalised to length 1, so the distance of two with the cosine c is √(2 - 2c), from 0 to 2. Sun et al.
+    2022, "Out-of-distribution detection with deep nearest neighbors".
+
+    Shape:
+        `[batch, feature]`, `[call, feature]` with at least `NEIGHBOURS` calls → `[batch]`.
+    """
+    cosines = nn.functional.normalize(features, dim=1) @ nn.functional.normalize(calls, dim=1).T
+    return (2 - 2 * cosines.topk(NEIGHBOURS, dim=1).values[:, -1]).clamp(min=0).sqrt()
 
 
 @torch.no_grad()

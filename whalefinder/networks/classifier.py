@@ -17,9 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from whalefinder.errors import OptionError
 from whalefinder.networks.sizes import check_sizes
-from whalefinder.results.records import LABELS, ORCA
-
-NEIGHBOURS = 10
+from whalefinder.results.records import LABELS
 
 
 class Residual(nn.Module):
@@ -47,19 +45,6 @@ class Residual(nn.Module):
         return torch.relu(self.past(x[..., :: self.stride, :: self.stride]) + change)
 
 
-def strangeness(features: Tensor, calls: Tensor) -> Tensor:
-    """How unlike every known call a sound is: the distance of its features to those of the 10th nearest call.
-
-    Features are normalised to length 1, so the distance of two with the cosine c is √(2 - 2c), from 0 to 2. Sun et al.
-    2022, "Out-of-distribution detection with deep nearest neighbors".
-
-    Shape:
-        `[batch, feature]`, `[call, feature]` with at least `NEIGHBOURS` calls → `[batch]`.
-    """
-    cosines = nn.functional.normalize(features, dim=1) @ nn.functional.normalize(calls, dim=1).T
-    return (2 - 2 * cosines.topk(NEIGHBOURS, dim=1).values[:, -1]).clamp(min=0).sqrt()
-
-
 class Classifier(nn.Module):
     """A ResNet for spectrograms.
 
@@ -70,7 +55,6 @@ class Classifier(nn.Module):
         dropout: share of the last features that training sets to 0 at random. Inference uses all of them.
         marks: the input may have one more plane at its end. It is 1 in the frames of the event, and 0 in the others.
             Without that plane the whole window is named.
-        known: number of training orcas whose features are kept (`remember`), or 0.
 
     Raises:
         OptionError: a size below 1, no stage, or a dropout outside [0, 1).
@@ -80,8 +64,6 @@ class Classifier(nn.Module):
     """
 
     temperature: Tensor
-    calls: Tensor | None
-    trust: Tensor | None
 
     def __init__(
         self,
@@ -90,7 +72,6 @@ class Classifier(nn.Module):
         num_classes: int = len(LABELS),
         dropout: float = 0.3,
         marks: bool = False,
-        known: int = 0,
     ) -> None:
         super().__init__()
         if not widths:
@@ -106,7 +87,6 @@ class Classifier(nn.Module):
             "num_classes": num_classes,
             "dropout": dropout,
             "marks": marks,
-            "known": known,
         }
         self.input_channels, self.marks = input_channels, marks
         # One plane more holds the frequency. A line at 8 kHz can be a whistle and at 0.5 kHz a boat, and a convolution
@@ -120,8 +100,6 @@ class Classifier(nn.Module):
         self.head = nn.Linear(2 * widths[-1], num_classes)
         # The logits are divided by the temperature before softmax. It is 1 until it is fitted (training.classifier).
         self.register_buffer("temperature", torch.ones(()))
-        self.register_buffer("calls", torch.zeros(known, 2 * widths[-1]) if known else None)
-        self.register_buffer("trust", torch.tensor([1.0, 0.0, 0.0]) if known else None)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")  # He 2015; equal weights would stay equal
@@ -150,36 +128,9 @@ class Classifier(nn.Module):
             block.second, block.second_norm = fuse_conv_bn_eval(block.second, block.second_norm), nn.Identity()
         return copy
 
-    def remember(self, features: Tensor, trust: Tensor) -> None:
-        """Keep the features of orcas heard in training, by which `calibrated` judges how familiar a sound is.
-
-        Args:
-            features: `[call, feature]`, at least `NEIGHBOURS` calls.
-            trust: `[3]`, see `calibrated`.
-        """
-        self.calls, self.trust = features, trust
-        self.config["known"] = len(features)
-
-    def odds(self, features: Tensor) -> Tensor:
-        """Log odds of an orca, by the logits and the temperature alone. `[batch, feature]` → `[batch]`."""
-        logits = self.head(features) / self.temperature
-        return logits[:, ORCA] - torch.cat([logits[:, :ORCA], logits[:, ORCA + 1 :]], dim=1).logsumexp(1)
-
     def calibrated(self, planes: Tensor) -> Tensor:
-        """Logits `[batch, class]` whose softmax are calibrated probabilities.
-
-        The logits are divided by the temperature. Then the log odds of an orca, o, become a·o + b·s + c with the three
-        weights of `trust` and the strangeness s. So a sound unlike all calls of training is not surely an orca, even
-        where the four classes leave nothing else that it could be.
-        """
-        features = self.features(planes)
-        logits = self.head(features) / self.temperature
-        if self.calls is None or self.trust is None:
-            return logits
-        odds = self.odds(features)
-        joint = torch.stack([odds, strangeness(features, self.calls), torch.ones_like(odds)], dim=1) @ self.trust
-        orca = torch.arange(logits.shape[1], device=logits.device) == ORCA
-        return logits + (joint - odds)[:, None] * orca
+        """Logits `[batch, class]` whose softmax are calibrated probabilities."""
+        return self(planes) / self.temperature
 
     def probabilities(self, planes: Tensor) -> Tensor:
         """Calibrated probabilities `[batch, class]` of planes `[batch, plane, frequency, frame]`. They sum to 1."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
-from scipy.special import expit
 from torch import Tensor, nn
 
-from whalefinder.networks.classifier import Classifier, strangeness
+from whalefinder.networks.classifier import Classifier
 from whalefinder.results.records import LABELS, ORCA
 
 
@@ -66,101 +64,32 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     return math.exp(minimize_scalar(loss, bounds=(math.log(0.1), math.log(10.0)), method="bounded").x)
 
 
-def fit_offset(logits: Tensor, labels: Tensor, temperature: float) -> float:
-    """Offset of the orca's logit that gives "orca or not" the smallest cross entropy.
+def fit_orca(logits: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Temperature and offset of the orca's logit that give "orca or not" the smallest cross entropy.
 
-    Training has calls at -12 dB that cannot be heard, and other whales that sound like orcas. So the network gives
-    audible orcas too low a probability, and the offset corrects this. `[example, class]`, `[example]` → offset.
+    Only this question is asked, since nobody says whether a boat or the sea is louder in a real clip. The offset is
+    needed because training has calls at -12 dB that cannot be heard, and so gives audible ones too low a probability.
+    `[example, class]`, `[example]` → (T, offset).
     """
     others = [index for index in range(len(LABELS)) if index != ORCA]
-    odds = (logits[:, ORCA] - temperature * (logits[:, others] / temperature).logsumexp(1)) / temperature
-    is_orca = (labels == ORCA).to(odds.dtype)
+    is_orca = (labels == ORCA).to(logits.dtype)
 
-    def loss(offset: float) -> float:
-        return float(nn.functional.binary_cross_entropy_with_logits(odds + offset / temperature, is_orca))
+    def loss(values: NDArray[np.float64]) -> float:
+        temperature, offset = math.exp(values[0]), values[1]
+        odds = (logits[:, ORCA] + offset) / temperature - (logits[:, others] / temperature).logsumexp(1)
+        return float(nn.functional.binary_cross_entropy_with_logits(odds, is_orca))
 
-    return float(minimize_scalar(loss, bounds=(-4.0, 4.0), method="bounded").x)
-
-
-# Familiarity ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Calls:
-    """Orcas of training, to which other sounds are compared (`Classifier.strangeness`).
-
-    Args:
-        planes: of each `[plane, frequency, frame]`.
-        groups: call type or recording of each. What other calls of the same group teach is not counted when the
-            strangeness of a call is judged, as if it was of a dialect that was never heard.
-    """
-
-    planes: list[Tensor]
-    groups: list[str]
-
-
-def fit_trust(odds: Tensor, strangeness: Tensor, labels: Tensor) -> Tensor:
-    """The weights of `Classifier.calibrated`: those that give "orca or not" the smallest cross entropy.
-
-    More strangeness may only lower the probability, and higher odds may only raise it. Orcas weigh as much as all others
-    together, so that the probability does not depend on how many of each were at hand.
-
-    Shape:
-        log odds of an orca `[example]`, `[example]`, bool `[example]` → `[3]`.
-    """
-    inputs = torch.stack([odds, strangeness, torch.ones_like(odds)], dim=1).double().numpy()
-    is_orca = labels.double().numpy()
-    weight = is_orca / max(is_orca.sum(), 1.0) + (1 - is_orca) / max((1 - is_orca).sum(), 1.0)
-
-    def loss(trust: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        joint = inputs @ trust
-        # d/dz of ln(1 + e^z) - y z is p - y
-        gradient = weight * (expit(joint) - is_orca)
-        return float((weight * (np.logaddexp(0, joint) - is_orca * joint)).sum()), inputs.T @ gradient
-
-    bounds = [(0.0, None), (None, 0.0), (None, None)]
-    found = minimize(loss, [1.0, 0.0, 0.0], jac=True, method="L-BFGS-B", bounds=bounds)
-    return torch.from_numpy(found.x).float()
+    found = minimize(loss, [0.0, 0.0], method="Nelder-Mead", bounds=[(math.log(0.1), math.log(10.0)), (-6.0, 6.0)])
+    return math.exp(found.x[0]), float(found.x[1])
 
 
 @torch.no_grad()
-def calibrate(network: Classifier, examples: HeldOut, calls: Calls | None = None) -> None:
-    """Fit the network's temperature to all examples, and then its probability of an orca to the real ones (if any).
-
-    Args:
-        network: its buffers are changed, or its bias of the orca without `calls`.
-        examples: none of them was used in training.
-        calls: orcas of training that the network shall remember (`Classifier.remember`), or None.
-    """
+def calibrate(network: Classifier, examples: HeldOut) -> None:
+    """Fit the temperature and the bias of the orca to the real examples, or without any the temperature to all."""
     logits = logits_of(network, examples.planes)
-    temperature = fit_temperature(logits, examples.labels)
-    network.temperature.fill_(temperature)
     if not bool(examples.real.any()):
+        network.temperature.fill_(fit_temperature(logits, examples.labels))
         return
-    if calls is None:
-        network.head.bias[ORCA] += fit_offset(logits[examples.real], examples.labels[examples.real], temperature)
-        return
-    remembered = features_of(network, calls.planes)
-    heard = features_of(network, examples.planes[examples.real])
-    strange = [strangeness(heard, remembered), _strangeness_as_new(remembered, calls.groups)]
-    odds = torch.cat([network.odds(heard), network.odds(remembered)])
-    labels = torch.cat([examples.labels[examples.real] == ORCA, torch.ones(len(remembered), dtype=torch.bool)])
-    network.remember(remembered, fit_trust(odds, torch.cat(strange), labels))
-
-
-def _strangeness_as_new(features: Tensor, groups: list[str]) -> Tensor:
-    """The strangeness of every call, compared only with calls of other groups. `[call, feature]` → `[call]`."""
-    found, names = torch.zeros(len(features)), np.array(groups)
-    for group in set(groups):
-        own = torch.from_numpy(names == group)
-        found[own] = strangeness(features[own], features[~own])
-    return found
-
-
-@torch.no_grad()
-def features_of(network: Classifier, planes: Iterable[Tensor]) -> Tensor:
-    """Last features of examples of any length, each `[plane, frequency, frame]`. → `[example, feature]`."""
-    training, network = network.training, network.eval()
-    features = torch.cat([network.features(each[None]) for each in planes])
-    network.train(training)
-    return features
+    temperature, offset = fit_orca(logits[examples.real], examples.labels[examples.real])
+    network.temperature.fill_(temperature)
+    network.head.bias[ORCA] += offset

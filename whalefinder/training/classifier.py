@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from whalefinder.calls.classification import WINDOW_S, planes_of, windows_of
+from whalefinder.calls.classification import planes_of
 from whalefinder.networks.classifier import Classifier
 from whalefinder.results.records import LABELS, ORCA
-from whalefinder.sound.spectrogram import RATE_HZ, frequencies_hz, stft
-from whalefinder.training import clips, labelled
-from whalefinder.training.calibration import Calls, HeldOut, calibrate, logits_of, validation_scores
+from whalefinder.sound.spectrogram import frequencies_hz, stft
+from whalefinder.training import labelled
+from whalefinder.training.calibration import HeldOut, calibrate, logits_of, validation_scores
 from whalefinder.training.clips import REAL_SOURCES
 from whalefinder.training.labelled import LabelledClip, Sources
 from whalefinder.training.loop import Report, Run, silent
@@ -34,8 +34,6 @@ CARD = {
     "chosen_on": "real recordings of the dev split (calls S04 and S09 in dev ships; stations without orcas), and new "
     "simulated sounds, with nuisances of five kinds that training never draws",
 }
-
-REMEMBERED = 512  # calls whose features are kept beside the weights
 
 # Examples ------------------------------------------------------------------------------------------------------------
 
@@ -90,28 +88,6 @@ def held_out(settings: Settings) -> HeldOut:
     return HeldOut(torch.cat([part[..., :frames] for part in planes]), torch.tensor(labels), real)
 
 
-def remembered(settings: Settings, sources: Sources, *, as_recorded: bool) -> Calls:
-    """Orcas of training that the weights remember: in noise, as they are drawn, and the real clips as they are.
-
-    Args:
-        settings: of the run.
-        sources: the sounds that are mixed.
-        as_recorded: add the real clips of the train split.
-    """
-    even = range(0, 4 * REMEMBERED, 2)  # odd numbers have no call
-    orcas = [k for k in even if labelled.class_of(settings.seed, k, settings.boat_ratio) == ORCA][:REMEMBERED]
-    drawn = labelled.draw(sources, settings.seed, orcas, marks=settings.marks)
-    # Every simulated call is of a type of its own.
-    group_of = {each.name: each.name if each.group == "simulated" else each.group for each in sources.orca}
-    sounding = [k for k, info in enumerate(drawn.info) if info.call]
-    planes, groups = list(drawn.planes[sounding]), [group_of[drawn.info[k].call] for k in sounding]
-    for clip in clips.training_calls(leave_out=settings.leave_out) if as_recorded else ():
-        spectra = stft(torch.from_numpy(clip.read()[: round(WINDOW_S * RATE_HZ)])[None])
-        planes.append(windows_of(spectra, frequencies_hz() <= clip.bandwidth_hz)[1][0])
-        groups.append(clip.sublabel or clip.path.stem)
-    return Calls(planes, groups)
-
-
 @dataclass(frozen=True)
 class Batches(Dataset[tuple[Tensor, Tensor]]):
     """The planes and labels of every step, by its number. So a process of its own can draw them ahead."""
@@ -160,13 +136,11 @@ def train(
         out, "classifier", settings, lambda: _network(settings),
         resume=resume, optimiser=make_optimiser, schedule=make_schedule,
     )  # fmt: skip
-    own = sources is None
     sources = sources or labelled.build_sources(
         settings.seed, num_calls=settings.pool_calls, num_boats=settings.pool_boats,
         num_nuisances=settings.pool_nuisances, leave_out=settings.leave_out,
     )  # fmt: skip
     judge = held_out(settings)
-    calls = remembered(settings, sources, as_recorded=own)
 
     steps = range(int(run.state["step"]), settings.steps)
     batches = iter(DataLoader(Batches(sources, settings), batch_size=None, sampler=steps, num_workers=workers))
@@ -180,7 +154,7 @@ def train(
         return validation_scores(logits_of(network, judge.planes), judge)
 
     def card(network: Classifier) -> dict[str, object]:
-        calibrate(network, judge, calls)
+        calibrate(network, judge)
         temperature = round(float(network.temperature), 4)
         return {"validation": scores_of(network), "temperature": temperature, "classes": LABELS, **CARD}
 
