@@ -126,7 +126,7 @@ def train_tracker(
 @train_app.command("classifier")
 def train_classifier(
     out: Out = Path("runs/classifier"),
-    steps: Annotated[int, typer.Option(min=1, help="Training steps, each a batch of 32 examples of 3 s.")] = 16_000,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps, each a batch of 32 examples of 3 s.")] = 11_000,
     optimiser: Annotated[str, typer.Option(help="Optimiser: adamw, or sgd with momentum.")] = "adamw",
     rate: Annotated[float, typer.Option(min=0, help="Highest learning rate.")] = 3e-3,
     l2: Annotated[float, typer.Option(min=0, help="λ of the term λ‖w‖² in the loss.")] = 0.0,
@@ -159,7 +159,7 @@ def train_classifier(
 ) -> None:
     """Train the classifier (the network that labels events orca, other cetacean, boat or ambient).
 
-    About two hours on two cores: one draws the examples. After Ctrl-C, --resume continues.
+    About an hour and a half on two cores: one draws the examples. After Ctrl-C, --resume continues.
 
     Examples:
       whalefinder train classifier --out runs/classifier

@@ -141,7 +141,9 @@ def draw(
             mixture, *_, span = mixture_of(index - index % 2)
             rng = np.random.default_rng([seed, 19, background, augment or 0])
             mark, beside = _marks(rng, span, frames)
-            if call is None and beside is not None:
+            if beside is None:
+                example = example + _neighbour(rng, sources, plain, mark, vary=augment is not None)
+            elif call is None:
                 example, mark = mixture, beside
             marked.append(mark)
         if augment is not None:
@@ -197,11 +199,16 @@ def _smooth_gain(rng: np.random.Generator, spread_db: float) -> Tensor:
     return torch.from_numpy(10 ** (gain_db / 20)).float()[:, None]
 
 
-MARKED_WHOLE, CALL_BESIDE = 0.35, 0.3  # shares: all frames marked; of the others, a call beside the mark
+# Shares: all frames are marked; of the others, a part of the call is, or a call lies beside the mark of the one
+# without a call, or else one lies beside the marks of both.
+MARKED_WHOLE, MARKED_PART, CALL_BESIDE, NEIGHBOUR = 0.35, 0.5, 0.3, 0.5
 
 
 def _marks(rng: np.random.Generator, span: tuple[int, int], frames: int) -> tuple[Tensor, Tensor | None]:
     """The marks of a pair of examples, each `[frame]` of 0 and 1: on the call, and on a stretch beside it or None.
+
+    The first may mark only a part of the call. So a short mark does not tell that there is no call: events are often
+    shorter than the call.
 
     Args:
         rng: random generator.
@@ -211,10 +218,14 @@ def _marks(rng: np.random.Generator, span: tuple[int, int], frames: int) -> tupl
     mark = torch.ones(frames)
     if rng.random() < MARKED_WHOLE:
         return mark, None
-    begin, end = span
+    begin, end = first, last = span
     early, late = rng.integers(-10, 40, 2)  # events begin and end roughly where calls do
-    mark[: max(0, min(begin - int(early), end - LEAST_MARK))] = 0.0
-    mark[max(end + int(late), begin + LEAST_MARK) :] = 0.0
+    if rng.random() < MARKED_PART:
+        early, late = rng.integers(-5, 6, 2)
+        first += int(rng.uniform(0, 1) * max(0, end - begin - LEAST_MARK))
+        last = first + int(rng.integers(LEAST_MARK, max(end - first, LEAST_MARK) + 1))
+    mark[: max(0, min(first - int(early), last - LEAST_MARK))] = 0.0
+    mark[max(last + int(late), first + LEAST_MARK) :] = 0.0
     room = max((0, begin - LEAST_MARK), (end + LEAST_MARK, frames), key=lambda place: place[1] - place[0])
     if rng.random() > CALL_BESIDE or room[1] - room[0] < LEAST_MARK:
         return mark, None
@@ -223,6 +234,23 @@ def _marks(rng: np.random.Generator, span: tuple[int, int], frames: int) -> tupl
     beside = torch.zeros(frames)
     beside[first : first + length] = 1.0
     return mark, beside
+
+
+def _neighbour(rng: np.random.Generator, sources: Sources, background: Tensor, mark: Tensor, *, vary: bool) -> Tensor:
+    """Another call beside a mark, or silence. `[frequency, frame]`; both examples of a pair get it.
+
+    So a call is a call also beside a louder one, and beside a call there may be none.
+    """
+    added = torch.zeros_like(background)
+    inside = torch.nonzero(mark)[:, 0]
+    first, last = int(inside[0]), int(inside[-1]) + 1
+    begin, end = max((0, first), (last, len(mark)), key=lambda place: place[1] - place[0])
+    if rng.random() > NEIGHBOUR or end - begin < 4 * LEAST_MARK:
+        return added
+    pool = sources.orca if rng.random() < ORCAS or not sources.other else sources.other
+    there = background[:, begin:end]
+    added[:, begin:end] = _with_call(rng, pool, there, vary=vary)[0] - there
+    return added
 
 
 def _with_call(

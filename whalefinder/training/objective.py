@@ -48,7 +48,7 @@ class Settings:
         OptionError: an unknown name, or SGD with a weight decay.
     """
 
-    steps: int = 16_000
+    steps: int = 11_000
     batch: int = 32
     optimiser: str = "adamw"
     peak_rate: float = 3e-3

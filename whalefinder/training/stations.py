@@ -27,6 +27,7 @@ WHALES_IN_AMBIENT = {
     "ci02_soundscape_20200512": SONG,
     "mb01_highambient": SONG,
     "mb01_soundscape_20200421": SONG,
+    "pm01_soundscape": SONG,
     "sb03__67": WHISTLES,
     "sb03_soundscape": WHISTLES,
     "pm05_soundscape": WHISTLES,
