@@ -152,7 +152,7 @@ def test_a_wrong_settings_file_is_named(tmp_path, text, words):
 
 
 def test_names_by_threshold():
-    settings = classification.LabelSettings(orca=0.8, other_cetacean=0.6)
+    settings = classification.LabelSettings(orca=0.8, other_cetacean=0.6, cetacean=0.85)
     for probabilities, name in (
         ([0.85, 0.1, 0.05, 0.0], "orca"),
         ([0.7, 0.1, 0.15, 0.05], "boat"),
@@ -160,7 +160,7 @@ def test_names_by_threshold():
         ([0.2, 0.2, 0.25, 0.35], "ambient"),
         ([0.55, 0.35, 0.05, 0.05], "cetacean"),  # a whale for sure, though not which
         ([0.35, 0.55, 0.05, 0.05], "cetacean"),
-        ([0.45, 0.3, 0.2, 0.05], "boat"),  # 0.75 together is below the higher threshold
+        ([0.45, 0.3, 0.2, 0.05], "boat"),  # 0.75 together is not enough
     ):
         assert settings.name(np.array(probabilities)) == name
     shipped = load_labels()

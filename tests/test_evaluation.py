@@ -306,6 +306,6 @@ def test_the_pipeline_counts_orcas_alone(judged):
     out, result, small = judged
     network = Classifier(widths=(4, 8)).eval()
     # Thresholds that no probability reaches: nothing is an orca.
-    found = judging.hear_pipeline(network, LabelSettings(1.0, 1.0), small, lambda *_: None)
+    found = judging.hear_pipeline(network, LabelSettings(1.0, 1.0, 1.0), small, lambda *_: None)
     assert found.alarms == [] and found.seconds_alone == pytest.approx(9.0, abs=0.01)
     assert judging.PIPELINE in result.figures["judges"] and (out / "evaluation.html").exists()

@@ -433,7 +433,7 @@ def test_classifier_window_lies_around_the_event(sea):
     begin_s = named.heat.first_frame * FRAME_S
     assert begin_s < truth.begin_s and begin_s + named.heat.loss.shape[1] * FRAME_S > truth.end_s
     assert named.heat.loss.shape == (NUM_BINS, 282) and named.heat.step[1] == 64 // POOL_FRAMES * POOL_FRAMES
-    with pytest.raises(OptionError, match="class 'unicorn' is unknown"):
+    with pytest.raises(OptionError, match="label 'unicorn' is unknown"):
         decisions.explain_classifier(around, Classifier(), "unicorn")
 
 

@@ -10,7 +10,7 @@ from whalefinder.pipeline import locate
 from whalefinder.results.records import LABELS, WHALE_LABELS, classes_of
 from whalefinder.results.tables import row_of
 
-SHIPPED = LabelSettings(orca=0.7, other_cetacean=0.5)
+SHIPPED = LabelSettings(orca=0.7, other_cetacean=0.5, cetacean=0.7)
 
 
 def shown(probabilities, label):

@@ -31,6 +31,7 @@ from whalefinder.results.records import (
     ORCA,
     OTHER_CETACEAN,
     SHOWN_DIGITS,
+    WHALE_LABELS,
     WHALES,
     classes_of,
 )  # fmt: skip
@@ -327,15 +328,17 @@ class LabelSettings:
     """Thresholds of the whale labels. `labels.toml` holds the shipped ones and says how they were chosen.
 
     An event may surely be a whale while it is unclear which: neither probability reaches its threshold, and both
-    together reach the higher one. Then its label is `cetacean`.
+    together reach that of `cetacean`.
 
     Args:
         orca: smallest probability for the label `orca`.
         other_cetacean: smallest probability for the label `other_cetacean`, if the event is not named `orca`.
+        cetacean: smallest sum of both for the label `cetacean`, if the event gets neither of the other labels.
     """
 
     orca: float
     other_cetacean: float
+    cetacean: float
 
     def name(self, probabilities: NDArray[np.float64], min_probability: float | None = None) -> str:
         """The label of an event with these probabilities `[class]`, one of `EVENT_LABELS`.
@@ -358,13 +361,13 @@ class LabelSettings:
             return LABELS[ORCA]
         if other >= self.other_cetacean:
             return LABELS[OTHER_CETACEAN]
-        if call_share(probabilities) >= max(self.orca, self.other_cetacean):
+        if call_share(probabilities) >= self.cetacean:
             return CETACEAN
         return _no_whale(probabilities)
 
     def least(self, min_probability: float | None = None) -> float:
         """The lowest probability of a whale of any kind (`call_share`) with which an event can get a whale's label."""
-        return min(self.orca, self.other_cetacean) if min_probability is None else min_probability
+        return min(self.orca, self.other_cetacean, self.cetacean) if min_probability is None else min_probability
 
 
 def _no_whale(probabilities: NDArray[np.float64]) -> str:
@@ -382,11 +385,10 @@ def load_labels(path: Path | str | None = None) -> LabelSettings:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as reason:
         raise ModelError(f"{file}: thresholds cannot be read ({reason}); reinstall, or correct the file") from reason
-    whales = [LABELS[whale] for whale in WHALES]
     for name in tables:
-        if name not in whales:
-            raise ModelError(f"{file}: label {name!r} has no threshold; allowed are {', '.join(whales)}")
-    thresholds = {name: _threshold(file, name, tables.get(name)) for name in whales}
+        if name not in WHALE_LABELS:
+            raise ModelError(f"{file}: label {name!r} has no threshold; allowed are {', '.join(WHALE_LABELS)}")
+    thresholds = {name: _threshold(file, name, tables.get(name)) for name in WHALE_LABELS}
     return LabelSettings(**thresholds)
 
 
