@@ -34,7 +34,7 @@ from whalefinder.results.records import (
     WHALE_LABELS,
     WHALES,
     classes_of,
-)  # fmt: skip
+)
 from whalefinder.sound import covariance, spectrogram
 from whalefinder.sound.beam import mvdr_beam
 
