@@ -149,6 +149,13 @@ def test_temperature_and_offset_give_orcas_back_what_shyness_took():
     assert torch.equal(network.head.bias.detach()[1:], before[1:]) and float(network.temperature) != 1.0
 
 
+def test_without_recordings_nothing_is_called_real(monkeypatch, tmp_path):
+    """Nuisances alone would calibrate every orca away."""
+    monkeypatch.setenv("WHALEFINDER_DATA", str(tmp_path / "nowhere"))
+    judge = classifier.held_out(SMALL)
+    assert not judge.real.any() and len(judge.labels) == SMALL.validation_clips
+
+
 def test_nuisances_for_dev_are_of_kinds_that_training_never_draws():
     windows = labelled.nuisance_windows("dev", each=2)
     assert {w.group for w in windows} == set(kinds_of("dev")) and not {w.group for w in windows} & set(

@@ -69,15 +69,15 @@ def clip_planes(clip: LabelledClip) -> Tensor:
 
 
 def held_out(settings: Settings) -> HeldOut:
-    """Examples for validation: simulated mixtures with calls of the dev split, nuisances, and real ones if there is data."""
+    """Examples for validation: simulated mixtures, and if there is data real sound of the dev split and nuisances."""
     few = settings.validation_clips
     judge = labelled.build_sources(
         settings.seed + 1_000_000, real_split="dev", num_calls=few // 2, num_boats=few // 8, num_nuisances=few // 4
     )
     drawn = labelled.draw(judge, settings.seed + 1_000_000, list(range(few)), augment=1, marks=settings.marks)
-    mixtures = [
-        *labelled.evaluation_mixtures("dev", few), *labelled.station_windows("dev"), *labelled.nuisance_windows("dev"),
-    ]  # fmt: skip
+    mixtures = [*labelled.evaluation_mixtures("dev", few), *labelled.station_windows("dev")]
+    if mixtures:  # nuisances alone have no orca to calibrate by
+        mixtures += labelled.nuisance_windows("dev")
     planes = [drawn.planes]
     if mixtures:
         sound = torch.stack([clip_planes(clip) for clip in mixtures])
