@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from whalefinder.array.geometry import HydrophoneArray
-from whalefinder.bearings.event_bearing import CONTEXT_CELLS, to_bearing
+from whalefinder.bearings.event_bearing import CONTEXT_CELLS, bearing_of
 from whalefinder.bearings.judge import Heard, Judge, Judgement
 from whalefinder.bearings.regression import regression_for
 from whalefinder.calls import events
@@ -260,7 +260,7 @@ class Locator:
             label=verdict.label,
             probability=verdict.probability,
             snr_db=snr_db(masks, event),
-            bearing=None if look is None or array is None else to_bearing(look.fix, array),
+            bearing=None if look is None or array is None else bearing_of(look, array),
             channel=recording.labels[heard.hydrophones[0]] - 1 if alone else None,
             evidence=verdict.evidence,
             level_db=received_level_db(masks, event, self.array if array is not None else None),

@@ -9,15 +9,17 @@ a call: from the mask and from the direction of the noise.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 import torch
 
-from whalefinder.array.geometry import HydrophoneArray, angles, tangents
+from whalefinder.array.geometry import Floats, HydrophoneArray, angles, tangents
 from whalefinder.bearings import likelihood, steering
+from whalefinder.bearings.fit import Fit, goodness_of_fit
 from whalefinder.bearings.regression import Regression
+from whalefinder.bearings.wavefront import find_wavefront
 from whalefinder.calls.events import Event
 from whalefinder.calls.masks import CALL, Masks, shares_of
 from whalefinder.calls.scores import event_score
@@ -35,19 +37,97 @@ NOISE_CELLS = 6.0  # e-folding of the noise covariance of a fix, 0.5 s
 HOPELESS = -1.5  # an event with a lower score gets no second fix
 FIRST_GATE, SECOND_GATE = 0.2, 0.3
 BROAD = slice(14, 163)  # bins of 1-8 kHz, where a boat is loud and an array sharp
+NO_DIRECTION = "no direction explains the delays between the hydrophones"
+SAME_RAD = 0.05  # a mirror image nearer than this is the same direction
 LOBE_MARGIN = 6.0
 """A second direction that is behind by less than this (in log likelihood) is reported in `ambiguity`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Look:
-    """A fix, the figures about the noise from which the score of the event is computed (`scores`), and whether the event
-    is the same in all channels, so that it has no direction (`steering.arrives_at_once`).
+    """What the array says about one event.
+
+    Args:
+        fix: its direction.
+        evidence: figures about the noise from which the score of the event is computed (`scores`).
+        at_once: it is the same in all channels, so that it has no direction (`steering.arrives_at_once`).
+        fit: how well the hydrophones agree on the direction; None if that was not asked for.
+        hydrophones: indices of the hydrophones that the fix uses. Others do not hear the event.
     """
 
     fix: steering.Fix
     evidence: dict[str, float] = field(default_factory=dict)
     at_once: bool = False
+    fit: Fit | None = None
+    hydrophones: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Excerpt:
+    """An event with the seconds around it, which give the covariance of the noise.
+
+    Shape:
+        `spectra` complex `[channel, frequency, frame]`, `share` (of call) `[frequency, frame]`, `noise` complex
+        `[channel, channel, frequency, cell]`. The event is the frames [begin, end).
+    """
+
+    spectra: torch.Tensor
+    share: torch.Tensor
+    noise: torch.Tensor
+    begin: int
+    end: int
+    array: HydrophoneArray
+    hydrophones: tuple[int, ...]
+
+    @classmethod
+    def of(cls, masks: Masks, event: Event, array: HydrophoneArray) -> _Excerpt:
+        first = max(0, event.begin // CELL_FRAMES - CONTEXT_CELLS) * CELL_FRAMES
+        last = min(masks.spectra.shape[-1], (-(-event.end // CELL_FRAMES) + CONTEXT_CELLS) * CELL_FRAMES)  # whole cells
+        spectra, share = masks.spectra[..., first:last], masks.shares[CALL, :, first:last]
+        return cls(
+            spectra=spectra,
+            share=share,
+            noise=covariance.noise_covariance(spectra, (1 - share).square(), NOISE_CELLS),
+            begin=max(0, event.begin - MARGIN_FRAMES - first),
+            end=min(last, event.end + MARGIN_FRAMES) - first,
+            array=array,
+            hydrophones=tuple(range(array.num_channels)),
+        )
+
+    @property
+    def around(self) -> torch.Tensor:
+        """Covariance of the noise in the cells of the event."""
+        return self.noise[..., self.begin // CELL_FRAMES : -(-self.end // CELL_FRAMES)]
+
+    def cells(self, share: torch.Tensor, gate: float, power: torch.Tensor | None = None) -> likelihood.Cells:
+        """Cells of the event where the share `[frequency, frame]` of call reaches the gate. Others say nothing."""
+        share = torch.where(share >= gate, share, torch.zeros_like(share))
+        return likelihood.gather_cells(
+            self.spectra[..., self.begin : self.end], share, self.noise, self.begin, power=power
+        )
+
+    def first_cells(self) -> likelihood.Cells:
+        """Cells by the mask of all hydrophones, which knows of no direction."""
+        return self.cells(self.share[:, self.begin : self.end], FIRST_GATE)
+
+    def of_those(self, chosen: list[int]) -> _Excerpt:
+        """The same with some of the hydrophones."""
+        return replace(
+            self,
+            spectra=self.spectra[chosen],
+            noise=self.noise[chosen][:, chosen],
+            array=self.array.of(chosen),
+            hydrophones=tuple(self.hydrophones[m] for m in chosen),
+        )
+
+    def levelled(self, gains: Floats) -> _Excerpt:
+        """The same with all hydrophones as loud, by their gains."""
+        factor = torch.from_numpy(1 / np.abs(gains)).to(self.spectra.real.dtype)
+        return replace(
+            self,
+            spectra=self.spectra * factor[:, None, None],
+            noise=self.noise * (factor[:, None] * factor)[..., None, None],
+        )
 
 
 @torch.inference_mode()
@@ -70,32 +150,63 @@ def find_bearing(
             of the event still uses the first fix.
         hopeless: an event with a lower score gets no second fix, and its first fix is rough.
     """
-    first = max(0, event.begin // CELL_FRAMES - CONTEXT_CELLS) * CELL_FRAMES
-    last = min(masks.spectra.shape[-1], (-(-event.end // CELL_FRAMES) + CONTEXT_CELLS) * CELL_FRAMES)  # whole cells
-    spectra, share = masks.spectra[..., first:last], masks.shares[CALL, :, first:last]
-    begin = max(0, event.begin - MARGIN_FRAMES - first)
-    end = min(last, event.end + MARGIN_FRAMES) - first
-    noise = covariance.noise_covariance(spectra, (1 - share).square(), NOISE_CELLS)
-    inside = (..., slice(begin, end))
-    around = noise[..., begin // CELL_FRAMES : -(-end // CELL_FRAMES)]
-    cells = likelihood.gather_cells(spectra[inside], _gated(share[inside], FIRST_GATE), noise, begin)
-    fix = steering.find_direction(cells, array, rough=network is not None)
-    if fix is None or network is None:
-        return None if fix is None else Look(fix)
-    at_once = steering.arrives_at_once(cells, array, fix.u)
+    excerpt = _Excerpt.of(masks, event, array)
+    cells = excerpt.first_cells()
+    if len(cells.frequency_hz) == 0:
+        return None
+    if network is None:
+        fix = steering.find_direction(cells, array)
+        return None if fix is None else Look(fix=fix, hydrophones=excerpt.hydrophones)
+    wavefront = find_wavefront(cells)
+    silent = wavefront.silent()
+    if silent.sum() > array.num_channels - 2:
+        return None
+    if silent.any():
+        excerpt = excerpt.of_those(np.flatnonzero(~silent).tolist())
+        cells = excerpt.first_cells()
+        wavefront = find_wavefront(cells)
+    if wavefront.uneven and wavefront.gains_are_clear:
+        excerpt = excerpt.levelled(wavefront.gains)
+        cells = excerpt.first_cells()
+    return _look(excerpt, cells, masks, event, network, regression, hopeless)
+
+
+def _look(
+    excerpt: _Excerpt,
+    cells: likelihood.Cells,
+    masks: Masks,
+    event: Event,
+    network: SegmentationNetwork,
+    regression: Regression | None,
+    hopeless: float,
+) -> Look | None:
+    """Both fixes of an event, with the hydrophones that hear it."""
+    array = excerpt.array
+    fix = steering.find_direction(cells, array, rough=True)
+    if fix is None:
+        return None
+    look = Look(
+        fix=fix,
+        evidence=_where_noise_came_from(excerpt.around, array, fix),
+        at_once=steering.arrives_at_once(cells, array, fix.u),
+        hydrophones=excerpt.hydrophones,
+    )
     if regression is not None and array.num_channels == regression.array.num_channels:
         # The direction of the first fix shows whether the event comes from a boat, so the evidence uses that fix.
-        answer = regression.find_direction(spectra[inside], share[inside])
-        return None if answer is None else Look(answer, _where_noise_came_from(around, array, fix), at_once)
-    evidence = _where_noise_came_from(around, array, fix)
-    if event_score({**event.evidence, **evidence}) < hopeless:
-        return Look(fix, evidence, at_once)
-    beam = mvdr_beam(spectra, noise, array, fix.u)
-    in_beam = shares_of(network, beam[None], masks.valid, slice(begin, end))[CALL]
-    power = in_beam * spectrogram.power(beam[inside])
-    cells = likelihood.gather_cells(spectra[inside], _gated(in_beam, SECOND_GATE), noise, begin, power=power)
+        inside = slice(excerpt.begin, excerpt.end)
+        answer = regression.find_direction(excerpt.spectra[..., inside], excerpt.share[:, inside])
+        return None if answer is None else replace(look, fix=answer)
+    if event_score({**event.evidence, **look.evidence}) < hopeless:
+        return look
+    beam = mvdr_beam(excerpt.spectra, excerpt.noise, array, fix.u)
+    inside = slice(excerpt.begin, excerpt.end)
+    in_beam = shares_of(network, beam[None], masks.valid, inside)[CALL]
+    second = excerpt.cells(in_beam, SECOND_GATE, power=in_beam * spectrogram.power(beam[:, inside]))
+    cells = second if len(second.frequency_hz) else cells
     best = steering.find_direction(cells, array) or fix
-    return Look(best, _where_noise_came_from(around, array, best), at_once)
+    fit = goodness_of_fit(cells, array, best.u, best.image_gain)
+    best = replace(best, covariance=best.covariance * fit.inflation**2)
+    return replace(look, fix=best, evidence=_where_noise_came_from(excerpt.around, array, best), fit=fit)
 
 
 def _where_noise_came_from(noise: torch.Tensor, array: HydrophoneArray, fix: steering.Fix) -> dict[str, float]:
@@ -105,9 +216,30 @@ def _where_noise_came_from(noise: torch.Tensor, array: HydrophoneArray, fix: ste
     }
 
 
-def _gated(share: torch.Tensor, gate: float) -> torch.Tensor:
-    """Shares below the gate set to 0: such bins say nothing about the direction of the call."""
-    return torch.where(share >= gate, share, torch.zeros_like(share))
+def bearing_of(look: Look, array: HydrophoneArray) -> Bearing:
+    """The bearing of an event, in the convention for results, or a bearing without angles where no direction explains it.
+
+    Args:
+        look: from `find_bearing`.
+        array: the array that `find_bearing` was given.
+    """
+    used = array.of(look.hydrophones)
+    remark = ""
+    if used.num_channels < array.num_channels:
+        left_out = [str(channel + 1) for channel in array.channels if channel not in used.channels]
+        remark = f"without channel {' and '.join(left_out)}, which does not hear the call"
+    if look.fit is None:
+        return replace(to_bearing(look.fix, used), remark=remark)
+    if look.fit.no_direction:
+        return Bearing(
+            azimuth_deg=None,
+            elevation_deg=None,
+            azimuth_sd_deg=None,
+            elevation_sd_deg=None,
+            fit=look.fit.p,
+            remark=NO_DIRECTION,
+        )
+    return replace(to_bearing(look.fix, used), fit=look.fit.p, remark=remark)
 
 
 def to_bearing(fix: steering.Fix, array: HydrophoneArray) -> Bearing:
@@ -117,18 +249,14 @@ def to_bearing(fix: steering.Fix, array: HydrophoneArray) -> Bearing:
     """
     if array.shape == "line":
         return _cone(fix, array)
+    ambiguity: Mirror | Lobe | None = None
+    if array.shape == "plane":
+        fix, ambiguity = _nearer_the_horizontal(fix, array)
+    elif fix.margin < LOBE_MARGIN:
+        ambiguity = Lobe(margin=fix.margin)
     azimuth, elevation = (float(np.degrees(angle)) for angle in angles(fix.u))
     level_sd, up_sd = np.degrees(np.sqrt(np.diag(fix.covariance)))
     azimuth_sd = min(180.0, level_sd / max(math.cos(math.radians(elevation)), 1e-3))
-    ambiguity: Mirror | Lobe | None = None
-    if array.shape == "plane":
-        normal = array.principal_axes()[1][2]
-        mirrored = fix.u - 2 * (fix.u @ normal) * normal
-        if mirrored[2] <= np.sin(array.max_elevation_rad()) and np.linalg.norm(mirrored - fix.u) > 0.05:
-            other_azimuth, other_elevation = (float(np.degrees(angle)) for angle in angles(mirrored))
-            ambiguity = Mirror(azimuth_deg=other_azimuth, elevation_deg=other_elevation)
-    elif fix.margin < LOBE_MARGIN:
-        ambiguity = Lobe(margin=fix.margin)
     return Bearing(
         azimuth_deg=azimuth % 360.0,
         elevation_deg=elevation,
@@ -137,6 +265,24 @@ def to_bearing(fix: steering.Fix, array: HydrophoneArray) -> Bearing:
         ambiguity=ambiguity,
         range_m=fix.range_m,
     )
+
+
+def _nearer_the_horizontal(fix: steering.Fix, array: HydrophoneArray) -> tuple[steering.Fix, Mirror | None]:
+    """Of a direction and its mirror image in the plane of the hydrophones the one nearer to the horizontal, and the other.
+
+    Both fit exactly as well. But an animal is more often far away than steeply below, and never above the water.
+    """
+    normal = array.principal_axes()[1][2]
+    mirrored = fix.u - 2 * (fix.u @ normal) * normal
+    if mirrored[2] > np.sin(array.max_elevation_rad()) or np.linalg.norm(mirrored - fix.u) <= SAME_RAD:
+        return fix, None
+    if abs(mirrored[2]) < abs(fix.u[2]):
+        # The mirror turns the axes of the covariance as well.
+        here, there = np.array(tangents(fix.u)), np.array(tangents(mirrored))
+        turn = there @ (np.eye(3) - 2 * np.outer(normal, normal)) @ here.T
+        fix, mirrored = replace(fix, u=mirrored, covariance=turn @ fix.covariance @ turn.T), fix.u
+    azimuth, elevation = (float(np.degrees(angle)) for angle in angles(mirrored))
+    return fix, Mirror(azimuth_deg=azimuth % 360.0, elevation_deg=elevation)
 
 
 def _cone(fix: steering.Fix, array: HydrophoneArray) -> Bearing:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from whalefinder.array.geometry import Floats
 from whalefinder.sound import spectrogram
 
 MIN_SHARE = 0.05  # cells with less call than this (in frames) are left out
@@ -142,6 +143,75 @@ def steered_likelihood(cells: Cells, steering: Tensor) -> Tensor:
     numerator = torch.einsum("gkm,kmn,gkn->gk", steering.conj(), cells.scatter, steering).real
     denominator = torch.einsum("gkm,kmn,gkn->gk", steering.conj(), cells.inverse, steering).real
     return _sum_over_cells(cells, numerator, denominator)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Derivatives:
+    """Log L of one set of delays, its gradient `[channel]` (1/s) and its second derivatives `[channel, channel]` (1/s²)."""
+
+    value: float
+    gradient: Floats
+    second: Floats
+
+
+def derivatives(cells: Cells, delays_s: Floats, gains: Floats | None = None) -> Derivatives:
+    """Log L and its exact derivatives with respect to the delay of every hydrophone.
+
+    Of one cell it is f(N, D) = σ²N / (1 + σ²D) - n log(1 + σ²D), with the forms N = aᴴSa and D = aᴴQ⁻¹a. With
+    a_m = g_m exp(-jωτ_m) and F = N or D, where F_mn = a_m* K_mn a_n is a part of the form:
+
+        ∂F/∂τ_m = -2ω Im Σ_n F_mn,    ∂²F/∂τ_m∂τ_n = 2ω² Re F_mn - 2ω² δ_mn Re Σ_k F_mk
+
+    and the chain rule does the rest.
+
+    Args:
+        cells: from `gather_cells`.
+        delays_s: delay of each hydrophone `[channel]`, in seconds.
+        gains: amplitude of each hydrophone `[channel]`, negative where its polarity is inverted. None: 1.
+    """
+    omega = 2 * math.pi * cells.frequency_hz.double()
+    a = spectrogram.phasor(-omega[:, None] * torch.from_numpy(delays_s))
+    if gains is not None:
+        a = a * torch.from_numpy(gains)
+    n, n1, n2 = _form(cells.scatter, a, omega)
+    d, d1, d2 = _form(cells.inverse, a, omega)
+    power, count = cells.power.double(), cells.count.double()
+    rest = 1 + power * d
+    by_n = power / rest
+    by_d = -by_n.square() * n - count * by_n
+    by_nd, by_dd = -by_n.square(), 2 * by_n**3 * n + count * by_n.square()
+    across = torch.einsum("k,km,kn->mn", by_nd, n1, d1)
+    second = torch.einsum("k,kmn->mn", by_n, n2) + torch.einsum("k,kmn->mn", by_d, d2)
+    second += across + across.T + torch.einsum("k,km,kn->mn", by_dd, d1, d1)
+    return Derivatives(
+        value=float((by_n * n - count * torch.log(rest)).sum()),
+        gradient=(by_n @ n1 + by_d @ d1).numpy(),
+        second=second.numpy(),
+    )
+
+
+def forms(cells: Cells, delays_s: Floats, gains: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """The parts of log L that gains enter, at given delays.
+
+    Returns:
+        Re of S and of Q⁻¹, turned by the delays, `[cell, channel, channel]`; ∂f/∂N and ∂f/∂D of every cell at these gains
+        (`derivatives`), `[cell]`.
+    """
+    a = spectrogram.phasor(-2 * math.pi * cells.frequency_hz.double()[:, None] * torch.from_numpy(delays_s))
+    b, c = ((a.conj()[:, :, None] * k.to(a.dtype) * a[:, None, :]).real for k in (cells.scatter, cells.inverse))
+    g = torch.from_numpy(gains)
+    n, d = ((k * g[:, None] * g).sum((1, 2)) for k in (b, c))
+    by_n = cells.power.double() / (1 + cells.power.double() * d)
+    by_d = -by_n.square() * n - cells.count.double() * by_n
+    return b.numpy(), c.numpy(), by_n.numpy(), by_d.numpy()
+
+
+def _form(matrix: Tensor, a: Tensor, omega: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """aᴴKa `[cell]` and its derivatives with respect to the delays, `[cell, channel]` and `[cell, channel, channel]`."""
+    parts = a.conj()[:, :, None] * matrix.to(a.dtype) * a[:, None, :]
+    rows = parts.sum(-1)
+    second = 2 * omega.square()[:, None, None] * (parts.real - torch.diag_embed(rows.real))
+    return rows.real.sum(-1), -2 * omega[:, None] * rows.imag, second
 
 
 def _sum_over_cells(cells: Cells, numerator: Tensor, denominator: Tensor) -> Tensor:

@@ -11,14 +11,15 @@ import torch
 
 from whalefinder.array.geometry import Floats, HydrophoneArray, equal_area_grid, tangents
 from whalefinder.array.limit import geometry_covariance, inverse_curvature
-from whalefinder.bearings.likelihood import Cells, plane_wave_likelihood
+from whalefinder.bearings.likelihood import Cells, derivatives, plane_wave_likelihood
 from whalefinder.bearings.surface import REFINE_CELLS, fit_image
 from whalefinder.sound.spectrogram import OVERLAP
 
 COARSE_CELLS, MIN_SCAN_CELLS = 300, 60
 SCAN_BUDGET = 4e7  # directions x pairs x cells of the first scan: large arrays scan with fewer cells
 PEAKS, FINALISTS = 10, 3  # peaks of the scan that are refined, and those refined again with all cells
-COARSE_RAD, FINE_RAD = 2e-3, 1e-5  # where the coarse and the fine refinement stop: 0.1° and 0.001°
+COARSE_RAD, FINE_RAD = 2e-3, 1e-6  # where the refinement of the grid and Newton's steps stop: 0.1° and 0.0001°
+CLIMB_ROUNDS = 20
 LOBE_STEPS = 3.5  # grid points across the half width of the sharpest lobe
 MISFIT = 1.8  # factor on the variance, since masks and covariances are estimates; chosen on dev recordings
 MISFIT_IMAGE = 40.0  # the same with a surface image, where errors of range and elevation go together; chosen on dev
@@ -40,6 +41,7 @@ class Fix:
         log_likelihood: log likelihood of this direction relative to noise alone.
         margin: log likelihood by which it is ahead of the best peak elsewhere; infinite if there is none.
         range_m: range in metres if the surface image gives it, else None.
+        image_gain: log likelihood that the surface image adds.
     """
 
     u: Floats
@@ -47,6 +49,7 @@ class Fix:
     log_likelihood: float
     margin: float
     range_m: float | None = None
+    image_gain: float = 0.0
 
 
 def grid_step_rad(array: HydrophoneArray, highest_hz: float) -> float:
@@ -62,7 +65,7 @@ def find_direction(cells: Cells, array: HydrophoneArray, *, surface: bool = True
     """The most likely direction that a source under water can have, or None if there are no cells.
 
     1. Scan a grid of equal areas with the cells of most information.
-    2. Refine the ten best peaks to 0.1°, and the best three of them to 0.001° with all cells.
+    2. Refine the ten best peaks to 0.1°, and climb from the best three of them to the top with all cells.
     3. If the depth of the array is known, look for the surface image (`surface.fit_image`).
 
     Args:
@@ -87,16 +90,18 @@ def find_direction(cells: Cells, array: HydrophoneArray, *, surface: bool = True
             log_likelihood=float(values.max()),
             margin=math.inf,
         )
-    leaders = refined[np.argsort(values)[::-1][:FINALISTS]]
-    refined, values = _refine(cells.double(), array, leaders, 2 * COARSE_RAD, until=FINE_RAD)
-    order = np.argsort(values)[::-1]
-    best = refined[order[0]]
-    elsewhere = [values[i] for i in order[1:] if np.linalg.norm(refined[i] - best) > np.radians(3.0)]
-    margin = float(values[order[0]] - max(elsewhere)) if elsewhere else math.inf
+    exact = cells.double()
+    leaders = [_climb(exact, array, u) for u in refined[np.argsort(values)[::-1][:FINALISTS]]]
+    leaders.sort(key=lambda top: -top.value)
+    best = leaders[0]
+    elsewhere = [top.value for top in leaders[1:] if np.linalg.norm(top.u - best.u) > np.radians(3.0)]
     fix = Fix(
-        u=best, covariance=fix_covariance(cells, array, best), log_likelihood=float(values[order[0]]), margin=margin
+        u=best.u,
+        covariance=inverse_curvature(best.information) * OVERLAP * MISFIT + geometry_covariance(array, best.u),
+        log_likelihood=best.value,
+        margin=best.value - max(elsewhere) if elsewhere else math.inf,
     )
-    return _with_image(fix, cells, array, refined[order]) if surface and array.depth_m else fix
+    return _with_image(fix, cells, array, np.stack([top.u for top in leaders])) if surface and array.depth_m else fix
 
 
 def arrives_at_once(cells: Cells, array: HydrophoneArray, u: Floats) -> bool:
@@ -129,6 +134,7 @@ def _with_image(fix: Fix, cells: Cells, array: HydrophoneArray, starts: Floats) 
         log_likelihood=fix.log_likelihood + image.gain,
         margin=fix.margin,
         range_m=image.range_m,
+        image_gain=image.gain,
     )
 
 
@@ -211,23 +217,44 @@ def _vertex(scores: Floats) -> Floats:
     return np.where(good[:, None], top, np.nan)
 
 
-def fix_covariance(cells: Cells, array: HydrophoneArray, u: Floats) -> Floats:
-    """Covariance `[2, 2]` rad² of a fix in its (level, up) axes: from noise, plus from the errors of the array file.
+@dataclass(frozen=True, kw_only=True)
+class _Top:
+    """A direction `u`, log L there, and the information `[2, 2]` (minus its second derivatives) in (level, up)."""
 
-    The part of the noise is the inverse curvature of log L, times `OVERLAP`, since overlapping frames count every
-    sample that often, and times `MISFIT`.
+    u: Floats
+    value: float
+    information: Floats
 
-    Args:
-        cells: from `gather_cells`.
-        array: the geometry and its errors.
-        u: unit vector `[3]` of the fix.
+
+def _climb(cells: Cells, array: HydrophoneArray, u: Floats) -> _Top:
+    """Newton's steps to the top of log L; a step that leads down is halved. Sin elevation stays below its limit.
+
+    With τ_m = -r_m·u / c and great circles through u, ∂²u/∂θᵢ∂θⱼ = -δᵢⱼ u. So the derivatives by angle follow from those
+    by delay (`likelihood.derivatives`): gradient Jᵀg, second derivatives JᵀHJ - (g·τ) I, with J = ∂τ/∂θ.
     """
-    level, up = tangents(u)
-    h = 2e-4
-    steps = np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, -1)], float) * h
-    around = u + steps[:, :1] * level + steps[:, 1:] * up
-    around /= np.linalg.norm(around, axis=-1, keepdims=True)
-    f = plane_wave_likelihood(cells.double(), torch.from_numpy(array.delays_s(around))).numpy()
-    xx, yy = (f[1] + f[2] - 2 * f[0]) / h**2, (f[3] + f[4] - 2 * f[0]) / h**2
-    xy = (f[5] + f[6] - f[1] - f[2] - f[3] - f[4] + 2 * f[0]) / (2 * h**2)
-    return inverse_curvature(-np.array([[xx, xy], [xy, yy]])) * OVERLAP * MISFIT + geometry_covariance(array, u)
+    top = math.sin(array.max_elevation_rad())
+    value, gradient, information = _by_angle(cells, array, u)
+    for _ in range(CLIMB_ROUNDS):
+        values, vectors = np.linalg.eigh(information)
+        step = vectors @ ((vectors.T @ gradient) / np.maximum(np.abs(values), 1e-9))
+        step *= min(1.0, 2 * COARSE_RAD / max(float(np.linalg.norm(step)), 1e-15))
+        while True:
+            moved = _around(u[None], step[None, None], top)[0, 0]
+            after = _by_angle(cells, array, moved)
+            if after[0] >= value or np.linalg.norm(step) < FINE_RAD:
+                break
+            step = step / 4
+        if after[0] < value:
+            break
+        u, (value, gradient, information) = moved, after
+        if np.linalg.norm(step) < FINE_RAD:
+            break
+    return _Top(u=u, value=value, information=information)
+
+
+def _by_angle(cells: Cells, array: HydrophoneArray, u: Floats) -> tuple[float, Floats, Floats]:
+    delays = array.delays_s(u)
+    slopes = np.stack([array.delays_s(axis) for axis in tangents(u)], axis=1)  # J: delays are linear in u
+    at = derivatives(cells, delays)
+    second = slopes.T @ at.second @ slopes - (at.gradient @ delays) * np.eye(2)
+    return at.value, slopes.T @ at.gradient, -second

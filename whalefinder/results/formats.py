@@ -123,6 +123,7 @@ RAVEN_EXTRAS = (
     ("Elevation (deg)", "elevation_deg"),
     ("Azimuth Error (deg)", "azimuth_sd_deg"),
     ("Elevation Error (deg)", "elevation_sd_deg"),
+    ("Fit", "fit"),
 )
 """Further columns of a selection table, which Raven keeps."""
 RAVEN_COLUMNS = (

@@ -43,6 +43,8 @@ class Bearing:
         azimuth_sd_deg, elevation_sd_deg: their standard deviations, or None.
         ambiguity: the other directions that are possible; None if the direction is unique.
         range_m: distance to the source; None if unknown.
+        fit: probability that an array in order agrees no better on one direction; None if unknown.
+        remark: why there are no angles, or which hydrophones were not used, as text; may be empty.
     """
 
     azimuth_deg: float | None
@@ -51,6 +53,8 @@ class Bearing:
     elevation_sd_deg: float | None
     ambiguity: Ambiguity | None = None
     range_m: float | None = None
+    fit: float | None = None
+    remark: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

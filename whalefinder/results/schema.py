@@ -54,6 +54,8 @@ DETECTIONS = (
     Column("range_m", "number", "m", "range of the whale, where the surface image shows it"),
     Column("channel", "integer", "", "channel where the call is clearest, from 1; only without an array"),
     Column("level_db", "number", "dB re 1 µPa", "received level of the call, r.m.s. while it lasts, low_hz-high_hz"),
+    Column("fit", "number", "1", "p-value: how well the hydrophones agree on one direction; below 0.01 they do not"),
+    Column("remark", "text", "", "why there is no direction, or which channels were not used"),
 )
 """Columns of `detections.csv`. The first 14 never change their order."""
 

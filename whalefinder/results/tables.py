@@ -95,6 +95,8 @@ def row_of(detection: Detection) -> dict[str, Any]:
         "range_m": None if bearing is None else _rounded(bearing.range_m, 1),
         "channel": None if detection.channel is None else detection.channel + 1,
         "level_db": _rounded(detection.level_db, 2),
+        "fit": None if bearing is None or bearing.fit is None else float(f"{bearing.fit:.3g}"),
+        "remark": "" if bearing is None else bearing.remark,
     }
 
 

@@ -1,0 +1,128 @@
+"""How well the hydrophones agree on one direction: the goodness of fit of a bearing.
+
+The error bars of a bearing come from the curvature of log L at its top. They hold if the sound does come from one
+direction and the array is what its file says. Whether that is so, the delays tell: a direction has two unknowns, while
+M hydrophones have M - 1 delays. Let τ be the free delays (`wavefront`) with covariance C, from noise and from the errors
+in the array file, and τ(u) those of a plane wave. Then
+
+    T = min over u of (τ - τ(u))ᵀ C⁻¹ (τ - τ(u))
+
+is χ² with ν = M - 3 degrees of freedom (M - 2 for a line). C is itself an estimate, as if from `KNOWN` samples, so T / ν has
+the distribution of Fisher's F, and `Fit.p` is the probability of a larger value. Far from the top log L is no parabola, so
+T is at most twice the log L that the free delays gain. A top elsewhere counts as well, once its gain pays for the number
+of places where one was looked for. docs/how-it-works.md derives this under "Goodness of fit".
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from whalefinder.array.geometry import Floats, HydrophoneArray, tangents
+from whalefinder.bearings.likelihood import Cells, derivatives
+from whalefinder.bearings.wavefront import SPAN_S, Wavefront, find_wavefront
+from whalefinder.sound.spectrogram import OVERLAP
+
+KNOWN = 8
+"""Degrees of freedom of the covariance of the noise; chosen on dev recordings, where p is then uniform."""
+DOUBT = 0.01
+"""Below this p the stated error grows with the misfit."""
+NONE = 1e-4
+"""Below this p, a direction that explains less than `EXPLAINS` of the log L of the free delays is no bearing."""
+EXPLAINS = 0.8
+ONE_SIGMA = float(stats.norm.cdf(1.0))
+ROUNDS = 10
+PLACES = math.log(2 * 2 * SPAN_S * 5000)
+"""log of the number of delays, and of the two signs, that a call of 5 kHz bandwidth can tell apart at one hydrophone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """Agreement of the hydrophones on the direction of one event.
+
+    Args:
+        p: probability that an array in order agrees no better with a sound from one direction. Small: it does not fit.
+        statistic, freedom: T and its degrees of freedom.
+        explained: log L of the direction divided by that of the free delays.
+        wavefront: the free delays, the gains.
+    """
+
+    p: float
+    statistic: float
+    freedom: int
+    explained: float
+    wavefront: Wavefront
+
+    @property
+    def no_direction(self) -> bool:
+        """Whether no direction explains the event."""
+        return self.p < NONE and self.explained < EXPLAINS
+
+    @property
+    def inflation(self) -> float:
+        """Factor on the stated standard deviations: 1 unless the fit is in doubt.
+
+        The errors are then √(T / ν) times as large as stated (Birge 1932, doi:10.1103/PhysRev.40.207). From few
+        degrees of freedom ν this factor is known badly, so the normal distribution gives way to Student's t.
+        """
+        if self.p >= DOUBT:
+            return 1.0
+        return math.sqrt(self.statistic / self.freedom) * float(stats.t.ppf(ONE_SIGMA, self.freedom))
+
+
+def degrees_of_freedom(array: HydrophoneArray) -> int:
+    """Delays minus unknowns; 1 where there are none left, since a direction still bounds every delay."""
+    return max(1, array.num_channels - (2 if array.shape == "line" else 3))
+
+
+def goodness_of_fit(cells: Cells, array: HydrophoneArray, u: Floats, image_gain: float = 0.0) -> Fit:
+    """How well the hydrophones agree on the direction `u` of an event.
+
+    Args:
+        cells: those of which `u` is the top.
+        array: the geometry.
+        u: unit vector `[3]` of the fix.
+        image_gain: log L that the surface image adds to that of the direction.
+    """
+    freedom, there = degrees_of_freedom(array), array.delays_s(u)
+    cells = cells.double()
+    near, anywhere = find_wavefront(cells, there), find_wavefront(cells)
+    gain = near.log_likelihood - derivatives(cells, there).value - image_gain
+    beside = min(2 * max(0.0, gain) / OVERLAP, _distance(near, array, u))
+    plane = derivatives(cells, there, np.abs(anywhere.gains)).value + image_gain
+    gain = anywhere.log_likelihood - plane - PLACES * (array.num_channels - 1)
+    elsewhere = 2 * max(0.0, gain) / OVERLAP
+    if (anywhere.gains > 0).all():
+        elsewhere = min(elsewhere, _distance(anywhere, array, u))
+    # Sounds of boats that are left in the cells can mimic a wavefront, but not one that is as loud everywhere.
+    statistic = max(beside, 0.0 if anywhere.uneven else elsewhere)
+    return Fit(
+        p=float(stats.f.sf(statistic / freedom, freedom, KNOWN)),
+        statistic=statistic,
+        freedom=freedom,
+        explained=float(np.clip(plane / max(anywhere.log_likelihood, 1e-9), 0.0, 1.0)),
+        wavefront=anywhere,
+    )
+
+
+def _distance(wavefront: Wavefront, array: HydrophoneArray, u: Floats) -> float:
+    """T of a wavefront: least squares over directions by Gauss and Newton, from `u`."""
+    channels, c = array.num_channels, array.sound_speed_m_s
+    centre = np.eye(channels) - 1 / channels  # the mean delay is not known
+    free = wavefront.delays_s
+    errors = (array.position_error_m / c) ** 2 + array.timing_error_s**2
+    covariance = np.linalg.pinv(wavefront.information, rcond=1e-6, hermitian=True) * OVERLAP + errors * centre
+    covariance += (array.sound_speed_error_m_s / c) ** 2 * np.outer(free, free)
+    weight = np.linalg.pinv(covariance, rcond=1e-6, hermitian=True)
+    least = math.inf
+    for _ in range(ROUNDS):
+        rest = centre @ (free - array.delays_s(u))
+        least = min(least, float(rest @ weight @ rest))
+        axes = np.stack(tangents(u), axis=1)
+        slope = -centre @ array.positions_m @ axes / c
+        u = u + axes @ np.linalg.pinv(slope.T @ weight @ slope, rcond=1e-9) @ (slope.T @ weight @ rest)
+        u = u / np.linalg.norm(u)
+    return least
