@@ -86,7 +86,7 @@ def test_simulate_then_locate(tmp_path):
         truth = next(csv.DictReader(file))
     assert len(rows) == 1 and abs(float(rows[0]["azimuth_deg"]) - float(truth["azimuth_deg"])) < 1.0
     assert {p.name for p in out.iterdir()} == {
-        "detections.csv", "tracks.csv", "recordings.csv", "detections.json", "detections.parquet",
+        "detections.csv", "tracks.csv", "recordings.csv", "detections.json", "detections.parquet", "health.csv", "health.parquet",
         "simulated.png", "simulated.selections.txt", "simulated.dcase.csv",
     }  # fmt: skip
 

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from whalefinder.array.array_file import load_array
 from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.calls.hydrophones import MAX_HYDROPHONES
 from whalefinder.errors import OutputError, RecordingError
+from whalefinder.health.monitor import Monitor
+from whalefinder.health.report import row_of_finding, warnings, write_health
 from whalefinder.options import LocateOptions
 from whalefinder.pipeline import Held, Locator
 from whalefinder.results.formats import safe_stem
@@ -99,10 +102,20 @@ def run_locate(
         say("one channel: detections without bearings")
     if array is not None and array.num_channels > MAX_HYDROPHONES:
         say(f"{array.num_channels} hydrophones: bearings use the {MAX_HYDROPHONES} that lie furthest apart")
+    health: list[dict[str, Any]] = []
+    said: set[tuple[str, tuple[int, ...]]] = set()
     try:
         for recording in opened:
             seconds = partial(_report_from, report, summary.seconds, total_s, recording.name)
-            _one(recording, locator, table, tracks, out, pictures, seconds, summary)
+            monitor = None
+            if locator.array is not None and recording.num_channels > 1:
+                monitor = Monitor(locator.judge.hydrophones_of(locator.array))
+            _one(recording, locator, table, tracks, out, pictures, seconds, summary, monitor)
+            if monitor is not None:
+                findings = monitor.findings()
+                health += [row_of_finding(recording.name, each, recording.begin_s) for each in findings]
+                for line in warnings(recording.name, findings, said):
+                    say(f"warning: {line}")
             summary.seconds += recording.duration_s
             summary.recordings += 1
             seconds(0.0)
@@ -115,6 +128,8 @@ def run_locate(
             if tracks is not None:
                 tracks.close()
         finally:
+            if array is not None:
+                write_health(health, out, others)
             write_others(summary.found, out, others, opened)
     return summary
 
@@ -174,6 +189,7 @@ def _one(
     pictures: bool,
     seconds: Callable[[float], None],
     summary: Summary,
+    monitor: Monitor | None,
 ) -> None:
     """Search one recording and add it to the tables, the summary and the pictures.
 
@@ -188,6 +204,8 @@ def _one(
             table.write(map(row_of, stretch.detections))
             found += stretch.detections
             picture.add(stretch.first_frame, stretch.level_db, stretch.call_share)
+            if monitor is not None:
+                monitor.add(stretch.pieces[0].spectra, stretch.first_frame)
             seconds(stretch.seconds_done)
     finally:
         rest = locator.rest(recording, held)

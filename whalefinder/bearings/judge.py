@@ -142,7 +142,12 @@ class Judge:
         """Groups of hydrophones: all of the array together, or each alone."""
         if self.array is None or recording.num_channels == 1:
             return [[m] for m in range(recording.num_channels)]
-        return [[int(m) for m in spread(self.array.positions_m, MAX_HYDROPHONES)]]
+        return [_chosen(self.array)]
+
+    @staticmethod
+    def hydrophones_of(array: HydrophoneArray) -> HydrophoneArray:
+        """The hydrophones of an array whose masks are computed together; of a large array, those furthest apart."""
+        return array.of(_chosen(array))
 
     def heard(self, pieces: list[Masks], recording: Recording) -> list[Heard]:
         """The groups of `masks` without deaf hydrophones. Names and bearings use hydrophones that hear all the time."""
@@ -191,6 +196,10 @@ class Judge:
         probabilities = without_whales(verdict.probabilities)
         label = self.labels.name(probabilities, self.min_probability)
         return replace(verdict, label=label, probabilities=probabilities, no_whale=True)
+
+
+def _chosen(array: HydrophoneArray) -> list[int]:
+    return [int(m) for m in spread(array.positions_m, MAX_HYDROPHONES)]
 
 
 def _log_odds(probability: float) -> float:

@@ -26,6 +26,7 @@ SWEEPS, ROUNDS = 4, 8
 LONGEST_STEP_S = 2e-5
 CONVERGED_S = 1e-9
 SILENT, CROSSTALK = 0.25, 0.03  # gains below which a hydrophone may be silent, and is
+NOTHING = 0.02  # share of the usual evidence below which a hydrophone adds nothing
 UNEVEN = math.log(1.4)  # hydrophones whose gains differ from 1 by more than 3 dB are made as loud as the others
 COHERENT = 0.8  # a wavefront that explains less of the event is not believed
 CLEAR = 40.0  # log likelihood that gains must add to be believed
@@ -57,13 +58,8 @@ class Wavefront:
     heard_evidence: Floats
 
     def silent(self) -> NDArray[np.bool_]:
-        """Hydrophones that clearly do not hear the event, `[channel]`.
-
-        One that is only soft hears it, unless it is so soft that it may be the crosstalk of another channel.
-        """
-        size = np.abs(self.gains)
-        deaf = (size < SILENT) & (self.heard_evidence < CLEAR)
-        return (deaf | (size < CROSSTALK)) & self.gains_are_clear
+        """Hydrophones that clearly do not hear the event, `[channel]`."""
+        return silent(self.gains, self.heard_evidence) & self.gains_are_clear
 
     @property
     def uneven(self) -> bool:
@@ -76,7 +72,16 @@ class Wavefront:
         return self.gain_evidence > CLEAR and self.coherence > COHERENT
 
 
-def find_wavefront(cells: Cells, start_s: Floats | None = None) -> Wavefront:
+def silent(gains: Floats, heard_evidence: Floats) -> NDArray[np.bool_]:
+    """Hydrophones with a small gain that add next to nothing to what the others say, `[channel]`.
+
+    One that is only soft adds much, since its own noise is as soft. But it may be no more than the crosstalk of another.
+    """
+    size, usual = np.abs(gains), float(np.median(heard_evidence))
+    return (size < CROSSTALK) | (size < SILENT) & (heard_evidence < max(CLEAR, NOTHING * usual))
+
+
+def find_wavefront(cells: Cells, start_s: Floats | None = None, *, signed: bool = True) -> Wavefront:
     """The most likely delays and gains.
 
     The correlation of each pair gives the first delays, so that no lobe is missed (`_first_delays`). Then Newton's
@@ -85,9 +90,13 @@ def find_wavefront(cells: Cells, start_s: Floats | None = None) -> Wavefront:
     Args:
         cells: from `gather_cells`, at least one.
         start_s: begin at these delays `[channel]` with gains of 1, and stay at the top that is next to them.
+        signed: gains may be negative.
     """
     cells = cells.double()
-    delays, gains = _first_delays(cells) if start_s is None else (start_s - start_s.mean(), np.ones(len(start_s)))
+    if start_s is None:
+        delays, gains = _first_delays(cells, signed)
+    else:
+        delays, gains = start_s - start_s.mean(), np.ones(len(start_s))
     delays, at = _climb(cells, delays, gains)
     plain = at.value
     if start_s is None:
@@ -162,7 +171,7 @@ def _largest(a: Floats, b: Floats) -> Floats:
     return np.asarray(root @ np.linalg.eigh(root.T @ a @ root)[1][:, -1])
 
 
-def _first_delays(cells: Cells) -> tuple[Floats, Floats]:
+def _first_delays(cells: Cells, signed: bool) -> tuple[Floats, Floats]:
     """Delays and signs of all hydrophones from the correlations of pairs, one after the other, the clearest first.
 
     For weak dependence of aᴴQ⁻¹a on the delays, log L is a sum over pairs of the correlation of their whitened spectra
@@ -170,14 +179,15 @@ def _first_delays(cells: Cells) -> tuple[Floats, Floats]:
     """
     correlation, step = correlations(cells)
     channels, middle = correlation.shape[1], correlation.shape[0] // 2
-    size = np.abs(correlation).max(axis=0)
+    strength = np.abs if signed else np.asarray
+    size = strength(correlation).max(axis=0)
     np.fill_diagonal(size, 0.0)
     shift, sign = np.zeros(channels, int), np.ones(channels)
     known = [int(size.sum(1).argmax())]
 
     def place(m: int, others: list[int]) -> None:
         total = sum(sign[n] * np.roll(correlation[:, m, n], shift[n]) for n in others)
-        best = int(np.abs(total).argmax())
+        best = int(strength(total).argmax())
         shift[m], sign[m] = best - middle, (1.0 if total[best] >= 0 else -1.0)
 
     while len(known) < channels:

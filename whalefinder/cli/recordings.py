@@ -105,29 +105,70 @@ def locate(
 
 @app.command()
 def check(
-    array: Annotated[Path, typer.Argument(help="Array file (TOML).")],
-    file: Annotated[
-        Path | None, typer.Option("--file", help="The picture to write (PNG).", show_default="ARRAY with .png")
+    files: Annotated[list[Path], typer.Argument(help="An array file (TOML), or recordings with --array.")],
+    array: Annotated[
+        Path | None, typer.Option("--array", "-a", help="Array file of the recordings.", show_default="FILES is one")
     ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="The picture of the array (PNG).", show_default="ARRAY with .png")
+    ] = None,
+    out: Out = Path("whalefinder-check"),
 ) -> None:
-    """Draw an array, and list its ambiguities, its aliasing and its expected error.
+    """Draw an array and list what it can measure, or hear in recordings whether all of its hydrophones are in order.
 
-    Example:
+    With recordings: which channels are silent, deaf, inverted, louder, late, drifting, swapped or copied.
+    Writes OUT/health.csv and one picture per recording.
+
+    Examples:
       whalefinder check array.toml
+
+      whalefinder check night.wav --array array.toml --out health
     """
     from whalefinder.array.array_file import load_array
     from whalefinder.array.describe import describe
+    from whalefinder.errors import OptionError
     from whalefinder.pages.plots import draw_array
 
     with one_line_errors():
-        loaded = load_array(array)
+        if array is not None:
+            _check_recordings(files, array, out)
+            return
+        if len(files) > 1 or files[0].suffix.lower() in (".wav", ".flac", ".w64", ".rf64"):
+            raise OptionError(f"{files[0]} is no array file; give the array of recordings with `array`")
+        loaded = load_array(files[0])
         table = Table(title=f"array {loaded.name}", show_header=False, title_justify="left")
         for what, value in describe(loaded):
             table.add_row(what, escaped(value))
         console.print(table)
-        target = file or array.with_suffix(".png")
+        target = file or files[0].with_suffix(".png")
         draw_array(loaded, target)
         console.print(f"drawn → {target}")
+
+
+def _check_recordings(recordings: list[Path], array: Path, out: Path) -> None:
+    from whalefinder.health.check import check_recordings
+
+    with progress_bar() as progress:
+        task = progress.add_task("check", total=None, note="")
+
+        def report(done_s: float, total_s: float, note: str) -> None:
+            progress.update(task, completed=done_s, total=total_s, note=escaped(note))
+
+        rows, failures = check_recordings(
+            recordings, array, out, report, lambda text: errors.print(escaped(text), soft_wrap=True)
+        )
+    table = Table(title="health of the array", title_justify="left")
+    for name in ("recording", "finding", "remedy"):
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*(escaped(row[name]) for name in ("recording", "finding", "remedy")))
+    if rows:
+        console.print(table)
+    heard = count(len(recordings) - failures, "recording")
+    console.print(f"{count(len(rows), 'finding')} in {heard} → {out}/health.csv and pictures", soft_wrap=True)
+    if failures:
+        errors.print(f"[red]{count(failures, 'problem')}[/] (see above)")
+        raise typer.Exit(1)
 
 
 @app.command("import-array")

@@ -1,8 +1,9 @@
-"""Pictures: a recording with its calls, tracks, an array with its expected error, a training curve, a heat map."""
+"""Pictures: recordings with calls, tracks, an array and its health, a training curve, a heat map."""
 
 from __future__ import annotations
 
 import csv
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +282,52 @@ def _places(array: HydrophoneArray, a: int, b: int) -> list[tuple[Floats, list[i
         else:
             places.append((position, [channel]))
     return places
+
+
+@dataclass(frozen=True, kw_only=True)
+class HealthPlot:
+    """What the picture of an array's health shows.
+
+    Shape:
+        `time_s` `[second]`, `level_db` `[second, channel]`; of the seconds with a clear sound `window_s` `[window]`, `gains` and
+        `rest_s` (delays less those of the best direction, s) `[window, channel]`.
+    """
+
+    labels: list[str]
+    time_s: Floats
+    level_db: Floats
+    window_s: Floats
+    gains: Floats
+    rest_s: Floats
+    lines: list[str]
+
+
+def draw_health(plot: HealthPlot, path: Path, title: str) -> None:
+    """Draw levels, gains and delays of all channels over time, with the findings above, as a PNG file.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    figure = Figure(figsize=(10, 7.0 + 0.22 * len(plot.lines)), layout="constrained")
+    level, gain, delay = figure.subplots(3, 1, sharex=True)
+    said = "\n".join(plot.lines) if plot.lines else "nothing is wrong, as far as the sound tells"
+    level.set_title(f"{title}\n{said}", loc="left", color=INK, parse_math=False, fontsize=10)
+    for m, label in enumerate(plot.labels):
+        shown: Any = {"color": f"C{m % 10}", "label": label}
+        level.plot(plot.time_s, plot.level_db[:, m], linewidth=1.0, **shown)
+        inverted = plot.gains[:, m] < 0
+        db = 20 * np.log10(np.maximum(np.abs(plot.gains[:, m]), 1e-3))
+        gain.plot(plot.window_s[~inverted], db[~inverted], "o", markersize=4, **shown)
+        gain.plot(plot.window_s[inverted], db[inverted], "x", markersize=7, color=shown["color"])
+        delay.plot(plot.window_s, plot.rest_s[:, m] * 1e6, "o", markersize=4, **shown)
+    level.set_ylabel("level (dB re full scale)")
+    gain.set_ylabel("gain (dB)\n× is inverted")
+    delay.set(ylabel="delay less that of\nthe best direction (µs)", xlabel="time (s)")
+    delay.set_yscale("symlog", linthresh=20.0)
+    for axis in (level, gain, delay):
+        axis.grid(alpha=0.25)
+    level.legend(title="channel", ncols=min(8, len(plot.labels)), loc="lower right", fontsize=8)
+    _save(figure, path)
 
 
 def draw_curve(curve: Path, path: Path, ylabel: str = "divergence (nats per bin)") -> None:

@@ -83,6 +83,21 @@ RECORDINGS = (
 )
 """Columns of `recordings.csv`: the recordings that were searched, in the order of the run."""
 
+HEALTH = (
+    Column("recording", "text", "", "name of the recording, as in the other tables"),
+    Column("kind", "text", "", "silent, deaf, copy, polarity, gain, step, delay, drift, order, slip or delays"),
+    Column("channels", "text", "", "channels of the recording that it is about, from 1, with spaces"),
+    Column("from_s", "number", "s", "where it was seen first, from the start of the recording"),
+    Column("to_s", "number", "s", "where it was seen last, from the start of the recording"),
+    Column("value", "number", "", "its size, in the unit of the next column; empty where it has none"),
+    Column("unit", "text", "", "dB, µs or ppm"),
+    Column("seen", "integer", "", "number of seconds in which it was seen"),
+    Column("of", "integer", "", "number of seconds that could show it"),
+    Column("finding", "text", "", "what is wrong, in words"),
+    Column("remedy", "text", "", "what to do"),
+)
+"""Columns of `health.csv`: what is wrong with the hydrophones of an array."""
+
 
 def names(columns: tuple[Column, ...]) -> tuple[str, ...]:
     """Names of columns, in order."""

@@ -14,13 +14,14 @@ from whalefinder.files import writing
 from whalefinder.results.ambiguity import words
 from whalefinder.results.formats import write_formats
 from whalefinder.results.records import SHOWN_DIGITS, Detection, Track
-from whalefinder.results.schema import DETECTIONS, RECORDINGS, TRACKS, names
+from whalefinder.results.schema import DETECTIONS, HEALTH, RECORDINGS, TRACKS, names
 
 COLUMNS = names(DETECTIONS)[:14]
 """The first columns of `detections.csv`. Their order never changes."""
 EXTRA_COLUMNS = names(DETECTIONS)[14:]
 TRACK_COLUMNS = names(TRACKS)
 RECORDING_COLUMNS = names(RECORDINGS)
+HEALTH_COLUMNS = names(HEALTH)
 FORMATS = ("csv", "parquet", "raven", "audacity", "dcase", "json", "jsonl")
 
 

@@ -1,0 +1,102 @@
+"""The monitor listens to spectra piece by piece, and keeps the little from which the findings are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from whalefinder.array.geometry import Floats, HydrophoneArray
+from whalefinder.health.findings import Finding, find_all
+from whalefinder.health.windows import FRAMES, Window, clearness, window_of
+from whalefinder.sound import spectrogram
+from whalefinder.sound.recording import Recording, segments
+
+PIECE_FRAMES = 60 * FRAMES  # 61 s
+PER_MINUTE = 16  # windows of a minute whose wavefront is computed: the clearest of every few seconds
+LEAST = 4  # of a piece, however short
+COPY = 1e-3
+"""Two channels whose difference is smaller than this share of them are copies."""
+
+
+class Monitor:
+    """Watches the hydrophones of one recording.
+
+    Args:
+        array: the geometry.
+    """
+
+    def __init__(self, array: HydrophoneArray) -> None:
+        self.array = array
+        self.windows: list[Window] = []
+        self.time_s: list[float] = []
+        self.level_db: list[np.ndarray] = []
+        self.copies = np.zeros((array.num_channels, array.num_channels), int)
+
+    @torch.inference_mode()
+    def add(self, spectra: torch.Tensor, first_frame: int) -> None:
+        """Listen to the next piece.
+
+        Args:
+            spectra: complex `[channel, frequency, frame]` of all hydrophones.
+            first_frame: index of the first frame in the recording.
+        """
+        pieces = [
+            ((first_frame + begin + FRAMES / 2) * spectrogram.FRAME_S, spectra[..., begin : begin + FRAMES])
+            for begin in range(0, spectra.shape[-1] - FRAMES + 1, FRAMES)
+        ]
+        if not pieces:
+            return
+        clear = []
+        for time_s, piece in pieces:
+            self.time_s.append(time_s)
+            power = spectrogram.power(piece[:, spectrogram.in_band()]).mean((1, 2))
+            self.level_db.append(spectrogram.level_db(power).numpy())
+            clear.append(clearness(piece))
+        most = max(LEAST, round(PER_MINUTE * len(pieces) * FRAMES * spectrogram.FRAME_S / 60))
+        for part in np.array_split(np.arange(len(pieces)), min(most, len(pieces))):  # spread, so that changes are seen
+            index = int(part[np.argmax(np.array(clear)[part])])
+            time_s, piece = pieces[index]
+            self._compare(piece)
+            if clear[index] > 0 and (window := window_of(piece, time_s)) is not None:
+                self.windows.append(window)
+
+    def _compare(self, piece: torch.Tensor) -> None:
+        """Count which channels are copies of one another, with any gain."""
+        x = piece.reshape(len(piece), -1)
+        r = (x @ x.mH).abs().double().numpy()
+        own = np.sqrt(np.maximum(np.diag(r), 1e-30))
+        alike = (r / np.outer(own, own) > 1 - COPY**2 / 2) & (np.diag(r) > 1e-20)[:, None]
+        np.fill_diagonal(alike, True)
+        self.copies += alike & alike.T
+
+    def findings(self) -> list[Finding]:
+        """What is wrong with the array, by all that was heard so far."""
+        return find_all(self.windows, np.array(self.time_s), self.levels_db, self.copies, self.array)
+
+    @property
+    def levels_db(self) -> Floats:
+        """Level of every channel in every second, dB re full scale, `[second, channel]`."""
+        return np.array(self.level_db) if self.level_db else np.zeros((0, self.array.num_channels))
+
+
+def listen(
+    recording: Recording, array: HydrophoneArray, report: Callable[[float], None] = lambda seconds_done: None
+) -> Monitor:
+    """Hear a whole recording for the health of its array; no network is needed.
+
+    Args:
+        recording: opened with `array`.
+        array: the geometry.
+        report: is called with the seconds that are done.
+
+    Raises:
+        RecordingError: the file cannot be read.
+    """
+    monitor = Monitor(array)
+    for segment in segments(recording, PIECE_FRAMES * spectrogram.HOP, 0, 0):
+        spectra = spectrogram.stft(torch.from_numpy(segment.samples))
+        monitor.add(spectra, segment.first_sample // spectrogram.HOP)
+        report(min(recording.duration_s, segment.core[1] / spectrogram.RATE_HZ))
+    return monitor
