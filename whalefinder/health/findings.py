@@ -17,7 +17,7 @@ REMEDIES = {
     "deaf": "it hears no sound that the others hear; check its hydrophone; bearings go on without it",
     "copy": "check how the channels were routed; bearings go on without them",
     "polarity": "swap its wires",
-    "gain": "give its sensitivity_db in the array file, or --correct",
+    "gain": "give its sensitivity_db in the array file",
     "step": "check its cable and the recorder's gain",
     "delay": "check its place and its clock",
     "drift": "record all channels with one clock; bearings of this recording cannot be trusted",
