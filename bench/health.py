@@ -208,7 +208,7 @@ def main() -> None:
     text = table(results)
     print(text)
     if not chosen.print:
-        put("The health of arrays", f"`python -m bench.health --trials {chosen.trials}`\n\n{text}")
+        put(f"## The health of arrays\n\n`python -m bench.health --trials {chosen.trials}`\n\n{text}")
 
 
 if __name__ == "__main__":

@@ -223,18 +223,24 @@ class Locator:
         """The events that begin in frames [begin, end), each with its signature. What cannot be a call has none."""
         found: list[tuple[Signature | None, _Candidate]] = []
         for group, heard in enumerate(self.judge.heard(window, recording)):
-            masks = heard.masks
-            for event in events.find_events(masks.shares[CALL].numpy(), self.settings):
-                if begin <= masks.first_frame + event.begin < end:
-                    verdict = self.judge(event, heard)
-                    if verdict is None:
-                        continue
-                    kept = verdict.is_call or self.all_events
-                    detection = self._detection(event, verdict, heard, recording) if kept else None
-                    fix = () if verdict.look is None else (verdict.look.fix.u, verdict.look.fix.covariance)
-                    signature = None if verdict.hopeless else signature_of(masks, event, group, *fix)
-                    found.append((signature, _Candidate(verdict, detection)))
+            for whole in events.find_events(heard.masks.shares[CALL].numpy(), self.settings):
+                if begin <= heard.masks.first_frame + whole.begin < end:
+                    for event, own in self.judge.callers(whole, heard, self.settings):
+                        found += self._candidate(event, own, group, recording)
         return found
+
+    def _candidate(
+        self, event: Event, heard: Heard, group: int, recording: Recording
+    ) -> list[tuple[Signature | None, _Candidate]]:
+        """An event that may be a call, or []."""
+        verdict = self.judge(event, heard)
+        if verdict is None:
+            return []
+        kept = verdict.is_call or self.all_events
+        detection = self._detection(event, verdict, heard, recording) if kept else None
+        fix = () if verdict.look is None else (verdict.look.fix.u, verdict.look.fix.covariance)
+        signature = None if verdict.hopeless else signature_of(heard.masks, event, group, *fix)
+        return [(signature, _Candidate(verdict, detection))]
 
     def _settled(self, candidate: _Candidate, machine: bool) -> Detection | None:
         """The detection of an event, or None if it is not wanted. What is a machine's gets no whale's label."""
@@ -322,9 +328,10 @@ def _later(detection: Detection, seconds: float) -> Detection:
 
 
 def _likeliest(found: list[Detection]) -> list[Detection]:
-    """Keep the likeliest of detections that overlap in time, since single hydrophones can hear the same call."""
+    """Keep the likeliest of the detections of several hydrophones that overlap in time: they can hear the same call."""
     kept: list[Detection] = []
     for call in sorted(found, key=lambda d: -d.probability):
-        if all(call.end_s <= other.begin_s or other.end_s <= call.begin_s for other in kept):
+        others = [other for other in kept if other.channel != call.channel]
+        if all(call.end_s <= other.begin_s or other.end_s <= call.begin_s for other in others):
             kept.append(call)
     return sorted(kept, key=lambda d: d.begin_s)

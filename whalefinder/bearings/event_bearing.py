@@ -63,16 +63,17 @@ class Look:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Excerpt:
+class Excerpt:
     """An event with the seconds around it, which give the covariance of the noise.
 
     Shape:
-        `spectra` complex `[channel, frequency, frame]`, `share` (of call) `[frequency, frame]`, `noise` complex
-        `[channel, channel, frequency, cell]`. The event is the frames [begin, end).
+        `spectra` complex `[channel, frequency, frame]`, `share` (of call) and `owned` (`Masks.owned`)
+        `[frequency, frame]`, `noise` complex `[channel, channel, frequency, cell]`. The event is the frames [begin, end).
     """
 
     spectra: torch.Tensor
     share: torch.Tensor
+    owned: torch.Tensor | None
     noise: torch.Tensor
     begin: int
     end: int
@@ -80,13 +81,15 @@ class _Excerpt:
     hydrophones: tuple[int, ...]
 
     @classmethod
-    def of(cls, masks: Masks, event: Event, array: HydrophoneArray) -> _Excerpt:
+    def of(cls, masks: Masks, event: Event, array: HydrophoneArray) -> Excerpt:
+        """The excerpt of an event from the masks of the array's hydrophones."""
         first = max(0, event.begin // CELL_FRAMES - CONTEXT_CELLS) * CELL_FRAMES
         last = min(masks.spectra.shape[-1], (-(-event.end // CELL_FRAMES) + CONTEXT_CELLS) * CELL_FRAMES)  # whole cells
         spectra, share = masks.spectra[..., first:last], masks.shares[CALL, :, first:last]
         return cls(
             spectra=spectra,
             share=share,
+            owned=None if masks.owned is None else masks.owned[:, first:last],
             noise=covariance.noise_covariance(spectra, (1 - share).square(), NOISE_CELLS),
             begin=max(0, event.begin - MARGIN_FRAMES - first),
             end=min(last, event.end + MARGIN_FRAMES) - first,
@@ -101,7 +104,10 @@ class _Excerpt:
 
     def cells(self, share: torch.Tensor, gate: float, power: torch.Tensor | None = None) -> likelihood.Cells:
         """Cells of the event where the share `[frequency, frame]` of call reaches the gate. Others say nothing."""
-        share = torch.where(share >= gate, share, torch.zeros_like(share))
+        certain = share >= gate
+        if self.owned is not None:
+            certain &= self.owned[:, self.begin : self.end]
+        share = torch.where(certain, share, torch.zeros_like(share))
         return likelihood.gather_cells(
             self.spectra[..., self.begin : self.end], share, self.noise, self.begin, power=power
         )
@@ -110,7 +116,7 @@ class _Excerpt:
         """Cells by the mask of all hydrophones, which knows of no direction."""
         return self.cells(self.share[:, self.begin : self.end], FIRST_GATE)
 
-    def of_those(self, chosen: list[int]) -> _Excerpt:
+    def of_those(self, chosen: list[int]) -> Excerpt:
         """The same with some of the hydrophones."""
         return replace(
             self,
@@ -120,7 +126,7 @@ class _Excerpt:
             hydrophones=tuple(self.hydrophones[m] for m in chosen),
         )
 
-    def levelled(self, gains: Floats) -> _Excerpt:
+    def levelled(self, gains: Floats) -> Excerpt:
         """The same with all hydrophones as loud, by their gains."""
         factor = torch.from_numpy(1 / np.abs(gains)).to(self.spectra.real.dtype)
         return replace(
@@ -150,7 +156,7 @@ def find_bearing(
             of the event still uses the first fix.
         hopeless: an event with a lower score gets no second fix, and its first fix is rough.
     """
-    excerpt = _Excerpt.of(masks, event, array)
+    excerpt = Excerpt.of(masks, event, array)
     cells = excerpt.first_cells()
     if len(cells.frequency_hz) == 0:
         return None
@@ -172,7 +178,7 @@ def find_bearing(
 
 
 def _look(
-    excerpt: _Excerpt,
+    excerpt: Excerpt,
     cells: likelihood.Cells,
     masks: Masks,
     event: Event,

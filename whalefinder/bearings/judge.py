@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from whalefinder.array.geometry import HydrophoneArray, spread
+from whalefinder.bearings.callers import events_of_callers
 from whalefinder.bearings.event_bearing import Look, find_bearing
 from whalefinder.bearings.regression import Regression
 from whalefinder.calls.classification import (
@@ -24,7 +25,7 @@ from whalefinder.calls.classification import (
     with_event_score,
     without_whales,
 )
-from whalefinder.calls.events import Event
+from whalefinder.calls.events import Event, EventSettings
 from whalefinder.calls.hydrophones import MAX_HYDROPHONES, hearing
 from whalefinder.calls.masks import Masks, masks_of
 from whalefinder.calls.scores import event_score
@@ -160,6 +161,13 @@ class Judge:
             array, group = array.of(left) if len(left) > 1 else None, [group[m] for m in left]
             masks = replace(masks, spectra=masks.spectra[masks.heard])
         return Heard(masks, array, tuple(group))
+
+    def callers(self, event: Event, heard: Heard, settings: EventSettings) -> list[tuple[Event, Heard]]:
+        """An event as one event for each animal that calls in it, with the masks of each (`callers`)."""
+        if heard.array is None or self.regression is not None:
+            return [(event, heard)]
+        parts = events_of_callers(heard.masks, event, heard.array, settings)
+        return [(part, replace(heard, masks=masks)) for masks, part in parts]
 
     def __call__(self, event: Event, heard: Heard) -> Judgement | None:
         """Decide about an event: by the classifier alone, or with an array by the classifier and the event's score.

@@ -17,6 +17,7 @@ second ray from the surface is added (`surface.surface_steering`). All delays co
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -38,7 +39,7 @@ class Cells:
 
     Shape:
         `frequency_hz`, `power` σ² (call power of a bin), `count` (sum of call shares): `[cell]`; `inverse` Q⁻¹ and
-        `scatter` S: complex `[cell, channel, channel]`.
+        `scatter` S: complex `[cell, channel, channel]`; `place` (frequency bin, group of frames) `[cell, 2]`, or None.
     """
 
     frequency_hz: Tensor
@@ -46,10 +47,17 @@ class Cells:
     scatter: Tensor
     power: Tensor
     count: Tensor
+    place: Tensor | None = None
 
     def best(self, count: int) -> Cells:
         """The first `count` cells, which have most information."""
-        return Cells(**{name: part[:count] for name, part in vars(self).items()})
+        return self.chosen(slice(count))
+
+    def chosen(self, which: slice | Tensor) -> Cells:
+        """Some of the cells."""
+        place = None if self.place is None else self.place[which]
+        parts = {name: part[which] for name, part in vars(self).items() if name != "place"}
+        return Cells(**parts, place=place)
 
     def double(self) -> Cells:
         """The same cells in double precision, for derivatives by differences."""
@@ -59,6 +67,7 @@ class Cells:
             scatter=self.scatter.to(torch.complex128),
             power=self.power.double(),
             count=self.count.double(),
+            place=self.place,
         )
 
 
@@ -100,13 +109,22 @@ def gather_cells(
     beta = power * torch.diagonal(inverse, dim1=-2, dim2=-1).real.sum(-1)
     hz = spectrogram.frequencies_hz().to(power.device)[:, None].expand(keep.shape)[keep]
     order = (count * beta.square() / (1 + beta) * hz).argsort(descending=True)[:FINE_CELLS]
-    return Cells(
-        frequency_hz=hz[order], inverse=inverse[order], scatter=scatter[order], power=power[order], count=count[order]
-    )
+    cells = Cells(frequency_hz=hz, inverse=inverse, scatter=scatter, power=power, count=count, place=keep.nonzero())
+    return cells.chosen(order)
 
 
 def plane_wave_likelihood(cells: Cells, delays_s: Tensor) -> Tensor:
-    """Log L of plane waves. Delays `[direction, channel]` s → `[direction]`.
+    """Log L of plane waves. Delays `[direction, channel]` s → `[direction]`."""
+    return torch.cat([block.sum(-1) for block in _plane_waves(cells, delays_s)])
+
+
+def likelihood_of_cells(cells: Cells, delays_s: Tensor) -> Tensor:
+    """Log L of plane waves, cell by cell. Delays `[direction, channel]` s → `[direction, cell]`."""
+    return torch.cat(list(_plane_waves(cells, delays_s)))
+
+
+def _plane_waves(cells: Cells, delays_s: Tensor) -> Iterator[Tensor]:
+    """Log L of every cell, in blocks of directions that fit into memory. → `[direction, cell]` each.
 
     a_m* a_n = exp(j2πf(τ_m - τ_n)), so aᴴSa and aᴴQ⁻¹a are sums over pairs of hydrophones,
     aᴴSa = Σ_m S_mm + 2 Σ_{m<n} Re[S_mn exp(j2πf(τ_m - τ_n))]. Both use the same table of sines and cosines.
@@ -119,12 +137,10 @@ def plane_wave_likelihood(cells: Cells, delays_s: Tensor) -> Tensor:
     across = 2.0 * forms[..., m, n]
     factors = torch.cat([across.real, -across.imag], dim=-1)  # [cell, form, 2 · pair]
     turn = (2 * math.pi * cells.frequency_hz)[:, None, None]
-    parts = []
     for block in delays_s.split(rows):
         angle = turn * (block[:, m] - block[:, n]).mT  # [cell, pair, direction]
         form = own + factors @ _cosine_and_sine(angle)
-        parts.append(_sum_over_cells(cells, form[:, 0].mT, form[:, 1].mT))
-    return torch.cat(parts)
+        yield _of_each_cell(cells, form[:, 0].mT, form[:, 1].mT)
 
 
 def _cosine_and_sine(angle: Tensor) -> Tensor:
@@ -142,7 +158,7 @@ def steered_likelihood(cells: Cells, steering: Tensor) -> Tensor:
     """Log L of any steering vectors a, complex `[hypothesis, cell, channel]` → `[hypothesis]`."""
     numerator = torch.einsum("gkm,kmn,gkn->gk", steering.conj(), cells.scatter, steering).real
     denominator = torch.einsum("gkm,kmn,gkn->gk", steering.conj(), cells.inverse, steering).real
-    return _sum_over_cells(cells, numerator, denominator)
+    return _of_each_cell(cells, numerator, denominator).sum(-1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,7 +230,7 @@ def _form(matrix: Tensor, a: Tensor, omega: Tensor) -> tuple[Tensor, Tensor, Ten
     return rows.real.sum(-1), -2 * omega[:, None] * rows.imag, second
 
 
-def _sum_over_cells(cells: Cells, numerator: Tensor, denominator: Tensor) -> Tensor:
+def _of_each_cell(cells: Cells, numerator: Tensor, denominator: Tensor) -> Tensor:
     denominator = denominator.clamp(min=1e-12 * float(cells.inverse.detach().abs().max()))
     beta = cells.power * denominator
-    return (beta / (1 + beta) * numerator / denominator - cells.count * torch.log1p(beta)).sum(-1)
+    return beta / (1 + beta) * numerator / denominator - cells.count * torch.log1p(beta)

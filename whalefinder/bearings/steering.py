@@ -77,7 +77,7 @@ def find_direction(cells: Cells, array: HydrophoneArray, *, surface: bool = True
     if len(cells.frequency_hz) == 0:
         return None
     coarse = cells.best(COARSE_CELLS)
-    grid = _grid(array, float(coarse.frequency_hz.max()))
+    grid = grid_of(array, float(coarse.frequency_hz.max()))
     pairs = array.num_channels * (array.num_channels - 1) // 2
     scan = coarse.best(max(MIN_SCAN_CELLS, int(SCAN_BUDGET / (len(grid) * pairs))))
     scores = plane_wave_likelihood(scan, torch.from_numpy(array.delays_s(grid)).float())
@@ -138,7 +138,8 @@ def _with_image(fix: Fix, cells: Cells, array: HydrophoneArray, starts: Floats) 
     )
 
 
-def _grid(array: HydrophoneArray, highest_hz: float) -> Floats:
+def grid_of(array: HydrophoneArray, highest_hz: float) -> Floats:
+    """Directions of equal areas, in steps that fit an array and the highest frequency of a call. → `[direction, 3]`."""
     # Steps are rounded to 10 %, so that the calls of one array use only a few grids, which are kept.
     return _kept_grid(round(math.log(grid_step_rad(array, highest_hz)), 1), array.max_elevation_rad())
 

@@ -116,6 +116,18 @@ def find_events(call_share: Floats, settings: EventSettings) -> list[Event]:
     return events
 
 
+def narrowed(call_share: Floats, event: Event, settings: EventSettings) -> Event | None:
+    """The part of an event in which some call is left, by another share `[frequency, frame]`; None if it is too short."""
+    inside = call_share[:, event.begin : event.end]
+    level = activity(inside, settings)
+    peak = float(level.max(initial=0.0))
+    frames = event.begin + np.flatnonzero(level >= max(settings.keep, settings.tail * peak))
+    if peak < settings.start or not len(frames) or (frames[-1] + 1 - frames[0]) * FRAME_S < settings.min_s:
+        return None
+    begin, end = int(frames[0]), int(frames[-1]) + 1
+    return _describe(call_share[:, begin:end], begin, end, settings)
+
+
 def _calls(level: Floats, every: Floats, begin: int, end: int, settings: EventSettings) -> list[tuple[int, int]]:
     """A run of frames [begin, end), cut at every valley that is deep beside the peaks on its two sides, and wide.
 

@@ -23,6 +23,8 @@ class Masks:
         valid: usable bins, `[frequency]` bool.
         heard: hydrophones that were never deaf in this stretch, `[channel]` bool; None for all.
         first_frame: index in the recording of the first frame.
+        owned: bins that may belong to the event in question, `[frequency, frame]` bool; None for all. Where animals call at
+            the same time, each has bins of its own (`bearings.callers`).
     """
 
     spectra: Tensor
@@ -30,6 +32,7 @@ class Masks:
     valid: Tensor
     heard: Tensor | None = None
     first_frame: int = 0
+    owned: Tensor | None = None
 
     @property
     def end(self) -> int:

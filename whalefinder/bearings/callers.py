@@ -1,0 +1,145 @@
+"""How many animals call in one event, and which bins of it are whose.
+
+Two calls rarely share a bin: each is loud in a few bins of a few frames. So each cell of an event belongs to the direction
+that explains it best, and the event is split where a second direction explains a good part of its cells much better
+than the first (a mixture of directions with hard assignment).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from whalefinder.array.geometry import Floats, HydrophoneArray, great_circle_rad
+from whalefinder.bearings import steering
+from whalefinder.bearings.event_bearing import CONTEXT_CELLS, Excerpt
+from whalefinder.bearings.likelihood import Cells, likelihood_of_cells
+from whalefinder.calls.events import Event, EventSettings, narrowed
+from whalefinder.calls.masks import CALL, Masks
+from whalefinder.sound import spectrogram
+from whalefinder.sound.spectrogram import CELL_FRAMES
+
+LEAST_HYDROPHONES = 3
+MOST_CALLERS = 4
+SEARCH_CELLS = 500
+APART_RAD = np.radians(12.0)
+MOST_OF_CELL, EXPLAINED = 20.0, 0.7
+LEAST_GAIN, LEAST_SHARE = 150.0, 0.06
+"""Log L that the cells of each caller must lose without it, in all, and as a share of the most that they can."""
+ROUNDS = 4
+
+
+@torch.inference_mode()
+def find_callers(cells: Cells, array: HydrophoneArray) -> NDArray[np.intp]:
+    """Which caller each cell belongs to, `[cell]`: 0 for all of them if there is only one.
+
+    Args:
+        cells: from `gather_cells`, by a mask that knows of no direction.
+        array: the geometry.
+    """
+    few = cells.chosen(slice(None, None, max(1, len(cells.frequency_hz) // SEARCH_CELLS)))  # of all levels
+    grid = steering.grid_of(array, float(few.frequency_hz.max()))
+    table = _table(few, array, grid)
+    callers = grid[[int(table.sum(1).argmax())]]
+    for _ in range(MOST_CALLERS - 1):
+        gain = _gain(table, _table(few, array, callers).max(0))
+        gain[great_circle_rad(grid[:, None], callers).min(1) < APART_RAD] = 0.0
+        if gain.max() < _least(few):
+            break
+        more = _settled(few, array, grid, table, np.concatenate([callers, grid[[int(gain.argmax())]]]))
+        if len(more) <= len(callers):
+            break
+        callers = more
+    return np.asarray(_table(cells, array, callers).argmax(0))
+
+
+def _gain(table: Floats, others: Floats) -> Floats:
+    """Log L that cells lose without a direction, where the others explain them badly. `[direction, cell]` → `[direction]`.
+
+    A loud call whose echo or whose array is not quite right loses much in a few cells, but its direction still explains
+    most of each. So no cell counts more than `MOST_OF_CELL`.
+    """
+    lost = np.clip(table - others, 0.0, MOST_OF_CELL)
+    return np.where(others < EXPLAINED * table, lost, 0.0).sum(1)
+
+
+def _least(few: Cells) -> float:
+    return max(LEAST_GAIN, LEAST_SHARE * MOST_OF_CELL * len(few.frequency_hz))
+
+
+@torch.inference_mode()
+def events_of_callers(
+    masks: Masks, event: Event, array: HydrophoneArray, settings: EventSettings
+) -> list[tuple[Masks, Event]]:
+    """An event, split into one event for each animal that calls in it. Bins of the others are no call in its masks.
+
+    Args:
+        masks: masks and spectra of the array's hydrophones.
+        event: the event.
+        array: the geometry of these hydrophones.
+        settings: how masks become events.
+
+    Returns:
+        Masks and event of each caller, in order of time; those given if there is only one.
+    """
+    if array.num_channels < LEAST_HYDROPHONES:
+        return [(masks, event)]
+    excerpt = Excerpt.of(masks, event, array)
+    cells = excerpt.first_cells()
+    if len(cells.frequency_hz) == 0 or cells.place is None:
+        return [(masks, event)]
+    owner = find_callers(cells, array)
+    if owner.max() == 0:
+        return [(masks, event)]
+    owners = _spread(owner, cells.place.numpy(), excerpt)
+    parts = []
+    for j in range(int(owner.max()) + 1):
+        owned = torch.ones(masks.shares.shape[1:], dtype=torch.bool)
+        begin = _first(masks, event) + excerpt.begin
+        owned[:, begin : begin + owners.shape[1]] = torch.from_numpy(owners == j)
+        shares = masks.shares.clone()
+        shares[CALL] *= owned
+        own = replace(masks, shares=shares, owned=owned)
+        part = narrowed(shares[CALL].numpy(), event, settings)
+        if part is not None:
+            parts.append((own, part))
+    return sorted(parts, key=lambda each: each[1].begin) or [(masks, event)]
+
+
+def _first(masks: Masks, event: Event) -> int:
+    return max(0, event.begin // CELL_FRAMES - CONTEXT_CELLS) * CELL_FRAMES
+
+
+def _spread(owner: NDArray[np.intp], place: NDArray[np.intp], excerpt: Excerpt) -> NDArray[np.intp]:
+    """The caller of every bin of the event: that of its cell, or of the nearest one that has a caller. `[frequency, frame]`."""
+    lead = excerpt.begin % CELL_FRAMES
+    groups = -(-(lead + excerpt.end - excerpt.begin) // CELL_FRAMES)
+    of_cell = np.full((spectrogram.NUM_BINS, groups), -1)
+    of_cell[place[:, 0], place[:, 1]] = owner
+    nearest = ndimage.distance_transform_edt(of_cell < 0, return_distances=False, return_indices=True)
+    of_cell = of_cell[tuple(nearest)]
+    return np.repeat(of_cell, CELL_FRAMES, axis=1)[:, lead : lead + excerpt.end - excerpt.begin]
+
+
+def _settled(few: Cells, array: HydrophoneArray, grid: Floats, table: Floats, callers: Floats) -> Floats:
+    """Directions and cells in turn, until both are settled; callers that explain too little are dropped."""
+    for _ in range(ROUNDS):
+        owner = _table(few, array, callers).argmax(0)
+        callers = np.stack([grid[int(table[:, owner == j].sum(1).argmax())] for j in range(len(callers))])
+    own = _table(few, array, callers)
+    kept: list[int] = []
+    for j in range(len(callers)):
+        gain = float(_gain(own[[j]], np.delete(own, j, axis=0).max(0))[0])
+        if gain >= _least(few) and all(great_circle_rad(callers[j], callers[i]) >= APART_RAD for i in kept):
+            kept.append(j)
+    return np.asarray(callers[kept])
+
+
+def _table(cells: Cells, array: HydrophoneArray, directions: Floats) -> Floats:
+    """Log L of every cell for every direction, `[direction, cell]`."""
+    delays = torch.from_numpy(array.delays_s(directions)).to(cells.frequency_hz)
+    return np.asarray(likelihood_of_cells(cells, delays).numpy())
