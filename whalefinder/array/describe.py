@@ -16,7 +16,7 @@ def describe(array: HydrophoneArray) -> list[tuple[str, str]]:
     depth = "unknown" if array.depth_m is None else f"{array.depth_m:g} m"
     lines = [
         ("hydrophones", f"{array.num_channels} on channels {', '.join(str(c + 1) for c in array.channels)}"),
-        ("shape", f"{array.shape}, aperture {array.aperture_m:.3g} m"),
+        ("shape", f"{array.shape}, aperture {array.aperture_m:.3g} m{_wide_words(array)}"),
         ("sound speed", f"{array.sound_speed_m_s:g} m/s"),
         ("depth", depth + _surface_words(array)),
         ("bearings", ambiguity(array)),
@@ -55,6 +55,14 @@ def ambiguity(array: HydrophoneArray) -> str:
             f"two: mirrored in the plane of the hydrophones (normal azimuth {azimuth:.0f}°, elevation {elevation:.0f}°)"
         )
     return "unique: azimuth and elevation"
+
+
+def _wide_words(array: HydrophoneArray) -> str:
+    """How an array is heard that is too wide for one frame."""
+    if not array.is_wide:
+        return ""
+    late_ms = 1e3 * array.aperture_m / array.sound_speed_m_s
+    return f"; sound takes {late_ms:.0f} ms across, so the channels are aligned for each event, one animal at a time"
 
 
 def _surface_words(array: HydrophoneArray) -> str:

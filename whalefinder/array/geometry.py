@@ -21,6 +21,8 @@ Shape = Literal["point", "line", "plane", "volume"]
 
 COINCIDENT_M = 1e-3
 """Two hydrophones closer than this, in metres, are taken for one that was typed twice."""
+WIDE_S = 3e-3
+"""Delays above this part the frames of 21 ms: a seventh of the sound is then in one channel's frame alone."""
 FLATNESS = 0.02
 """A spread below this share of the largest spread counts as zero: the array has no extent along that axis."""
 
@@ -41,6 +43,7 @@ class HydrophoneArray:
         file_pattern: file name of a recording with one file per channel, with `{channel}` for the number, or None.
         unused_channels: channels of the recording, counted from 0, that belong to no hydrophone.
         full_scale_v: volts at a hydrophone's output (before the recorder's gain) that make a sample of 1, or None.
+        lead_s: `[channel]` delays that were already taken out of the channels (`bearings.wide`), or None.
 
     Raises:
         ArrayError: fewer than two hydrophones, two at one place, a channel used twice, or a value out of range.
@@ -63,6 +66,7 @@ class HydrophoneArray:
     file_pattern: str | None = None
     unused_channels: tuple[int, ...] = ()
     full_scale_v: float | None = None
+    lead_s: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         positions = np.asarray(self.positions_m, dtype=np.float64)
@@ -129,8 +133,21 @@ class HydrophoneArray:
         return ("point", "line", "plane", "volume")[extent]
 
     def delays_s(self, directions: ArrayLike) -> Floats:
-        """Delays of a plane wave relative to the origin, positive = later. `[..., 3]` → `[..., channel]` s."""
-        return plane_wave_delays(self.positions_m, directions, self.sound_speed_m_s)
+        """Delays of a plane wave relative to the origin, positive = later. `[..., 3]` → `[..., channel]` s.
+
+        Of an array whose channels were aligned, what is left of them.
+        """
+        delays = plane_wave_delays(self.positions_m, directions, self.sound_speed_m_s)
+        return delays if self.lead_s is None else delays - np.array(self.lead_s)
+
+    def slopes_s(self, axes: ArrayLike) -> Floats:
+        """Change of the delays per radian towards unit vectors across a direction. `[axis, 3]` → `[channel, axis]` s."""
+        return plane_wave_delays(self.positions_m, axes, self.sound_speed_m_s).T
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether sound takes so long across the array that the frames of its channels do not show the same sound."""
+        return self.aperture_m / self.sound_speed_m_s > WIDE_S
 
     def of(self, indices: ArrayLike) -> HydrophoneArray:
         """An array of some of the hydrophones, chosen by index (from 0)."""
@@ -141,6 +158,7 @@ class HydrophoneArray:
             positions_m=self.positions_m[chosen],
             channels=tuple(self.channels[i] for i in chosen),
             sensitivity_db=sensitivity,
+            lead_s=None if self.lead_s is None else tuple(self.lead_s[i] for i in chosen),
         )
 
     def relative_gain(self) -> NDArray[np.float32]:

@@ -32,7 +32,7 @@ def cramer_rao(call: Tensor, noise: Tensor, array: HydrophoneArray, u: Floats) -
     inverse = torch.linalg.inv(noise.permute(2, 3, 0, 1).to(torch.complex128))
     omega = 2 * math.pi * spectrogram.frequencies_hz().double()
     delays = torch.from_numpy(array.delays_s(u))
-    slopes = torch.from_numpy(np.stack([array.delays_s(t) for t in tangents(u)]))  # [axis, channel]
+    slopes = torch.from_numpy(array.slopes_s(np.stack(tangents(u))).T)  # [axis, channel]
     a = spectrogram.phasor(-omega[:, None] * delays)
     d = -1j * omega[:, None, None] * a[:, None] * slopes  # [frequency, axis, channel]
     qa = torch.einsum("ftmn,fn->ftm", inverse, a)

@@ -113,16 +113,17 @@ def _distance(wavefront: Wavefront, array: HydrophoneArray, u: Floats) -> float:
     channels, c = array.num_channels, array.sound_speed_m_s
     centre = np.eye(channels) - 1 / channels  # the mean delay is not known
     free = wavefront.delays_s
+    whole = free if array.lead_s is None else free + array.lead_s
     errors = (array.position_error_m / c) ** 2 + array.timing_error_s**2
     covariance = np.linalg.pinv(wavefront.information, rcond=1e-6, hermitian=True) * OVERLAP + errors * centre
-    covariance += (array.sound_speed_error_m_s / c) ** 2 * np.outer(free, free)
+    covariance += (array.sound_speed_error_m_s / c) ** 2 * np.outer(whole, whole)
     weight = np.linalg.pinv(covariance, rcond=1e-6, hermitian=True)
     least = math.inf
     for _ in range(ROUNDS):
         rest = centre @ (free - array.delays_s(u))
         least = min(least, float(rest @ weight @ rest))
         axes = np.stack(tangents(u), axis=1)
-        slope = -centre @ array.positions_m @ axes / c
+        slope = centre @ array.slopes_s(axes.T)
         u = u + axes @ np.linalg.pinv(slope.T @ weight @ slope, rcond=1e-9) @ (slope.T @ weight @ rest)
         u = u / np.linalg.norm(u)
     return least

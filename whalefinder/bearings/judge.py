@@ -15,6 +15,7 @@ from whalefinder.array.geometry import HydrophoneArray, spread
 from whalefinder.bearings.callers import events_of_callers
 from whalefinder.bearings.event_bearing import Look, find_bearing
 from whalefinder.bearings.regression import Regression
+from whalefinder.bearings.wide import aligned
 from whalefinder.calls.classification import (
     BEAM_WEIGHT,
     HOPELESS_ARRAY,
@@ -166,6 +167,9 @@ class Judge:
         """An event as one event for each animal that calls in it, with the masks of each (`callers`)."""
         if heard.array is None or self.regression is not None:
             return [(event, heard)]
+        if heard.array.is_wide:
+            own, part, array = aligned(heard.masks, event, heard.array, self.network, settings)
+            return [(part, replace(heard, masks=own, array=array))]
         parts = events_of_callers(heard.masks, event, heard.array, settings)
         return [(part, replace(heard, masks=masks)) for masks, part in parts]
 

@@ -9,10 +9,11 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from whalefinder.array.geometry import Floats, HydrophoneArray, equal_area_grid, tangents
+from whalefinder.array.geometry import FLATNESS, Floats, HydrophoneArray, equal_area_grid, tangents
 from whalefinder.array.limit import geometry_covariance, inverse_curvature
 from whalefinder.bearings.likelihood import Cells, derivatives, plane_wave_likelihood
 from whalefinder.bearings.surface import REFINE_CELLS, fit_image
+from whalefinder.bearings.wavefront import Wavefront, find_wavefront
 from whalefinder.sound.spectrogram import OVERLAP
 
 COARSE_CELLS, MIN_SCAN_CELLS = 300, 60
@@ -76,6 +77,8 @@ def find_direction(cells: Cells, array: HydrophoneArray, *, surface: bool = True
     """
     if len(cells.frequency_hz) == 0:
         return None
+    if array.is_wide:
+        return _of_wavefront(cells, array)
     coarse = cells.best(COARSE_CELLS)
     grid = grid_of(array, float(coarse.frequency_hz.max()))
     pairs = array.num_channels * (array.num_channels - 1) // 2
@@ -104,6 +107,37 @@ def find_direction(cells: Cells, array: HydrophoneArray, *, surface: bool = True
     return _with_image(fix, cells, array, np.stack([top.u for top in leaders])) if surface and array.depth_m else fix
 
 
+def _of_wavefront(cells: Cells, array: HydrophoneArray) -> Fix | None:
+    """The direction of a wide array, whose lobes no grid can scan: from its free delays, and then to the top."""
+    top = _climb(cells.double(), array, nearest_direction(find_wavefront(cells), array))
+    covariance = inverse_curvature(top.information) * OVERLAP * MISFIT + geometry_covariance(array, top.u)
+    return Fix(u=top.u, covariance=covariance, log_likelihood=top.value, margin=math.inf)
+
+
+def nearest_direction(wavefront: Wavefront, array: HydrophoneArray) -> Floats:
+    """The direction `[3]` whose delays are nearest to those of a wavefront: least squares, by Gauss and Newton.
+
+    What a plane or a line cannot measure is filled up along its normal, below the horizon where there is a choice.
+    """
+    centred = array.positions_m - array.positions_m.mean(0)
+    lead = np.zeros(array.num_channels) if array.lead_s is None else np.array(array.lead_s)
+    delays = wavefront.delays_s + lead - np.mean(wavefront.delays_s + lead)
+    u = -array.sound_speed_m_s * np.linalg.pinv(centred, rcond=FLATNESS) @ delays
+    if array.shape != "volume":
+        normal = array.principal_axes()[1][2]
+        normal = -normal if normal[2] > 0 else normal
+        u = u + math.sqrt(max(1e-6, 1 - float(u @ u))) * normal
+    u = u / max(float(np.linalg.norm(u)), 1e-9)
+    for _ in range(CLIMB_ROUNDS):
+        axes = np.stack(tangents(u))
+        slopes = array.slopes_s(axes)
+        rest = delays - (array.slopes_s(u[None])[:, 0] - array.slopes_s(u[None])[:, 0].mean())
+        u = u + np.linalg.lstsq(slopes - slopes.mean(0), rest, rcond=FLATNESS)[0] @ axes
+        u = u / np.linalg.norm(u)
+    u[2] = min(u[2], math.sin(array.max_elevation_rad()))
+    return np.asarray(u / np.linalg.norm(u))
+
+
 def arrives_at_once(cells: Cells, array: HydrophoneArray, u: Floats) -> bool:
     """Whether the event is the same in all channels, without any delay: pickup, which is no sound of the sea.
 
@@ -115,7 +149,7 @@ def arrives_at_once(cells: Cells, array: HydrophoneArray, u: Floats) -> bool:
         array: the geometry.
         u: unit vector `[3]` of the best direction.
     """
-    delays = torch.from_numpy(np.stack([np.zeros(array.num_channels), array.delays_s(u)])).float()
+    delays = torch.from_numpy(np.stack([array.delays_s(np.zeros(3)), array.delays_s(u)])).float()
     at_once, best = plane_wave_likelihood(cells.best(COARSE_CELLS), delays).tolist()
     return bool(at_once > max(AT_ONCE * best, best + AT_ONCE_GAIN))
 
@@ -254,8 +288,7 @@ def _climb(cells: Cells, array: HydrophoneArray, u: Floats) -> _Top:
 
 
 def _by_angle(cells: Cells, array: HydrophoneArray, u: Floats) -> tuple[float, Floats, Floats]:
-    delays = array.delays_s(u)
-    slopes = np.stack([array.delays_s(axis) for axis in tangents(u)], axis=1)  # J: delays are linear in u
-    at = derivatives(cells, delays)
-    second = slopes.T @ at.second @ slopes - (at.gradient @ delays) * np.eye(2)
+    slopes = array.slopes_s(np.stack(tangents(u)))
+    at = derivatives(cells, array.delays_s(u))
+    second = slopes.T @ at.second @ slopes - (at.gradient @ array.slopes_s(u[None])[:, 0]) * np.eye(2)
     return at.value, slopes.T @ at.gradient, -second

@@ -85,6 +85,18 @@ def stft(samples: Tensor) -> Tensor:
     return spectra.reshape(*samples.shape[:-1], NUM_BINS, -1)
 
 
+def samples_of(spectra: Tensor) -> Tensor:
+    """Samples whose spectra are nearest to these, with nothing outside the analysed bins.
+
+    Shape:
+        complex `[channel, NUM_BINS, frame]` → `[channel, time]`; the first sample is the centre of the first frame.
+    """
+    whole = torch.nn.functional.pad(spectra, (0, 0, FIRST_BIN, WINDOW // 2 + 1 - FIRST_BIN - NUM_BINS))
+    weights = window(spectra.real.dtype, spectra.device)
+    length = (spectra.shape[-1] - 1) * HOP
+    return torch.istft(whole, WINDOW, HOP, window=weights, center=True, length=length)
+
+
 def _heard(row: Tensor, begin: int, end: int) -> Tensor:
     """Samples `[frame, WINDOW]` of the frames [begin, end) of `row` `[time]`, with zeros beyond its ends."""
     first, last = begin * HOP - WINDOW // 2, (end - 1) * HOP + WINDOW // 2
