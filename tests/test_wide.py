@@ -59,3 +59,17 @@ def test_samples_come_back_from_their_spectra():
 def test_check_says_how_wide_arrays_are_heard():
     words = dict(describe(made(tetrahedron(50.0))))
     assert "aligned" in words["shape"] and "aligned" not in dict(describe(made()))["shape"]
+
+
+@pytest.mark.parametrize(("edge_m", "range_m"), [(28.0, 120.0), (60.0, 400.0), (150.0, 600.0)])
+def test_an_animal_near_a_wide_array_is_at_a_place(edge_m, range_m, tmp_path):
+    """Five hydrophones, so that one delay is left to judge by."""
+    positions = np.concatenate([tetrahedron(edge_m), [[0.4 * edge_m, 0.1 * edge_m, 0.2 * edge_m]]])
+    array, x = made(positions), U * range_m
+    delays = (np.linalg.norm(x - positions, axis=1) - range_m) / array.sound_speed_m_s
+    path = tmp_path / "near.wav"
+    soundfile.write(path, 0.05 * heard(delays, snr_db=15.0)[0].T, RATE, subtype="FLOAT")
+    (row,) = locate(path, array, all_events=True)
+    u = direction(math.radians(row.azimuth_deg), math.radians(row.elevation_deg))
+    assert math.degrees(great_circle_rad(u, U)) < 0.1
+    assert row.bearing.range_m == pytest.approx(range_m, rel=0.05) and row.bearing.fit > 1e-3

@@ -17,6 +17,7 @@ import torch
 
 from whalefinder.array.geometry import Floats, HydrophoneArray, angles, tangents
 from whalefinder.bearings import likelihood, steering
+from whalefinder.bearings.curvature import Place, find_place
 from whalefinder.bearings.fit import Fit, goodness_of_fit
 from whalefinder.bearings.regression import Regression
 from whalefinder.bearings.wavefront import find_wavefront
@@ -187,6 +188,7 @@ def _look(
     hopeless: float,
 ) -> Look | None:
     """Both fixes of an event, with the hydrophones that hear it."""
+    excerpt, place = _straightened(excerpt, cells)
     array = excerpt.array
     fix = steering.find_direction(cells, array, rough=True)
     if fix is None:
@@ -211,8 +213,22 @@ def _look(
     cells = second if len(second.frequency_hz) else cells
     best = steering.find_direction(cells, array) or fix
     fit = goodness_of_fit(cells, array, best.u, best.image_gain)
+    if place is not None:
+        best = replace(best, covariance=place.covariance, range_m=place.range_m)
     best = replace(best, covariance=best.covariance * fit.inflation**2)
     return replace(look, fix=best, evidence=_where_noise_came_from(excerpt.around, array, best), fit=fit)
+
+
+def _straightened(excerpt: Excerpt, cells: likelihood.Cells) -> tuple[Excerpt, Place | None]:
+    """The event of a wide array with the curvature of its wavefront taken out, and the place that it shows, if any."""
+    if not excerpt.array.is_wide:
+        return excerpt, None
+    wavefront = find_wavefront(cells)
+    place = find_place(wavefront, excerpt.array, steering.nearest_direction(wavefront, excerpt.array))
+    if place is None:
+        return excerpt, None
+    lead = np.zeros(len(place.bend_s)) if excerpt.array.lead_s is None else np.array(excerpt.array.lead_s)
+    return replace(excerpt, array=replace(excerpt.array, lead_s=tuple((lead - place.bend_s).tolist()))), place
 
 
 def _where_noise_came_from(noise: torch.Tensor, array: HydrophoneArray, fix: steering.Fix) -> dict[str, float]:

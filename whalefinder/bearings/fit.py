@@ -110,20 +110,25 @@ def goodness_of_fit(cells: Cells, array: HydrophoneArray, u: Floats, image_gain:
 
 def _distance(wavefront: Wavefront, array: HydrophoneArray, u: Floats) -> float:
     """T of a wavefront: least squares over directions by Gauss and Newton, from `u`."""
-    channels, c = array.num_channels, array.sound_speed_m_s
-    centre = np.eye(channels) - 1 / channels  # the mean delay is not known
-    free = wavefront.delays_s
-    whole = free if array.lead_s is None else free + array.lead_s
-    errors = (array.position_error_m / c) ** 2 + array.timing_error_s**2
-    covariance = np.linalg.pinv(wavefront.information, rcond=1e-6, hermitian=True) * OVERLAP + errors * centre
-    covariance += (array.sound_speed_error_m_s / c) ** 2 * np.outer(whole, whole)
-    weight = np.linalg.pinv(covariance, rcond=1e-6, hermitian=True)
-    least = math.inf
+    centre = np.eye(array.num_channels) - 1 / array.num_channels  # the mean delay is not known
+    weight, least = weight_of_delays(wavefront, array), math.inf
     for _ in range(ROUNDS):
-        rest = centre @ (free - array.delays_s(u))
+        rest = centre @ (wavefront.delays_s - array.delays_s(u))
         least = min(least, float(rest @ weight @ rest))
         axes = np.stack(tangents(u), axis=1)
         slope = centre @ array.slopes_s(axes.T)
         u = u + axes @ np.linalg.pinv(slope.T @ weight @ slope, rcond=1e-9) @ (slope.T @ weight @ rest)
         u = u / np.linalg.norm(u)
     return least
+
+
+def weight_of_delays(wavefront: Wavefront, array: HydrophoneArray) -> Floats:
+    """C⁻¹ of the delays of a wavefront, from noise and from the errors in the array file. → `[channel, channel]` 1/s²."""
+    channels, c = array.num_channels, array.sound_speed_m_s
+    errors = (array.position_error_m / c) ** 2 + array.timing_error_s**2
+    whole = wavefront.delays_s if array.lead_s is None else wavefront.delays_s + array.lead_s
+    covariance = np.linalg.pinv(wavefront.information, rcond=1e-6, hermitian=True) * OVERLAP
+    covariance += errors * (np.eye(channels) - 1 / channels) + (array.sound_speed_error_m_s / c) ** 2 * np.outer(
+        whole, whole
+    )
+    return np.asarray(np.linalg.pinv(covariance, rcond=1e-6, hermitian=True))
