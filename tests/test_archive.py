@@ -20,6 +20,7 @@ from whalefinder.array.array_file import save_array
 from whalefinder.cli import app
 from whalefinder.errors import OptionError, OutputError
 from whalefinder.options import LocateOptions
+from whalefinder.results.ambiguity import words
 from whalefinder.sound.spectrogram import FRAME_S
 
 
@@ -318,3 +319,26 @@ def test_the_command_says_what_is_wrong_in_one_line(three, folder, tmp_path, mon
     monkeypatch.setitem(sys.modules, "fsspec", None)
     code, text = run("s3://bucket/x", "-o", tmp_path / "s3")
     assert code == 1 and "pip install 'whalefinder[archive]'" in text
+
+
+def test_the_health_of_the_array_and_every_kind_of_ambiguity(tmp_path):
+    """Three hydrophones in a plane: every bearing has a mirror image. One channel is inverted."""
+    plane = array().of([0, 1, 2])
+    save_array(plane, tmp_path / "array.toml")
+    (tmp_path / "sound").mkdir()
+    write(tmp_path / "sound" / "a_20260701_120000.wav", swim()[:, :3])
+    write(tmp_path / "sound" / "b_20260701_130000.wav", swim()[:, :3] * [1, 1, -1])
+    out = tmp_path / "out"
+    runner = CliRunner().invoke(
+        app, ["archive", str(tmp_path / "sound"), "-a", str(tmp_path / "array.toml"), "-o", str(out)]
+    )
+    assert runner.exit_code == 0, runner.output
+    expected = whalefinder.locate(tmp_path / "sound" / "a_20260701_120000.wav", plane)
+    found = [row for row in rows(out) if row["recording"].startswith("a_")]
+    assert [row["ambiguity"] for row in found] == [words(call.bearing.ambiguity) for call in expected]
+    assert any(row["ambiguity"].startswith("plane") for row in found)
+    findings = rows(out, "health")
+    assert [(row["recording"], row["kind"], row["channels"]) for row in findings] == [
+        ("b_20260701_130000.wav", "polarity", "3")
+    ]
+    assert "channel 3 is inverted" in " ".join(runner.output.split())

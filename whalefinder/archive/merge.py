@@ -21,6 +21,7 @@ from whalefinder.results.records import Detection, Track
 from whalefinder.results.tables import (
     COLUMNS,
     EXTRA_COLUMNS,
+    HEALTH_COLUMNS,
     RECORDING_COLUMNS,
     TRACK_COLUMNS,
     row_of,
@@ -159,13 +160,24 @@ def write_tables(plan: Plan, store: Store, problems: list[tuple[str, str]]) -> t
                 for row in rows_of(track):
                     time = None if start is None else start + timedelta(seconds=row["time_s"])
                     rows.writerow({**row, "time_utc": utc_text(time)})
+        with _table(store, "health", HEALTH_COLUMNS) as rows:
+            rows.writerows(health_of(plan, store))
     else:
-        (store.out / "tracks.csv").unlink(missing_ok=True)  # left by a run with an array
+        for name in ("tracks.csv", "health.csv"):  # left by a run with an array
+            (store.out / name).unlink(missing_ok=True)
     with _table(store, "recordings", RECORDING_COLUMNS) as rows:
         rows.writerows(map(row_of_entry, plan.entries))
     with _table(store, "problems", ("recording", "problem")) as rows:
         rows.writerows({"recording": name, "problem": reason} for name, reason in problems)
     return calls, tracks
+
+
+def health_of(plan: Plan, store: Store) -> Iterator[dict[str, Any]]:
+    """Rows of `health.csv`, in the order of the units."""
+    for unit in plan.units:
+        result = store.load(unit)
+        if result is not None:
+            yield from result.health
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from whalefinder.archive.crew import Outcome, alone, together
 from whalefinder.archive.job import Job, make_job
@@ -58,6 +59,7 @@ class ArchiveSummary:
         seconds: length of the sound of the units that are done.
         calls, tracks: how many are in the tables.
         problems: (name, reason) of everything that is wrong.
+        health: the first row of `health.csv` for every kind of finding and its channels.
     """
 
     units: int = 0
@@ -66,6 +68,7 @@ class ArchiveSummary:
     calls: int = 0
     tracks: int = 0
     problems: list[tuple[str, str]] = field(default_factory=list)
+    health: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
 
 class Archive:
@@ -188,6 +191,8 @@ def _summary(plan: Plan, mine: list[Unit], store: Store) -> ArchiveSummary:
             summary.done += 1
             summary.seconds += unit.seconds
             summary.problems += result.problems
+            for row in result.health:
+                summary.health.setdefault((row["kind"], row["channels"]), row)
     return summary
 
 

@@ -26,6 +26,7 @@ from typing import IO, Any
 from whalefinder.archive.units import Unit
 from whalefinder.errors import OutputError
 from whalefinder.files import replacing, writing
+from whalefinder.results.ambiguity import Cone, Lobe, Mirror
 from whalefinder.results.records import Bearing, Detection
 
 PART = ".part"
@@ -33,13 +34,17 @@ PART = ".part"
 
 @dataclass
 class Result:
-    """The result of a unit: pairs (piece, detection), and problems of its recordings as pairs (name, reason).
+    """The result of a unit: pairs (piece, detection), problems of its recordings as pairs (name, reason), rows of `health.csv`.
 
     Times of a detection count from the start of the recording in which it begins. The merge adds `start_utc`.
     """
 
     detections: list[tuple[int, Detection]] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
+    health: list[dict[str, Any]] = field(default_factory=list)
+
+
+AMBIGUITIES: dict[str, Any] = {kind.__name__: kind for kind in (Cone, Mirror, Lobe)}
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ class Store:
         lines: list[dict[str, Any]] = [{"unit": unit.id}]
         lines += [{"piece": p, "at": places[d.recording], **_to_json(d)} for p, d in result.detections]
         lines += [{"problem": reason, "at": places[name]} for name, reason in result.problems]
+        lines += [{"health": row, "at": places[row["recording"]]} for row in result.health]
         lines.append({"end": len(lines)})
         with atomic(self.path(unit)) as file:
             file.writelines(json.dumps(line, default=float) + "\n" for line in lines)
@@ -123,7 +129,9 @@ class Store:
         except (ValueError, IndexError, TypeError, KeyError):
             path.unlink(missing_ok=True)
             return None
-        return Result(found, [(line["recording"], line["problem"]) for line in lines if "problem" in line])
+        problems = [(line["recording"], line["problem"]) for line in lines if "problem" in line]
+        health = [{**line["health"], "recording": line["recording"]} for line in lines if "health" in line]
+        return Result(found, problems, health)
 
     def sweep(self) -> None:
         """Delete incomplete files that were left by killed processes."""
@@ -133,12 +141,20 @@ class Store:
 
 
 def _to_json(detection: Detection) -> dict[str, Any]:
-    return {**asdict(detection), "start_utc": None}
+    values = {**asdict(detection), "start_utc": None}
+    if detection.bearing is not None and detection.bearing.ambiguity is not None:
+        values["bearing"]["ambiguity"]["type"] = type(detection.bearing.ambiguity).__name__
+    return values
 
 
 def _from_json(values: dict[str, Any]) -> Detection:
     bearing = values.pop("bearing")
-    return Detection(**values, bearing=None if bearing is None else Bearing(**bearing))
+    if bearing is None:
+        return Detection(**values)
+    if (ambiguity := bearing.pop("ambiguity")) is not None:
+        kind = AMBIGUITIES[ambiguity.pop("type")]
+        ambiguity = kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in ambiguity.items()})
+    return Detection(**values, bearing=Bearing(**bearing, ambiguity=ambiguity))
 
 
 @contextmanager

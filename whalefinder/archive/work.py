@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -14,6 +15,9 @@ from whalefinder.archive.sources import Cache
 from whalefinder.archive.store import Failure, Result
 from whalefinder.archive.units import Entry, Piece, Unit
 from whalefinder.errors import ArrayError, ModelError, OptionError, RecordingError
+from whalefinder.health.findings import Finding
+from whalefinder.health.monitor import Monitor
+from whalefinder.health.report import row_of_finding
 from whalefinder.results.records import Detection
 from whalefinder.sound.joined import ChainedRecording, Part
 from whalefinder.sound.recording import Recording
@@ -48,7 +52,7 @@ def work(job: Job, unit: Unit, threads: int | None = None, tick: Tick = lambda s
     result, before_s = Result(), 0.0
     for number, piece in enumerate(unit.pieces):
         try:
-            found, problems = _piece(job, piece, lambda seconds, before=before_s: tick(before + seconds))  # type: ignore[misc]
+            found, problems, health = _piece(job, piece, lambda seconds, before=before_s: tick(before + seconds))  # type: ignore[misc]
         except FATAL:
             raise
         except Exception as reason:  # any error of one recording is listed, and the others are worked on
@@ -56,24 +60,45 @@ def work(job: Job, unit: Unit, threads: int | None = None, tick: Tick = lambda s
             return Failure(piece.at(piece.own[0])[0].name, said)
         result.detections += [(number, detection) for detection in found]
         result.problems += problems
+        result.health += health
         before_s += piece.seconds
     return result
 
 
-def _piece(job: Job, piece: Piece, tick: Tick) -> tuple[list[Detection], list[tuple[str, str]]]:
-    """Detections and problems (name, reason) of a piece. After a recording that is cut short, a new chain begins."""
+def _piece(job: Job, piece: Piece, tick: Tick) -> tuple[list[Detection], list[tuple[str, str]], list[dict[str, Any]]]:
+    """Detections, problems (name, reason) and rows of `health.csv` of a piece.
+
+    After a recording that is cut short, a new chain begins.
+    """
     kept: list[Detection] = []
     problems: list[tuple[str, str]] = []
+    health: list[dict[str, Any]] = []
     rest: Piece | None = piece
     while rest is not None:
         chain = _chained(rest, problems)
         lead_s = (rest.own[0] - rest.read[0]) / rest.rate_hz
         passed_s = piece.seconds - (rest.own[1] - max(rest.own[0], 0)) / rest.rate_hz
-        for stretch in job.locator().stream(chain):
+        locator = job.locator()
+        monitor = (
+            Monitor(locator.judge.hydrophones_of(locator.array)) if locator.array and chain.num_channels > 1 else None
+        )
+        for stretch in locator.stream(chain):
+            if monitor is not None:
+                monitor.add(stretch.pieces[0].spectra, stretch.first_frame)
             kept += [_placed(d, rest) for d in stretch.detections if _is_own(d, rest)]
             tick(min(piece.seconds, passed_s + max(0.0, stretch.seconds_done - max(0.0, lead_s))))
+        if monitor is not None:
+            health += [_health_row(finding, rest) for finding in monitor.findings()]
         rest = _after(rest, chain.read)
-    return kept, problems
+    return kept, problems, health
+
+
+def _health_row(finding: Finding, piece: Piece) -> dict[str, Any]:
+    """A finding as a row, with times from the start of the recording in which it was seen first."""
+    first = piece.read[0] + finding.from_s * piece.rate_hz
+    spans = list(piece.spans())
+    entry, begin, _ = next((span for span in spans if span[1] <= first < span[2]), spans[-1])
+    return row_of_finding(entry.name, finding, (piece.read[0] - begin) / piece.rate_hz)
 
 
 def _after(piece: Piece, used: int) -> Piece | None:

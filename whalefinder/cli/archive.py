@@ -76,7 +76,8 @@ def archive(
 ) -> None:
     """Find the calls in months of recordings, on one machine or many.
 
-    If it was stopped, the same command continues. Writes OUT/detections.csv, tracks.csv, recordings.csv and problems.csv.
+    If it was stopped, the same command continues. Writes OUT/detections.csv, tracks.csv, recordings.csv, problems.csv and, with an array,
+    health.csv.
 
     Examples:
       whalefinder archive /media/summer --array array.toml --out results --dry-run
@@ -152,6 +153,8 @@ def _conclude(summary: ArchiveSummary, out: Path, shard: str | None, quiet: bool
             escaped(f"{summary.done:,} of {count(summary.units, 'unit')}, {duration(summary.seconds)}: {made}"),
             soft_wrap=True,
         )
+    for row in summary.health.values():
+        errors.print(escaped(f"warning: {row['recording']}: {row['finding']}; {row['remedy']}"), soft_wrap=True)
     for name, reason in summary.problems[:20]:
         errors.print(escaped(f"problem: {name}: {reason}"), soft_wrap=True)
     missing = summary.units - summary.done

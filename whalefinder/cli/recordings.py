@@ -62,7 +62,7 @@ def locate(
 ) -> None:
     """Find the calls in recordings, and the direction that each call came from.
 
-    Writes OUT/detections.csv, tracks.csv, recordings.csv and one picture per recording.
+    Writes OUT/detections.csv, tracks.csv, recordings.csv, health.csv and one picture per recording.
 
     Examples:
       whalefinder locate night.wav --array array.toml --out results

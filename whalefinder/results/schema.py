@@ -51,7 +51,12 @@ DETECTIONS = (
     Column("azimuth_sd_deg", "number", "degrees", "standard deviation of the azimuth"),
     Column("elevation_sd_deg", "number", "degrees", "standard deviation of the elevation"),
     Column("ambiguity", "text", "", "empty where the direction is unique; otherwise the other possible directions"),
-    Column("range_m", "number", "m", "range of the whale, where the surface image or the curvature of the wavefront shows it"),
+    Column(
+        "range_m",
+        "number",
+        "m",
+        "range of the whale, where the surface image or the curvature of the wavefront shows it",
+    ),
     Column("channel", "integer", "", "channel where the call is clearest, from 1; only without an array"),
     Column("level_db", "number", "dB re 1 µPa", "received level of the call, r.m.s. while it lasts, low_hz-high_hz"),
     Column("fit", "number", "1", "p-value: how well the hydrophones agree on one direction; below 0.01 they do not"),
