@@ -14,6 +14,7 @@ from tests.helpers import RATE
 from whalefinder.array.array_file import save_array
 from whalefinder.array.geometry import HydrophoneArray, direction, tetrahedron
 from whalefinder.cli import app
+from whalefinder.health.correct import corrected
 from whalefinder.health.findings import REMEDIES, Finding
 from whalefinder.health.monitor import Monitor, listen
 from whalefinder.health.report import row_of_finding, warnings
@@ -236,3 +237,42 @@ def test_locate_warns_and_writes_the_health(folder):
     assert run.exit_code == 0, run.output
     assert "channel 4 is inverted" in " ".join(run.output.split())
     assert (out / "health.parquet").exists() and "polarity" in (out / "health.csv").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("fault", ["polarity", "gain", "delay", "order"])
+def test_what_is_mended_is_found_in_order_afterwards(fault, tmp_path):
+    array = ARRAYS["five"]
+    late = 5 / RATE * (np.arange(5) == 2)
+    x = passing(array, late if fault == "delay" else None)
+    x = {"polarity": x * [1, 1, -1, 1, 1], "gain": x * [1, 1, 0.2, 1, 1], "order": x[:, [2, 1, 0, 3, 4]]}.get(fault, x)
+    path = tmp_path / "boats.wav"
+    soundfile.write(path, x, RATE, subtype="FLOAT")
+    recording = open_recording(path, array)
+    findings = listen(recording, array).findings()
+    better, used, mended = corrected(recording, array, findings)
+    assert [finding.kind for finding in mended] == [fault]
+    assert listen(better, used).findings() == []
+
+
+def test_what_changes_in_the_middle_is_not_mended(tmp_path):
+    array = ARRAYS["five"]
+    finding = Finding(kind="delay", channels=(2,), from_s=20, to_s=40, value=100.0, unit="µs", always=False)
+    path = tmp_path / "boats.wav"
+    soundfile.write(path, np.zeros((RATE, 5)) + 0.1, RATE)
+    recording = open_recording(path, array)
+    assert corrected(recording, array, [finding]) == (recording, array, [])
+
+
+def test_locate_corrects_when_asked(folder):
+    line = [
+        "locate",
+        str(folder / "bad.wav"),
+        "-a",
+        str(folder / "array.toml"),
+        "-o",
+        str(folder / "right"),
+        "--correct",
+    ]
+    run = CliRunner().invoke(app, [*line, "--no-pictures"])
+    assert run.exit_code == 0 and "corrected: bad.wav: channel 4 is inverted" in " ".join(run.output.split())
+    assert len((folder / "right" / "health.csv").read_text(encoding="utf-8").splitlines()) == 1, "in order now"

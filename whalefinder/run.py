@@ -12,7 +12,9 @@ from whalefinder.array.array_file import load_array
 from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.calls.hydrophones import MAX_HYDROPHONES
 from whalefinder.errors import OutputError, RecordingError
-from whalefinder.health.monitor import Monitor
+from whalefinder.health.correct import corrected
+from whalefinder.health.findings import Finding
+from whalefinder.health.monitor import Monitor, listen
 from whalefinder.health.report import row_of_finding, warnings, write_health
 from whalefinder.options import LocateOptions
 from whalefinder.pipeline import Held, Locator
@@ -62,6 +64,7 @@ def run_locate(
     *,
     formats: str = "csv",
     pictures: bool = True,
+    correct: bool = False,
     begin_s: float = 0.0,
     end_s: float | None = None,
     report: Report = lambda done_s, total_s, note: None,
@@ -76,6 +79,7 @@ def run_locate(
         options: how to search.
         formats: formats of the tables besides detections.csv, divided by commas (`parse_formats`).
         pictures: draw one picture for each recording.
+        correct: hear every recording for the health of its array first, and mend polarity, gain, constant delays and order.
         begin_s, end_s: the part of every recording to search, in seconds. None: to its end.
         report: is called with (seconds done, seconds in all, note).
         say: is called with each warning and each problem, one line each.
@@ -107,10 +111,14 @@ def run_locate(
     try:
         for recording in opened:
             seconds = partial(_report_from, report, summary.seconds, total_s, recording.name)
-            monitor = None
-            if locator.array is not None and recording.num_channels > 1:
-                monitor = Monitor(locator.judge.hydrophones_of(locator.array))
-            _one(recording, locator, table, tracks, out, pictures, seconds, summary, monitor)
+            monitor, own = None, locator
+            if array is not None and recording.num_channels == array.num_channels:
+                recording, used, mended = _mended(recording, array, correct)
+                for finding in mended:
+                    say(f"corrected: {recording.name}: {finding.words}")
+                own = Locator.of(used, options) if mended else locator
+                monitor = Monitor(own.judge.hydrophones_of(used))
+            _one(recording, own, table, tracks, out, pictures, seconds, summary, monitor)
             if monitor is not None:
                 findings = monitor.findings()
                 health += [row_of_finding(recording.name, each, recording.begin_s) for each in findings]
@@ -132,6 +140,12 @@ def run_locate(
                 write_health(health, out, others)
             write_others(summary.found, out, others, opened)
     return summary
+
+
+def _mended(
+    recording: Recording, array: HydrophoneArray, wanted: bool
+) -> tuple[Recording, HydrophoneArray, list[Finding]]:
+    return corrected(recording, array, listen(recording, array).findings()) if wanted else (recording, array, [])
 
 
 def _report_from(report: Report, before_s: float, total_s: float, note: str, seconds_done: float) -> None:

@@ -58,6 +58,9 @@ def locate(
     no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Draw no picture (PNG) per recording.")] = False,
     method: Method = "steering",
     regressor: Regressor = None,
+    correct: Annotated[
+        bool, typer.Option("--correct", help="Mend polarity, gain, delay and order of channels that are found wrong.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")] = False,
 ) -> None:
     """Find the calls in recordings, and the direction that each call came from.
@@ -92,7 +95,7 @@ def locate(
                 progress.update(task, completed=done_s, total=total_s, note=escaped(note))
 
             summary = run_locate(
-                recordings, array, out, options, formats=formats, pictures=not no_pictures,
+                recordings, array, out, options, formats=formats, pictures=not no_pictures, correct=correct,
                 begin_s=begin_s, end_s=end_s, report=report, say=lambda text: errors.print(escaped(text), soft_wrap=True),
             )  # fmt: skip
         if not quiet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,12 +16,12 @@ REMEDIES = {
     "silent": "check its cable; bearings go on without it",
     "deaf": "it hears no sound that the others hear; check its hydrophone; bearings go on without it",
     "copy": "check how the channels were routed; bearings go on without them",
-    "polarity": "swap its wires",
-    "gain": "give its sensitivity_db in the array file",
+    "polarity": "swap its wires, or let locate correct it",
+    "gain": "give its sensitivity_db in the array file, or let locate correct it",
     "step": "check its cable and the recorder's gain",
-    "delay": "check its place and its clock",
+    "delay": "check its place and its clock, or let locate correct it",
     "drift": "record all channels with one clock; bearings of this recording cannot be trusted",
-    "order": "correct `channel` in the array file",
+    "order": "correct the channels in the array file, or let locate correct it",
     "slip": "the recorder lost samples or changed the order; bearings after that cannot be trusted",
     "delays": "check the places, the clocks and the order of all hydrophones",
 }
@@ -46,6 +46,8 @@ class Finding:
         from_s, to_s: where it was seen, in seconds from the begin of the recording.
         value, unit: its size, or None.
         seen, of: in how many of how many seconds it was seen. Only seconds that can show it count.
+        order: for `order`, the channel that holds the sound of each hydrophone of the array file.
+        always: it was so from the begin, as far as the sound tells, so that it can be corrected.
     """
 
     kind: str
@@ -56,6 +58,8 @@ class Finding:
     unit: str = ""
     seen: int = 0
     of: int = 0
+    order: tuple[int, ...] = ()
+    always: bool = True
 
     @property
     def remedy(self) -> str:
@@ -259,11 +263,13 @@ def _late(windows: Sequence[Window], array: HydrophoneArray, channels: Sequence[
     named, seen = [channels[found.hydrophones[0]]], found.fits.sum()
     if found.kind == "order":
         wrong = [channels[k] for k, place in enumerate(found.hydrophones) if place != k]
-        yield _finding("order", wrong, times, seen, len(fits))
+        finding = _finding("order", wrong, times, seen, len(fits))
+        finding = replace(finding, order=tuple(channels[place] for place in found.hydrophones))
     elif found.kind == "drift":
-        yield _finding("drift", named, times, seen, len(fits), found.drift * 1e6, "ppm")
+        finding = _finding("drift", named, times, seen, len(fits), found.drift * 1e6, "ppm")
     else:
-        yield _finding("delay", named, times, seen, len(fits), found.delay_s * 1e6, "µs")
+        finding = _finding("delay", named, times, seen, len(fits), found.delay_s * 1e6, "µs")
+    yield replace(finding, always=since == 0)
 
 
 def _since(fits: np.ndarray) -> int:

@@ -59,7 +59,7 @@ class Monitor:
             index = int(part[np.argmax(np.array(clear)[part])])
             time_s, piece = pieces[index]
             self._compare(piece)
-            if clear[index] > 0 and (window := window_of(piece, time_s)) is not None:
+            if not self.array.is_wide and clear[index] > 0 and (window := window_of(piece, time_s)) is not None:
                 self.windows.append(window)
 
     def _compare(self, piece: torch.Tensor) -> None:

@@ -53,6 +53,8 @@ class Delays:
         centre = np.eye(channels) - 1 / channels
         own = max((array.position_error_m / c) ** 2 + array.timing_error_s**2, LEAST_ERROR_S**2)
         free = np.array([window.delays_s for window in windows])
+        if array.lead_s is not None:
+            free = free + np.array(array.lead_s) - np.mean(array.lead_s)
         information = np.array([window.information for window in windows])
         covariance = np.linalg.pinv(information, rcond=1e-6, hermitian=True) * OVERLAP + own * centre
         covariance += (array.sound_speed_error_m_s / c) ** 2 * free[:, :, None] * free[:, None, :]

@@ -51,6 +51,7 @@ class Recording:
         labels: the channels as people count them, from 1 (those of the array file if there is one file per channel).
         begin_s: where in the file the part begins, in seconds.
         file_s: length of the file in seconds.
+        factors: one for the samples of each channel, which corrects its gain and polarity (`health.correct`); empty for 1.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Recording:
     labels: tuple[int, ...] = ()
     begin_s: float = 0.0
     file_s: float = 0.0
+    factors: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         self.labels = self.labels or tuple(column + 1 for column in self.columns)
@@ -113,7 +115,8 @@ class Recording:
         """
         watch = _Watch(self, begin / self.rate_hz)
         for block in self._raw_blocks(begin, end):
-            yield watch.checked(block)
+            checked = watch.checked(block)
+            yield checked * np.array(self.factors, np.float32) if self.factors else checked
         watch.finish()
 
     def _raw_blocks(self, begin: int, end: int | None) -> Iterator[Samples]:
