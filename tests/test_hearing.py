@@ -23,8 +23,6 @@ from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training.clips import find_clips
 from whalefinder.training.stations import other_cetaceans
 
-pytestmark = pytest.mark.networks
-
 
 def sound(part="alone", row="rain", source="a", span_s=None, column="unmixed", place="here", split="dev"):
     return Sound(

@@ -21,8 +21,6 @@ from whalefinder.training.losses import (
     elevation_label,
 )
 
-pytestmark = pytest.mark.networks
-
 EXACT = 1e-12
 """Double precision after a handful of operations on numbers near 1."""
 

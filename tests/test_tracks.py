@@ -23,8 +23,6 @@ from whalefinder.tracks.kalman import FilterSettings, kalman, smooth
 from whalefinder.training import tracker as recipe
 from whalefinder.training.swims import SCENARIOS, draw_crossing, draw_swim, draw_training_swim
 
-pytestmark = pytest.mark.networks
-
 
 def steady(count=40, every_s=4.0, rate_deg_s=0.2, azimuth_deg=350.0, sd_deg=0.5, noise=0.0, seed=0):
     """An animal that swims through north at a steady rate."""
