@@ -13,7 +13,7 @@ from tests.plane_waves import RATE, cells_of, made
 from whalefinder.array.geometry import direction, great_circle_rad, tetrahedron
 from whalefinder.bearings import steering
 from whalefinder.bearings.callers import find_callers
-from whalefinder.calls.events import Event, EventSettings, find_events, narrowed
+from whalefinder.calls.events import EventSettings, find_events, narrowed
 from whalefinder.pipeline import locate
 from whalefinder.sound.spectrogram import FRAME_S
 
@@ -96,4 +96,19 @@ def test_narrowed_is_the_event_where_call_is_left():
     assert part is not None and part.begin == event.begin and part.end == pytest.approx(100, abs=3)
     assert (part.end - part.begin) * FRAME_S < (event.end - event.begin) * FRAME_S
     assert narrowed(np.zeros_like(share), event, EventSettings()) is None
-    assert isinstance(part, Event)
+
+
+@pytest.mark.parametrize("fault", [[1, 1, -1, 1], "late", "at once"])
+def test_a_fault_is_no_second_caller(fault):
+    """One sound that no direction explains is still one sound."""
+    array = made(tetrahedron(0.5))
+    sound, calls = sea(array, (1.5,))
+    if fault == "late":
+        sound, calls = (np.concatenate([x[:3], np.roll(x[3:], 9, axis=1)]) for x in (sound, calls))
+    elif fault == "at once":
+        own = sound - calls
+        calls = np.tile(calls[:1], (4, 1))
+        sound = calls + own
+    else:
+        sound, calls = (x * np.array(fault)[:, None] for x in (sound, calls))
+    assert find_callers(cells_of(sound, calls), array).max() == 0

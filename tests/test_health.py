@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from tests.helpers import RATE
 from whalefinder.array.array_file import save_array
 from whalefinder.array.geometry import HydrophoneArray, direction, tetrahedron
+from whalefinder.calls.hydrophones import hearing
 from whalefinder.cli import app
 from whalefinder.health.correct import corrected
 from whalefinder.health.findings import REMEDIES, Finding
@@ -148,7 +150,9 @@ def test_a_gain_that_steps(good, tmp_path):
     array, x = good
     x = x.copy()
     x[25 * RATE :, 0] *= 0.25
-    finding = one([each for each in found(x, array, tmp_path) if each.kind != "gain"], "step")
+    findings = found(x, array, tmp_path)
+    assert not any(each.always for each in findings if each.kind == "gain"), "what changed is not mended"
+    finding = one([each for each in findings if each.kind != "gain"], "step")
     assert finding.channels == (1,) and finding.value == pytest.approx(-12.0, abs=1.0)
     assert finding.from_s == pytest.approx(25.0, abs=2.0)
 
@@ -275,3 +279,45 @@ def test_locate_corrects_when_asked(folder):
     run = CliRunner().invoke(app, [*line, "--no-pictures"])
     assert run.exit_code == 0 and "corrected: bad.wav: channel 4 is inverted" in " ".join(run.output.split())
     assert len((folder / "right" / "health.csv").read_text(encoding="utf-8").splitlines()) == 1, "in order now"
+
+
+def test_gain_and_order_are_mended_together(tmp_path):
+    """The channels of hydrophones 1 and 2 are swapped, and that of hydrophone 2, now first, is inverted."""
+    array = ARRAYS["five"]
+    path = tmp_path / "boats.wav"
+    soundfile.write(path, passing(array)[:, [1, 0, 2, 3, 4]] * [-1, 1, 1, 1, 1], RATE, subtype="FLOAT")
+    recording = open_recording(path, array)
+    better, used, mended = corrected(recording, array, listen(recording, array).findings())
+    assert {finding.kind for finding in mended} == {"polarity", "order"} and better.labels == (2, 1, 3, 4, 5)
+    assert listen(better, used).findings() == []
+
+
+def test_sensitivities_are_no_fault(good, tmp_path):
+    array, x = good
+    known = replace(array, sensitivity_db=(-170.0, -180.0, -170.0, -170.0, -170.0))
+    assert found(x * [1, 10**-0.5, 1, 1, 1], known, tmp_path) == []
+
+
+def test_an_inverted_channel_that_is_silent_for_some_seconds(good, tmp_path):
+    array, x = good
+    x = x * [1, 1, -1, 1, 1]
+    x[10 * RATE : 14 * RATE, 2] = 0
+    assert {finding.kind for finding in found(x, array, tmp_path)} == {"silent", "polarity"}
+
+
+def test_times_count_from_the_start_of_the_recording(folder):
+    out = folder / "part"
+    line = ["locate", str(folder / "bad.wav"), "-a", str(folder / "array.toml"), "-o", str(out), "--start", "6"]
+    run = CliRunner().invoke(app, [*line, "--no-pictures"])
+    assert run.exit_code == 0, run.output
+    with (out / "health.csv").open(encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["from_s"]) >= 6 and f"from {float(row['from_s']):.0f} to" in row["finding"]
+
+
+@pytest.mark.parametrize(("array", "left"), [(True, [2]), (False, [0, 2, 3])])
+def test_copies_over_a_minute(array, left):
+    """Rounding of 3 million samples is no difference, and two groups of copies are not one."""
+    rng = np.random.default_rng(0)
+    a, b, c = rng.normal(0, 0.1, (3, 70 * RATE)).astype(np.float32)
+    assert hearing(np.stack([a, 0.37 * a, b, c, -c]), array=array).tolist() == left

@@ -211,6 +211,7 @@ def test_from_a_recording_to_the_page(tmp_path):
     assert code == 0, text
     assert {path.name for path in out.iterdir()} == {
         "detections.csv", "tracks.csv", "recordings.csv", "simulated.selections.txt", "simulated.labels.txt",
+        "health.csv",
     }  # fmt: skip
     assert str(sea / "simulated.wav") in (out / "simulated.selections.txt").read_text()
     (answer,) = query(

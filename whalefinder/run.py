@@ -18,7 +18,7 @@ from whalefinder.health.monitor import Monitor, listen
 from whalefinder.health.report import row_of_finding, warnings, write_health
 from whalefinder.options import LocateOptions
 from whalefinder.pipeline import Held, Locator
-from whalefinder.results.formats import safe_stem
+from whalefinder.results.formats import safe_stem, unused_name
 from whalefinder.results.records import Detection
 from whalefinder.results.tables import (
     COLUMNS,
@@ -117,11 +117,11 @@ def run_locate(
                 for finding in mended:
                     say(f"corrected: {recording.name}: {finding.words}")
                 own = Locator.of(used, options) if mended else locator
-                monitor = Monitor(own.judge.hydrophones_of(used))
+                monitor = Monitor(own.judge.hydrophones_of(used), recording.begin_s)
             _one(recording, own, table, tracks, out, pictures, seconds, summary, monitor)
             if monitor is not None:
                 findings = monitor.findings()
-                health += [row_of_finding(recording.name, each, recording.begin_s) for each in findings]
+                health += [row_of_finding(recording.name, each) for each in findings]
                 for line in warnings(recording.name, findings, said):
                     say(f"warning: {line}")
             summary.seconds += recording.duration_s
@@ -145,7 +145,10 @@ def run_locate(
 def _mended(
     recording: Recording, array: HydrophoneArray, wanted: bool
 ) -> tuple[Recording, HydrophoneArray, list[Finding]]:
-    return corrected(recording, array, listen(recording, array).findings()) if wanted else (recording, array, [])
+    if not wanted:
+        return recording, array, []
+    heard = listen(replace(recording, problems=[]), array)  # the search reports problems of reading
+    return corrected(recording, array, heard.findings())
 
 
 def _report_from(report: Report, before_s: float, total_s: float, note: str, seconds_done: float) -> None:
@@ -168,7 +171,7 @@ def _open_all(
             say(f"problem: {reason}")
             summary.failures += 1
             continue
-        recording.name = _unused_name(path, {safe_stem(other.name) for other in opened})
+        recording.name = unused_name(path, {safe_stem(other.name) for other in opened})
         opened.append(recording)
     for line in _warnings(opened):
         say(f"warning: {line}")
@@ -186,12 +189,6 @@ def _warnings(opened: list[Recording]) -> Iterator[str]:
         )
     for recording in opened:
         yield from recording.warnings
-
-
-def _unused_name(path: Path, taken: set[str]) -> str:
-    """The file's name. If another recording has the same name, the folder or a number is put before it."""
-    candidates = [path.name, path.as_posix(), *(f"{n}-{path.name}" for n in range(2, len(taken) + 3))]
-    return next(name for name in candidates if safe_stem(name) not in taken)
 
 
 def _one(

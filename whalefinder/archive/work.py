@@ -98,7 +98,8 @@ def _health_row(finding: Finding, piece: Piece) -> dict[str, Any]:
     first = piece.read[0] + finding.from_s * piece.rate_hz
     spans = list(piece.spans())
     entry, begin, _ = next((span for span in spans if span[1] <= first < span[2]), spans[-1])
-    return row_of_finding(entry.name, finding, (piece.read[0] - begin) / piece.rate_hz)
+    shift = (piece.read[0] - begin) / piece.rate_hz
+    return row_of_finding(entry.name, replace(finding, from_s=finding.from_s + shift, to_s=finding.to_s + shift))
 
 
 def _after(piece: Piece, used: int) -> Piece | None:

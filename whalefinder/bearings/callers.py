@@ -18,6 +18,7 @@ from whalefinder.array.geometry import Floats, HydrophoneArray, great_circle_rad
 from whalefinder.bearings import steering
 from whalefinder.bearings.event_bearing import CONTEXT_CELLS, Excerpt
 from whalefinder.bearings.likelihood import Cells, likelihood_of_cells
+from whalefinder.bearings.wavefront import find_wavefront
 from whalefinder.calls.events import Event, EventSettings, narrowed
 from whalefinder.calls.masks import CALL, Masks
 from whalefinder.sound import spectrogram
@@ -25,7 +26,7 @@ from whalefinder.sound.spectrogram import CELL_FRAMES
 
 LEAST_HYDROPHONES = 3
 MOST_CALLERS = 4
-SEARCH_CELLS = 500
+SEARCH_CELLS, LEAST_CELLS = 500, 60
 APART_RAD = np.radians(12.0)
 MOST_OF_CELL, EXPLAINED = 20.0, 0.7
 LEAST_GAIN, LEAST_SHARE = 150.0, 0.06
@@ -41,8 +42,12 @@ def find_callers(cells: Cells, array: HydrophoneArray) -> NDArray[np.intp]:
         cells: from `gather_cells`, by a mask that knows of no direction.
         array: the geometry.
     """
-    few = cells.chosen(slice(None, None, max(1, len(cells.frequency_hz) // SEARCH_CELLS)))  # of all levels
-    grid = steering.grid_of(array, float(few.frequency_hz.max()))
+    grid = steering.grid_of(array, float(cells.frequency_hz.max()))
+    pairs = array.num_channels * (array.num_channels - 1) // 2
+    most = int(steering.SCAN_BUDGET / (len(grid) * pairs))
+    if most < LEAST_CELLS:
+        return np.zeros(len(cells.frequency_hz), np.intp)  # a scan would take longer than all the rest
+    few = cells.chosen(slice(None, None, max(1, len(cells.frequency_hz) // min(most, SEARCH_CELLS))))  # of all levels
     table = _table(few, array, grid)
     callers = grid[[int(table.sum(1).argmax())]]
     for _ in range(MOST_CALLERS - 1):
@@ -54,7 +59,10 @@ def find_callers(cells: Cells, array: HydrophoneArray) -> NDArray[np.intp]:
         if len(more) <= len(callers):
             break
         callers = more
-    return np.asarray(_table(cells, array, callers).argmax(0))
+    table = _table(cells, array, callers)
+    if len(callers) > 1 and find_wavefront(cells).log_likelihood > float(table.max(0).sum()):
+        return np.zeros(len(cells.frequency_hz), np.intp)  # one sound, on an array that is not what its file says
+    return np.asarray(table.argmax(0))
 
 
 def _gain(table: Floats, others: Floats) -> Floats:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from whalefinder.array.geometry import Floats, HydrophoneArray, tangents
+from whalefinder.array.limit import inverse_curvature
 from whalefinder.bearings.fit import weight_of_delays
 from whalefinder.bearings.wavefront import Wavefront
 
@@ -61,10 +62,11 @@ def find_place(wavefront: Wavefront, array: HydrophoneArray, u: Floats) -> Place
     if float(plane @ weight @ plane) - distance < GAIN or range_m > FARTHEST * array.aperture_m:
         return None
     towards = x / range_m
-    if towards[2] > np.sin(array.max_elevation_rad()):
+    above_water = array.depth_m is not None and x[2] > array.depth_m
+    if above_water or range_m < array.min_range_m or towards[2] > np.sin(array.max_elevation_rad()):
         return None
     across = np.stack(tangents(towards), axis=1)
-    covariance = across.T @ np.linalg.pinv(information, rcond=1e-9, hermitian=True) @ across / range_m**2
+    covariance = across.T @ inverse_curvature(information * range_m**2) @ across  # in units of the range: rad²
     bend = _delays(array, x) - array.slopes_s(towards[None])[:, 0]
     return Place(u=towards, range_m=range_m, covariance=covariance, bend_s=bend)
 

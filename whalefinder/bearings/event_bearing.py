@@ -199,7 +199,8 @@ def _look(
         at_once=steering.arrives_at_once(cells, array, fix.u),
         hydrophones=excerpt.hydrophones,
     )
-    if regression is not None and array.num_channels == regression.array.num_channels:
+    whole = regression is not None and array.num_channels == regression.array.num_channels
+    if regression is not None and whole and array.lead_s is None:  # it knows nothing of delays that were taken out
         # The direction of the first fix shows whether the event comes from a boat, so the evidence uses that fix.
         inside = slice(excerpt.begin, excerpt.end)
         answer = regression.find_direction(excerpt.spectra[..., inside], excerpt.share[:, inside])
@@ -212,7 +213,7 @@ def _look(
     second = excerpt.cells(in_beam, SECOND_GATE, power=in_beam * spectrogram.power(beam[:, inside]))
     cells = second if len(second.frequency_hz) else cells
     best = steering.find_direction(cells, array) or fix
-    fit = goodness_of_fit(cells, array, best.u, best.image_gain)
+    fit = goodness_of_fit(cells, array, best.u, best.image_gain, at_a_place=place is not None)
     if place is not None:
         best = replace(best, covariance=place.covariance, range_m=place.range_m)
     best = replace(best, covariance=best.covariance * fit.inflation**2)

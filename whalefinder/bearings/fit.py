@@ -35,6 +35,7 @@ NONE = 1e-4
 EXPLAINS = 0.8
 ONE_SIGMA = float(stats.norm.cdf(1.0))
 ROUNDS = 10
+MOST_CELLS = 800  # of those with most information; more add time and hardly any
 PLACES = math.log(2 * 2 * SPAN_S * 5000)
 """log of the number of delays, and of the two signs, that a call of 5 kHz bandwidth can tell apart at one hydrophone."""
 
@@ -78,7 +79,9 @@ def degrees_of_freedom(array: HydrophoneArray) -> int:
     return max(1, array.num_channels - (2 if array.shape == "line" else 3))
 
 
-def goodness_of_fit(cells: Cells, array: HydrophoneArray, u: Floats, image_gain: float = 0.0) -> Fit:
+def goodness_of_fit(
+    cells: Cells, array: HydrophoneArray, u: Floats, image_gain: float = 0.0, *, at_a_place: bool = False
+) -> Fit:
     """How well the hydrophones agree on the direction `u` of an event.
 
     Args:
@@ -86,9 +89,10 @@ def goodness_of_fit(cells: Cells, array: HydrophoneArray, u: Floats, image_gain:
         array: the geometry.
         u: unit vector `[3]` of the fix.
         image_gain: log L that the surface image adds to that of the direction.
+        at_a_place: the curvature of the wavefront was taken out, which is one more unknown (`curvature`).
     """
-    freedom, there = degrees_of_freedom(array), array.delays_s(u)
-    cells = cells.double()
+    freedom, there = max(1, degrees_of_freedom(array) - at_a_place), array.delays_s(u)
+    cells = cells.best(MOST_CELLS).double()
     near, anywhere = find_wavefront(cells, there), find_wavefront(cells)
     gain = near.log_likelihood - derivatives(cells, there).value - image_gain
     beside = min(2 * max(0.0, gain) / OVERLAP, _distance(near, array, u))
@@ -123,12 +127,21 @@ def _distance(wavefront: Wavefront, array: HydrophoneArray, u: Floats) -> float:
 
 
 def weight_of_delays(wavefront: Wavefront, array: HydrophoneArray) -> Floats:
-    """C⁻¹ of the delays of a wavefront, from noise and from the errors in the array file. → `[channel, channel]` 1/s²."""
+    """C⁻¹ of the delays of a wavefront, from noise and from the errors in the array file. → `[channel, channel]` 1/s².
+
+    The mean delay is not known, so C is inverted across it. The part of the sound speed is common to all delays: σ_c/c τ. It
+    is added to the inverse (Sherman and Morrison 1950, doi:10.1214/aoms/1177729893), since on a wide array it is many
+    orders of magnitude larger than the others.
+    """
     channels, c = array.num_channels, array.sound_speed_m_s
+    across = np.linalg.qr(np.column_stack([np.ones(channels), np.eye(channels)[:, 1:]]))[0][:, 1:]
+    information = across.T @ wavefront.information @ across
+    values, vectors = np.linalg.eigh(information)
+    noise = (vectors / np.maximum(values, 1e-6 * max(float(values.max()), 1e-30))) @ vectors.T * OVERLAP
     errors = (array.position_error_m / c) ** 2 + array.timing_error_s**2
+    weight = np.linalg.inv(noise + errors * np.eye(channels - 1))
     whole = wavefront.delays_s if array.lead_s is None else wavefront.delays_s + array.lead_s
-    covariance = np.linalg.pinv(wavefront.information, rcond=1e-6, hermitian=True) * OVERLAP
-    covariance += errors * (np.eye(channels) - 1 / channels) + (array.sound_speed_error_m_s / c) ** 2 * np.outer(
-        whole, whole
-    )
-    return np.asarray(np.linalg.pinv(covariance, rcond=1e-6, hermitian=True))
+    common = array.sound_speed_error_m_s / c * (across.T @ whole)
+    pulled = weight @ common
+    weight = weight - np.outer(pulled, pulled) / (1 + common @ pulled)
+    return np.asarray(across @ weight @ across.T)

@@ -131,7 +131,7 @@ class Judge:
         valid = spectrogram.frequencies_hz() <= recording.bandwidth_hz
         sound = torch.from_numpy(samples)
         heard = torch.zeros(len(samples), dtype=torch.bool)
-        heard[hearing(samples)] = True
+        heard[hearing(samples, array=self.array is not None)] = True
         pieces = []
         for group in self._groups(recording):
             chosen = sound if len(group) == len(sound) else sound[group]

@@ -13,7 +13,7 @@ from whalefinder.array.geometry import FLATNESS, Floats, HydrophoneArray, equal_
 from whalefinder.array.limit import geometry_covariance, inverse_curvature
 from whalefinder.bearings.likelihood import Cells, derivatives, plane_wave_likelihood
 from whalefinder.bearings.surface import REFINE_CELLS, fit_image
-from whalefinder.bearings.wavefront import Wavefront, find_wavefront
+from whalefinder.bearings.wavefront import CONVERGED, Wavefront, find_wavefront
 from whalefinder.sound.spectrogram import OVERLAP
 
 COARSE_CELLS, MIN_SCAN_CELLS = 300, 60
@@ -272,6 +272,8 @@ def _climb(cells: Cells, array: HydrophoneArray, u: Floats) -> _Top:
     for _ in range(CLIMB_ROUNDS):
         values, vectors = np.linalg.eigh(information)
         step = vectors @ ((vectors.T @ gradient) / np.maximum(np.abs(values), 1e-9))
+        if float(gradient @ step) < CONVERGED:  # twice what the step can still gain
+            break
         step *= min(1.0, 2 * COARSE_RAD / max(float(np.linalg.norm(step)), 1e-15))
         while True:
             moved = _around(u[None], step[None, None], top)[0, 0]
@@ -282,8 +284,6 @@ def _climb(cells: Cells, array: HydrophoneArray, u: Floats) -> _Top:
         if after[0] < value:
             break
         u, (value, gradient, information) = moved, after
-        if np.linalg.norm(step) < FINE_RAD:
-            break
     return _Top(u=u, value=value, information=information)
 
 

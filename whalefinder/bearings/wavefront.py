@@ -24,7 +24,8 @@ SPAN_S = 8e-3
 FFT = 8192  # points of a correlation: lags in steps of 2.6 µs
 SWEEPS, ROUNDS = 4, 8
 LONGEST_STEP_S = 2e-5
-CONVERGED_S = 1e-9
+SHORTEST_STEP_S = 1e-9
+CONVERGED = 1e-3  # log likelihood; the delays are then within 0.03 of their standard deviations
 SILENT, CROSSTALK = 0.25, 0.03  # gains below which a hydrophone may be silent, and is
 NOTHING = 0.02  # share of the usual evidence below which a hydrophone adds nothing
 UNEVEN = math.log(1.4)  # hydrophones whose gains differ from 1 by more than 3 dB are made as loud as the others
@@ -102,29 +103,36 @@ def find_wavefront(cells: Cells, start_s: Floats | None = None, *, signed: bool 
     if start_s is None:
         gains = _gains(cells, delays, gains)
         delays, at = _climb(cells, delays, gains)
+    coherence, heard_evidence = _evidence(cells, delays, gains)
     return Wavefront(
         delays_s=delays,
         gains=gains,
         information=-at.second,
         log_likelihood=at.value,
         gain_evidence=at.value - plain,
-        coherence=_coherence(cells, delays, gains),
-        heard_evidence=at.value - _without_each(cells, delays, gains),
+        coherence=coherence,
+        heard_evidence=heard_evidence,
     )
 
 
-def _coherence(cells: Cells, delays: Floats, gains: Floats) -> float:
-    """Σ (N / D - n) over Σ (tr SQ - n M): power in the beam, and in all hydrophones, less that of noise alone."""
+def _evidence(cells: Cells, delays: Floats, gains: Floats) -> tuple[float, Floats]:
+    """`Wavefront.coherence` and `Wavefront.heard_evidence`.
+
+    The coherence is Σ (N / D - n) over Σ (tr SQ - n M): power in the beam, and in all hydrophones, less that of noise
+    alone. Without hydrophone m, the forms lose its row and its column: N - 2 Σ_n N_mn + N_mm.
+    """
     b, c, _, _ = forms(cells, delays, gains)
-    count = cells.count.numpy()
+    b, c = (k * gains[:, None] * gains for k in (b, c))
+    n, d = b.sum((1, 2)), c.sum((1, 2))
+    count, power = cells.count.numpy(), cells.power.numpy()
     total = torch.einsum("kmn,knm->k", cells.scatter, torch.linalg.inv(cells.inverse)).real.numpy()
-    in_beam = np.einsum("m,kmn,n->k", gains, b, gains) / np.einsum("m,kmn,n->k", gains, c, gains)
-    return float(np.sum(in_beam - count) / max(np.sum(total - count * len(gains)), 1e-9))
+    coherence = np.sum(n / d - count) / max(np.sum(total - count * len(gains)), 1e-9)
 
+    def value(n: Floats, d: Floats) -> Floats:
+        return np.asarray((power * n / (1 + power * d) - count * np.log1p(power * d)).sum(-1))
 
-def _without_each(cells: Cells, delays: Floats, gains: Floats) -> Floats:
-    """Log L if one hydrophone after the other hears nothing of the event. → `[channel]`."""
-    return np.array([derivatives(cells, delays, gains * (np.arange(len(gains)) != m)).value for m in range(len(gains))])
+    left = [(k.sum((1, 2)) - 2 * k.sum(2).T + np.diagonal(k, axis1=1, axis2=2).T) for k in (b, c)]  # [channel, cell]
+    return float(coherence), value(n, d) - value(left[0], np.maximum(left[1], 0.0))
 
 
 def _climb(cells: Cells, delays: Floats, gains: Floats) -> tuple[Floats, Derivatives]:
@@ -135,16 +143,16 @@ def _climb(cells: Cells, delays: Floats, gains: Floats) -> tuple[Floats, Derivat
         known = np.abs(values) > FLAT * np.abs(values).max()
         along = np.where(known, vectors.T @ at.gradient / np.where(known, np.abs(values), 1.0), 0.0)
         step = vectors @ along
+        if abs(float(at.gradient @ step)) < CONVERGED:  # twice what the step can still gain
+            break
         step *= min(1.0, LONGEST_STEP_S / max(float(np.abs(step).max()), 1e-15))
         after = derivatives(cells, delays + step, gains)
-        while after.value < at.value and np.abs(step).max() > CONVERGED_S:
-            step = step / 2
+        while after.value < at.value and np.abs(step).max() > SHORTEST_STEP_S:
+            step = step / 4
             after = derivatives(cells, delays + step, gains)
         if after.value < at.value:
             break
         delays, at = delays + step, after
-        if np.abs(step).max() < CONVERGED_S:
-            break
     return delays - delays.mean(), at
 
 
@@ -167,7 +175,7 @@ def _gains(cells: Cells, delays: Floats, gains: Floats) -> Floats:
 def _largest(a: Floats, b: Floats) -> Floats:
     """The eigenvector of a g = λ b g with the largest λ; b is symmetric and, but for rounding, positive."""
     values, vectors = np.linalg.eigh(b)
-    root = vectors / np.sqrt(np.maximum(values, FLAT * values.max()))
+    root = vectors / np.sqrt(np.maximum(values, max(FLAT * float(values.max()), 1e-300)))
     return np.asarray(root @ np.linalg.eigh(root.T @ a @ root)[1][:, -1])
 
 

@@ -55,6 +55,7 @@ def aligned(
 
 def _earlier(x: torch.Tensor, steps: int) -> torch.Tensor:
     """The last axis moved to an earlier time; silence comes in at the end, or for negative steps at the begin."""
+    steps = max(-x.shape[-1], min(x.shape[-1], steps))
     if steps == 0:
         return x
     cut = x[..., steps:] if steps > 0 else x[..., :steps]
@@ -62,11 +63,12 @@ def _earlier(x: torch.Tensor, steps: int) -> torch.Tensor:
 
 
 def samples_late(masks: Masks, event: Event, array: HydrophoneArray) -> np.ndarray:
-    """By how many samples each channel hears an event later than the first one does, `[channel]` int.
+    """By how many samples each channel hears an event later than one of them does, `[channel]` int.
 
-    The correlation of a channel and the first is computed for every delay in frames that the distance allows, and within a
-    frame by the inverse transform of the cross-spectrum summed over the event. Bins are weighted by their share of call,
-    and whitened by the power of the noise in each channel, which the bins without call give.
+    That one is the channel in which the event is clearest. The correlation of a channel and this one is computed for every
+    delay in frames that the distance allows, and within a frame by the inverse transform of the cross-spectrum summed over
+    the event. Bins are weighted by their share of call, and whitened by the power of the noise in each channel, which
+    the bins without call give.
     """
     reach = math.ceil(float(distances_m(array.positions_m).max()) / array.sound_speed_m_s / FRAME_S) + 1
     span = slice(max(0, event.begin - reach), min(masks.spectra.shape[-1], event.end + reach))
@@ -75,10 +77,11 @@ def samples_late(masks: Masks, event: Event, array: HydrophoneArray) -> np.ndarr
     x = masks.spectra[..., span]
     noise = ((spectrogram.power(x) * rest).sum(-1) / rest.sum(-1).clamp(min=1e-3)).clamp(min=FLOOR)
     x = x / noise.sqrt()[..., None] * masks.valid[:, None]
-    first = torch.where(share >= GATE, x[0], torch.zeros_like(x[0]))
+    clearest = int((spectrogram.power(x) * share).sum((1, 2)).argmax())
+    first = torch.where(share >= GATE, x[clearest], torch.zeros_like(x[clearest]))
     late = np.zeros(len(x), int)
-    for m in range(1, len(x)):
-        apart_s = float(np.linalg.norm(array.positions_m[m] - array.positions_m[0])) / array.sound_speed_m_s
+    for m in (m for m in range(len(x)) if m != clearest):
+        apart_s = float(np.linalg.norm(array.positions_m[m] - array.positions_m[clearest])) / array.sound_speed_m_s
         most = math.ceil(apart_s / FRAME_S)
         peaks = [(*_peak(first, _earlier(x[m], k)), k) for k in range(-most, most + 1)]
         _, lag_s, k = max(peaks)

@@ -12,22 +12,28 @@ COPY = 1e-3
 """Two channels whose difference is smaller than this share of them are one signal: own noise makes real ones differ."""
 
 
-def hearing(samples: np.ndarray) -> np.ndarray:
+def hearing(samples: np.ndarray, *, array: bool = True) -> np.ndarray:
     """Indices of the channels of `[channel, time]` that hear: not constant, not 40 dB below the median channel, no copy.
 
-    Nobody can say which of two equal channels is the true one, so both are left out. If all channels that hear are copies
-    of one another, the first stands for them.
+    Nobody can say where the hydrophone of two equal channels was, so an array goes on without both; if nothing else is
+    left, with the first. Without an array the first of each group of copies is heard.
     """
     # Differences, since a constant or slow offset is not sound. Every 7th sample is enough to measure the level.
     steps = np.diff(samples[:, ::7], axis=1)
     swing = steps.std(axis=1)
     usual = np.median(swing[swing > 0]) if swing.any() else 0.0
     loud = np.flatnonzero((swing > 0) & (swing > DEAF * usual))
-    return _without_copies(steps[loud] / swing[loud, None], loud)
+    copy = _copies(steps[loud])
+    if array:
+        alone = ~copy.any(axis=1)
+        return loud[alone] if alone.any() else loud[:1]
+    return loud[~np.tril(copy).any(axis=1)]
 
 
-def _without_copies(steps: np.ndarray, channels: np.ndarray) -> np.ndarray:
-    """The channels that are no copies of one another, inverted or not, by their steps of unit size `[channel, time]`."""
-    likeness = np.abs(steps @ steps.T) / max(1, steps.shape[1]) - np.eye(len(steps))
-    alone = likeness.max(axis=1, initial=0.0) < 1 - COPY**2 / 2
-    return channels[alone] if alone.any() else channels[:1]
+def _copies(steps: np.ndarray) -> np.ndarray:
+    """Which channels are copies of one another, inverted or not, by their steps `[channel, time]`. → `[channel, channel]`."""
+    products = np.array([[float(np.dot(a, b)) for b in steps] for a in steps.astype(np.float64)])
+    size = np.sqrt(np.diag(products)) if len(products) else np.zeros(0)
+    copy = np.abs(products.reshape(len(size), -1)) > (1 - COPY**2 / 2) * np.outer(size, size)
+    np.fill_diagonal(copy, False)
+    return copy

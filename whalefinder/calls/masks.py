@@ -43,7 +43,10 @@ class Masks:
         """The masks of frames [begin, end) of the recording, as far as they are in these masks. Tensors are views."""
         begin = max(begin, self.first_frame)
         span = slice(begin - self.first_frame, max(begin, end) - self.first_frame)
-        return replace(self, spectra=self.spectra[..., span], shares=self.shares[..., span], first_frame=begin)
+        owned = None if self.owned is None else self.owned[:, span]
+        return replace(
+            self, spectra=self.spectra[..., span], shares=self.shares[..., span], owned=owned, first_frame=begin
+        )
 
     def followed_by(self, after: Masks) -> Masks:
         """These masks joined with those of the frames that follow."""

@@ -99,8 +99,10 @@ def listen(recording: Recording, at_s: float, judge: Judge, settings: EventSetti
         raise RecordingError(f"{recording.name}: silent around {at_s:g} s; there is nothing to explain")
     middle = round(at_s / FRAME_S) - first_frame
     groups = judge.heard(judge.masks(samples, first_frame, recording), recording)
-    found = [(group, _event_at(group.masks, middle, settings or EventSettings())) for group in groups]
-    judged = [(group, event, judge(event, group)) for group, event in found if event is not None]
+    settings = settings or EventSettings()
+    found = [(group, _event_at(group.masks, middle, settings)) for group in groups]
+    parts = [part for group, event in found if event is not None for part in judge.callers(event, group, settings)]
+    judged = [(group, event, judge(event, group)) for event, group in parts]
     if judged:
         heard, event, judgement = max(judged, key=lambda each: _rank(each[2]))
     else:

@@ -8,9 +8,10 @@ from typing import Any
 
 from whalefinder.array.array_file import load_array
 from whalefinder.errors import RecordingError
+from whalefinder.files import writing
 from whalefinder.health.monitor import listen
 from whalefinder.health.report import draw, row_of_finding, write_health
-from whalefinder.results.formats import safe_stem
+from whalefinder.results.formats import safe_stem, unused_name
 from whalefinder.sound.recording import Recording, group_recordings, open_recording
 
 
@@ -42,7 +43,9 @@ def check_recordings(
     failures, done_s = 0, 0.0
     for path in group_recordings(paths, array):
         try:
-            opened.append(open_recording(path, array))
+            recording = open_recording(path, array)
+            recording.name = unused_name(path, {safe_stem(other.name) for other in opened})
+            opened.append(recording)
         except RecordingError as reason:
             say(f"problem: {reason}")
             failures += 1
@@ -57,7 +60,8 @@ def check_recordings(
             monitor = listen(recording, array, lambda s, before=before_s, name=name: report(before + s, total_s, name))  # type: ignore[misc]
             findings = monitor.findings()
             rows += [row_of_finding(recording.name, finding) for finding in findings]
-            out.mkdir(parents=True, exist_ok=True)
+            with writing(out):
+                out.mkdir(parents=True, exist_ok=True)
             draw(monitor, findings, out / f"{safe_stem(recording.name)}-health.png", recording.name)
             for problem in recording.problems:
                 say(f"problem: {problem}")

@@ -29,7 +29,7 @@ def corrected(
     """
     numbers = [channel + 1 for channel in array.channels]
     factors, late = np.ones(len(numbers)), np.zeros(len(numbers))
-    columns, mended = list(recording.columns), []
+    places_of, mended = list(range(len(numbers))), []
     for finding in findings:
         if not finding.always or any(channel not in numbers for channel in finding.channels):
             continue
@@ -40,14 +40,20 @@ def corrected(
             factors[places[0]] /= 10 ** (finding.value / 20)
         elif finding.kind == "delay" and finding.value is not None:
             late[places[0]] = finding.value * 1e-6
-        elif finding.kind == "order" and len(finding.order) == len(columns):
-            columns = [columns[numbers.index(channel)] for channel in finding.order]
+        elif finding.kind == "order" and len(finding.order) == len(numbers):
+            places_of = [numbers.index(channel) for channel in finding.order]
         else:
             continue
         mended.append(finding)
     if not mended:
         return recording, array, []
     # A channel that is late by δ hears a plane wave at τ(u) + δ: a delay of -δ was taken out of it.
-    lead = tuple((-late).tolist()) if late.any() else None
-    better = replace(recording, columns=tuple(columns), factors=tuple(factors.tolist()))
+    # Gain, polarity and delay belong to a channel, and move with it where the order is mended.
+    lead = tuple((-late[places_of]).tolist()) if late.any() else None
+    better = replace(
+        recording,
+        columns=tuple(recording.columns[place] for place in places_of),
+        labels=tuple(recording.labels[place] for place in places_of),
+        factors=tuple(factors[places_of].tolist()),
+    )
     return better, replace(array, lead_s=lead), mended

@@ -104,7 +104,7 @@ def find_all(
     """
     channels = [channel + 1 for channel in array.channels]
     found = [*_copied(copies, channels, time_s), *_silent(time_s, level_db, channels)]
-    bad = {channel for finding in found for channel in finding.channels}
+    bad = {channel for each in found if each.seen > each.of / 2 for channel in each.channels}
     good = [m for m, channel in enumerate(channels) if channel not in bad]
     windows = [w for w in windows if set(good) <= set(w.hydrophones.tolist())]
     if len(windows) > MOST_WINDOWS:
@@ -114,7 +114,9 @@ def find_all(
     found += deaf
     good = [m for m in good if not any(channels[m] in finding.channels for finding in deaf)]
     found += _inverted(windows, good, channels)
-    found += _loud(windows, good, channels)
+    stepping = {channel for finding in found if finding.kind == "step" for channel in finding.channels}
+    for finding in _loud(windows, good, channels):
+        found.append(replace(finding, always=finding.always and not stepping & set(finding.channels)))
     if len(good) >= 2:
         found += _late([_only(w, good) for w in windows], array.of(good), [channels[m] for m in good])
     return found
@@ -228,7 +230,13 @@ def _inverted(windows: Sequence[Window], good: Sequence[int], channels: Sequence
         candidates = [([channels[m]], signs[:, k] < 0) for k, m in enumerate(good)]
     for named, wrong in candidates:
         if wrong.mean() >= INVERTED:
-            yield _finding("polarity", named, _times(windows, wrong), wrong.sum(), len(windows))
+            finding = _finding("polarity", named, _times(windows, wrong), wrong.sum(), len(windows))
+            yield replace(finding, always=_from_the_begin(wrong))
+
+
+def _from_the_begin(seen: np.ndarray) -> bool:
+    """Whether it was seen in most of the first windows, as in the others."""
+    return bool(seen[: 2 * LEAST_SOUNDS].mean() > OFTEN)
 
 
 def _loud(windows: Sequence[Window], good: Sequence[int], channels: Sequence[int]) -> Iterator[Finding]:
@@ -241,7 +249,8 @@ def _loud(windows: Sequence[Window], good: Sequence[int], channels: Sequence[int
         steady = np.abs(db[:, k] - usual[k]) < UNEVEN_DB / 2
         if abs(usual[k]) > UNEVEN_DB and steady.mean() >= OFTEN:
             times = _times(windows, steady)
-            yield _finding("gain", [channels[m]], times, steady.sum(), len(windows), float(usual[k]), "dB")
+            finding = _finding("gain", [channels[m]], times, steady.sum(), len(windows), float(usual[k]), "dB")
+            yield replace(finding, always=_from_the_begin(steady))
 
 
 def _late(windows: Sequence[Window], array: HydrophoneArray, channels: Sequence[int]) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from whalefinder.sound.recording import Recording, segments
 
 PIECE_FRAMES = 60 * FRAMES  # 61 s
 PER_MINUTE = 16  # windows of a minute whose wavefront is computed: the clearest of every few seconds
+ENOUGH, LATER_PER_MINUTE = 40, 5  # once so many are known, fewer tell of what changes
 LEAST = 4  # of a piece, however short
 COPY = 1e-3
 """Two channels whose difference is smaller than this share of them are copies."""
@@ -25,10 +26,12 @@ class Monitor:
 
     Args:
         array: the geometry.
+        begin_s: where in the recording the part begins that is heard. Times of findings count from the recording's start.
     """
 
-    def __init__(self, array: HydrophoneArray) -> None:
+    def __init__(self, array: HydrophoneArray, begin_s: float = 0.0) -> None:
         self.array = array
+        self.begin_s = begin_s
         self.windows: list[Window] = []
         self.time_s: list[float] = []
         self.level_db: list[np.ndarray] = []
@@ -43,7 +46,10 @@ class Monitor:
             first_frame: index of the first frame in the recording.
         """
         pieces = [
-            ((first_frame + begin + FRAMES / 2) * spectrogram.FRAME_S, spectra[..., begin : begin + FRAMES])
+            (
+                self.begin_s + (first_frame + begin + FRAMES / 2) * spectrogram.FRAME_S,
+                spectra[..., begin : begin + FRAMES],
+            )
             for begin in range(0, spectra.shape[-1] - FRAMES + 1, FRAMES)
         ]
         if not pieces:
@@ -54,7 +60,8 @@ class Monitor:
             power = spectrogram.power(piece[:, spectrogram.in_band()]).mean((1, 2))
             self.level_db.append(spectrogram.level_db(power).numpy())
             clear.append(clearness(piece))
-        most = max(LEAST, round(PER_MINUTE * len(pieces) * FRAMES * spectrogram.FRAME_S / 60))
+        per_minute = PER_MINUTE if len(self.windows) < ENOUGH else LATER_PER_MINUTE
+        most = max(LEAST, round(per_minute * len(pieces) * FRAMES * spectrogram.FRAME_S / 60))
         for part in np.array_split(np.arange(len(pieces)), min(most, len(pieces))):  # spread, so that changes are seen
             index = int(part[np.argmax(np.array(clear)[part])])
             time_s, piece = pieces[index]
@@ -64,8 +71,8 @@ class Monitor:
 
     def _compare(self, piece: torch.Tensor) -> None:
         """Count which channels are copies of one another, with any gain."""
-        x = piece.reshape(len(piece), -1)
-        r = (x @ x.mH).abs().double().numpy()
+        x = piece.reshape(len(piece), -1).to(torch.complex128)
+        r = (x @ x.mH).abs().numpy()
         own = np.sqrt(np.maximum(np.diag(r), 1e-30))
         alike = (r / np.outer(own, own) > 1 - COPY**2 / 2) & (np.diag(r) > 1e-20)[:, None]
         np.fill_diagonal(alike, True)
@@ -94,9 +101,9 @@ def listen(
     Raises:
         RecordingError: the file cannot be read.
     """
-    monitor = Monitor(array)
+    monitor = Monitor(array, recording.begin_s)
     for segment in segments(recording, PIECE_FRAMES * spectrogram.HOP, 0, 0):
-        spectra = spectrogram.stft(torch.from_numpy(segment.samples))
+        spectra = spectrogram.stft(torch.from_numpy(segment.samples * array.relative_gain()[:, None]))
         monitor.add(spectra, segment.first_sample // spectrogram.HOP)
         report(min(recording.duration_s, segment.core[1] / spectrogram.RATE_HZ))
     return monitor

@@ -18,14 +18,14 @@ from whalefinder.results.schema import HEALTH
 from whalefinder.results.tables import HEALTH_COLUMNS, write_table
 
 
-def row_of_finding(recording: str, finding: Finding, begin_s: float = 0.0) -> dict[str, Any]:
-    """One finding as a row. `begin_s` is where in the recording the part begins that was heard."""
+def row_of_finding(recording: str, finding: Finding) -> dict[str, Any]:
+    """One finding as a row."""
     return {
         "recording": recording,
         "kind": finding.kind,
         "channels": " ".join(map(str, finding.channels)),
-        "from_s": round(finding.from_s + begin_s, 2),
-        "to_s": round(finding.to_s + begin_s, 2),
+        "from_s": round(finding.from_s, 2),
+        "to_s": round(finding.to_s, 2),
         "value": None if finding.value is None else float(f"{finding.value:.4g}"),
         "unit": finding.unit,
         "seen": finding.seen,

@@ -239,3 +239,9 @@ def _value(text: str | None, kind: str) -> Any:
     if not text:
         return None
     return float(text) if kind == "number" else int(text) if kind == "integer" else text
+
+
+def unused_name(path: Path, taken: set[str]) -> str:
+    """The file's name. If another recording has the same name, the folder or a number is put before it."""
+    candidates = [path.name, path.as_posix(), *(f"{n}-{path.name}" for n in range(2, len(taken) + 3))]
+    return next(name for name in candidates if safe_stem(name) not in taken)
