@@ -12,7 +12,8 @@ import torch
 from tests.plane_waves import RATE, heard, made
 from whalefinder.array.describe import describe
 from whalefinder.array.geometry import direction, great_circle_rad, tetrahedron
-from whalefinder.pipeline import locate
+from whalefinder.errors import ArrayError
+from whalefinder.pipeline import Locator, locate
 from whalefinder.sound import spectrogram
 
 U = direction(math.radians(250.0), math.radians(-30.0))
@@ -73,3 +74,18 @@ def test_an_animal_near_a_wide_array_is_at_a_place(edge_m, range_m, tmp_path):
     u = direction(math.radians(row.azimuth_deg), math.radians(row.elevation_deg))
     assert math.degrees(great_circle_rad(u, U)) < 0.1
     assert row.bearing.range_m == pytest.approx(range_m, rel=0.05) and row.bearing.fit > 1e-3
+
+
+def test_an_array_that_is_too_wide_is_refused_with_the_limit():
+    with pytest.raises(ArrayError, match=r"500 m wide, more than 250 m"):
+        Locator(made(tetrahedron(500.0)))
+
+
+def test_a_channel_that_only_hisses_does_not_spoil_the_alignment(tmp_path):
+    array = made(np.concatenate([tetrahedron(28.0), [[3.0, 9.0, -4.0]]]))
+    sound, _ = heard(array.delays_s(U), [0, 1, 1, 1, 1], snr_db=15.0)
+    path = tmp_path / "deaf.wav"
+    soundfile.write(path, 0.05 * sound.T, RATE, subtype="FLOAT")
+    (row,) = locate(path, array, all_events=True)
+    u = direction(math.radians(row.azimuth_deg), math.radians(row.elevation_deg))
+    assert math.degrees(great_circle_rad(u, U)) < 0.1 and "channel 1" in row.bearing.remark

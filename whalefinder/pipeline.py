@@ -28,6 +28,7 @@ from whalefinder.calls.context import Context, Signature, signature_of
 from whalefinder.calls.events import Event, EventSettings
 from whalefinder.calls.levels import received_level_db, snr_db
 from whalefinder.calls.masks import CALL, MARGIN_CELLS, Masks
+from whalefinder.errors import ArrayError
 from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.quantised import for_inference
 from whalefinder.networks.segmentation import SegmentationNetwork
@@ -41,6 +42,7 @@ from whalefinder.sound.spectrogram import CELL_FRAMES
 
 CORE_CELLS = 720  # 61 s of sound go through the network at once
 LEAD_CELLS, TAIL_CELLS = CONTEXT_CELLS, 144  # an event is judged with the 2 s before it and the 12 s after its start
+WIDEST_M = 250.0  # a wider array is refused: sound takes longer across than the seconds around an event are tested for
 CELL_SAMPLES = CELL_FRAMES * spectrogram.HOP
 
 
@@ -110,7 +112,7 @@ class Locator:
         labels: thresholds of the names, or None for the shipped thresholds (`labels.toml`).
 
     Raises:
-        ArrayError: the regressor was trained for another array.
+        ArrayError: the array is wider than `WIDEST_M`, or the regressor was trained for another array.
         ModelError: weights cannot be used.
         OptionError: an unknown method, or `network` without an array.
     """
@@ -127,6 +129,11 @@ class Locator:
         classifier: Classifier | None = None,
         labels: LabelSettings | None = None,
     ) -> None:
+        if array is not None and array.aperture_m > WIDEST_M:
+            raise ArrayError(
+                f"array {array.name!r}: {array.aperture_m:.0f} m wide, more than {WIDEST_M:g} m; "
+                "use hydrophones that are nearer to each other"
+            )
         self.array = array
         self.all_events = all_events
         self.settings = settings or EventSettings()

@@ -34,6 +34,10 @@ ARCHIVE_TRACK_COLUMNS = (*TRACK_COLUMNS, "time_utc")
 """`time_s` counts from the begin of `recording`, in which the track begins. It can be later than the end of it."""
 LONGEST_BOUT_S = 6 * LONGEST_S
 """Calls without a long silence are followed together for at most this time, since memory is limited."""
+Call = tuple[float, float | None]
+"""End of a call in seconds after a border, and its azimuth."""
+SAME_DEG = 12.0
+"""Calls at a border that are less apart than this are one, since callers nearer than this are not told apart."""
 BACKWARDS_S = 2.0
 """Detections of a unit may be earlier than its start by at most this: joined recordings may overlap by up to a second,
 and a call may begin a little before the unit."""
@@ -43,7 +47,7 @@ def detections_of(plan: Plan, store: Store) -> Iterator[Detection]:
     """All detections in order of time, those without a time last. Only an hour or two of them is in memory."""
     starts = {entry.name: entry.start_utc for entry in plan.entries}
     waiting: list[tuple[Any, Detection]] = []
-    borders: dict[str, list[float]] = {}
+    borders: dict[str, list[Call]] = {}
     for count, unit in enumerate(plan.units):
         if unit.start_utc is not None:
             limit = unit.start_utc.timestamp() - BACKWARDS_S
@@ -62,24 +66,33 @@ def detections_of(plan: Plan, store: Store) -> Iterator[Detection]:
         yield heapq.heappop(waiting)[1]
 
 
-def _once(unit: Unit, result: Result, borders: dict[str, list[float]]) -> Iterator[Detection]:
+def _once(unit: Unit, result: Result, borders: dict[str, list[Call]]) -> Iterator[Detection]:
     """The detections of a unit without those that the piece before has found too.
 
-    `borders` holds for each border the ends of the calls near it, in seconds after the border.
+    `borders` holds for each border the calls near it: end, in seconds after the border, and azimuth.
     """
     for number, piece in enumerate(unit.pieces):
         begins = {entry.name: begin for entry, begin, _ in piece.spans()}
         ends = borders.pop(piece.border(0), []) if piece.joined[0] else []
-        over = []
+        over: list[Call] = []
         for detection in (d for place, d in result.detections if place == number):
             after_s, before_s = (_after(detection, piece, begins, side) for side in (0, 1))
             # The piece before keeps calls that begin up to SLACK_S after the border. Here such a call may begin later.
-            if after_s < 2 * SLACK_S and any(after_s < end_s for end_s in ends):
+            # Another animal may call there too, from another direction.
+            known = any(after_s < end_s and _near(azimuth, detection.azimuth_deg) for end_s, azimuth in ends)
+            if after_s < 2 * SLACK_S and known:
                 continue
-            over.append(before_s + detection.end_s - detection.begin_s)
+            over.append((before_s + detection.end_s - detection.begin_s, detection.azimuth_deg))
             yield detection
         if piece.joined[1]:
-            borders[piece.border(1)] = [end_s for end_s in over if end_s > -SLACK_S]
+            borders[piece.border(1)] = [call for call in over if call[0] > -SLACK_S]
+
+
+def _near(a_deg: float | None, b_deg: float | None) -> bool:
+    """Whether two azimuths can be those of one animal. An unknown one can be any."""
+    if a_deg is None or b_deg is None:
+        return True
+    return abs((a_deg - b_deg + 180) % 360 - 180) < SAME_DEG
 
 
 def _after(detection: Detection, piece: Piece, begins: dict[str, int], side: int) -> float:

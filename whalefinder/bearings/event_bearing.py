@@ -54,6 +54,8 @@ class Look:
         at_once: it is the same in all channels, so that it has no direction (`steering.arrives_at_once`).
         fit: how well the hydrophones agree on the direction; None if that was not asked for.
         hydrophones: indices of the hydrophones that the fix uses. Others do not hear the event.
+        array: their geometry, with the curvature of the wavefront taken out of the delays.
+        gains: their gains for the event, by which they were made as loud as one another; None for 1.
     """
 
     fix: steering.Fix
@@ -61,6 +63,13 @@ class Look:
     at_once: bool = False
     fit: Fit | None = None
     hydrophones: tuple[int, ...] = ()
+    array: HydrophoneArray | None = None
+    gains: Floats | None = None
+
+    def spectra_of(self, spectra: torch.Tensor) -> torch.Tensor:
+        """Spectra `[channel, frequency, frame]` of the hydrophones that the fix uses, all as loud."""
+        used = spectra[list(self.hydrophones)] if len(self.hydrophones) < len(spectra) else spectra
+        return used if self.gains is None else _levelled(used, self.gains)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +89,7 @@ class Excerpt:
     end: int
     array: HydrophoneArray
     hydrophones: tuple[int, ...]
+    gains: Floats | None = None
 
     @classmethod
     def of(cls, masks: Masks, event: Event, array: HydrophoneArray) -> Excerpt:
@@ -132,7 +142,8 @@ class Excerpt:
         factor = torch.from_numpy(1 / np.abs(gains)).to(self.spectra.real.dtype)
         return replace(
             self,
-            spectra=self.spectra * factor[:, None, None],
+            spectra=_levelled(self.spectra, gains),
+            gains=gains,
             noise=self.noise * (factor[:, None] * factor)[..., None, None],
         )
 
@@ -198,6 +209,8 @@ def _look(
         evidence=_where_noise_came_from(excerpt.around, array, fix),
         at_once=steering.arrives_at_once(cells, array, fix.u),
         hydrophones=excerpt.hydrophones,
+        array=array,
+        gains=excerpt.gains,
     )
     whole = regression is not None and array.num_channels == regression.array.num_channels
     if regression is not None and whole and array.lead_s is None:  # it knows nothing of delays that were taken out
@@ -218,6 +231,10 @@ def _look(
         best = replace(best, covariance=place.covariance, range_m=place.range_m)
     best = replace(best, covariance=best.covariance * fit.inflation**2)
     return replace(look, fix=best, evidence=_where_noise_came_from(excerpt.around, array, best), fit=fit)
+
+
+def _levelled(spectra: torch.Tensor, gains: Floats) -> torch.Tensor:
+    return spectra * torch.from_numpy(1 / np.abs(gains)).to(spectra.real.dtype)[:, None, None]
 
 
 def _straightened(excerpt: Excerpt, cells: likelihood.Cells) -> tuple[Excerpt, Place | None]:

@@ -187,9 +187,8 @@ class Judge:
         hopeless = score < (HOPELESS_SINGLE if look is None else self.hopeless)
         if hopeless and not self.hopeless_too:
             return None
-        if look is not None and array is not None and len(look.hydrophones) < array.num_channels:
-            chosen = list(look.hydrophones)
-            masks, array = replace(masks, spectra=masks.spectra[chosen], heard=None), array.of(chosen)
+        if look is not None and look.array is not None:
+            masks, array = replace(masks, spectra=look.spectra_of(masks.spectra), heard=None), look.array
         said = classify_event(self.classifier, masks, event, array, None if look is None else look.fix.u)
         no_whale = look is not None and look.at_once
         probabilities = with_event_score(said, score, steered=look is not None, no_whale=no_whale)

@@ -214,7 +214,10 @@ def _sound(excerpt: Excerpt) -> tuple[int, Tensor]:
     if event is None:
         event = Event(begin=excerpt.begin, end=excerpt.end, low_hz=0.0, high_hz=0.0, evidence={})
     look = None if judgement is None else judgement.look
-    return event_sound(excerpt.masks, event, excerpt.array, None if look is None else look.fix.u)
+    if look is None or look.array is None:
+        return event_sound(excerpt.masks, event, excerpt.array, None if look is None else look.fix.u)
+    masks = replace(excerpt.masks, spectra=look.spectra_of(excerpt.masks.spectra), heard=None)
+    return event_sound(masks, event, look.array, look.fix.u)
 
 
 def _joined(excerpt: Excerpt, said: NDArray[np.float64]) -> NDArray[np.float64]:
