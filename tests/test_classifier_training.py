@@ -20,8 +20,6 @@ from whalefinder.training.clips import find_clips
 from whalefinder.training.nuisances import kinds_of
 from whalefinder.training.sounds import mono_spectrum, without_noise
 
-pytestmark = pytest.mark.networks
-
 SMALL = Settings(steps=4, batch=4, widths=(4, 8), validate_every=2, validation_clips=8, patience=9)
 
 

@@ -26,8 +26,6 @@ from whalefinder.results.records import LABELS
 from whalefinder.sound import covariance, features
 from whalefinder.sound import spectrogram as sp
 
-pytestmark = pytest.mark.networks
-
 PARITY = 1e-4
 
 

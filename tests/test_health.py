@@ -12,8 +12,9 @@ import soundfile
 from typer.testing import CliRunner
 
 from tests.helpers import RATE
+from tests.plane_waves import sweep
 from whalefinder.array.array_file import save_array
-from whalefinder.array.geometry import HydrophoneArray, direction, tetrahedron
+from whalefinder.array.geometry import HydrophoneArray, direction, great_circle_rad, tetrahedron
 from whalefinder.calls.hydrophones import hearing
 from whalefinder.cli import app
 from whalefinder.health.correct import corrected
@@ -21,6 +22,7 @@ from whalefinder.health.findings import REMEDIES, Finding
 from whalefinder.health.monitor import Monitor, listen
 from whalefinder.health.report import row_of_finding, warnings
 from whalefinder.health.timing import Delays
+from whalefinder.pipeline import locate
 from whalefinder.results.tables import HEALTH_COLUMNS
 from whalefinder.sound.recording import open_recording
 
@@ -239,6 +241,8 @@ def test_locate_warns_and_writes_the_health(folder):
     run = CliRunner().invoke(app, [*line, "--format", "parquet"])
     assert run.exit_code == 0, run.output
     assert "channel 4 is inverted" in " ".join(run.output.split())
+    with (out / "detections.csv").open(encoding="utf-8") as file:
+        assert all("channel 4" in row["remark"] for row in csv.DictReader(file) if row["azimuth_deg"])
     assert (out / "health.parquet").exists() and "polarity" in (out / "health.csv").read_text(encoding="utf-8")
 
 
@@ -321,3 +325,24 @@ def test_copies_over_a_minute(array, left):
     rng = np.random.default_rng(0)
     a, b, c = rng.normal(0, 0.1, (3, 70 * RATE)).astype(np.float32)
     assert hearing(np.stack([a, 0.37 * a, b, c, -c]), array=array).tolist() == left
+
+
+@pytest.mark.parametrize("fault", ["inverted", "late", "drifting"])
+def test_bearings_go_on_without_a_channel_that_is_not_in_order(fault, tmp_path):
+    """A call while boats pass: with the faulty channel the bearing is wrong, without it right."""
+    array, u = ARRAYS["five"], direction(math.radians(130.0), math.radians(-12.0))
+    own = np.arange(5) == 2
+    late = {"late": 9 / RATE * own}.get(fault)
+    drift = {"drifting": 40e-6 * own}.get(fault)
+    x = passing(array, late, drift)
+    at_s = 31.0
+    delays = array.delays_s(u) + (0 if late is None else late) + (0 if drift is None else drift * at_s)
+    t = np.arange(len(x)) / RATE
+    x = x + 0.05 * np.stack([sweep(t - at_s - d) for d in delays], axis=1)
+    x = x * np.where(own, -1.0, 1.0) if fault == "inverted" else x
+    path = tmp_path / "call.wav"
+    soundfile.write(path, x, RATE, subtype="FLOAT")
+    call = max(locate(path, array, all_events=True), key=lambda row: min(row.end_s, 31.8) - max(row.begin_s, 31.0))
+    v = direction(math.radians(call.azimuth_deg), math.radians(call.elevation_deg))
+    assert math.degrees(great_circle_rad(u, v)) < 1.0
+    assert "channel 3" in call.bearing.remark

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from whalefinder.array.geometry import HydrophoneArray
-from whalefinder.bearings.event_bearing import CONTEXT_CELLS, bearing_of
+from whalefinder.bearings.event_bearing import CONTEXT_CELLS, Look, bearing_of
 from whalefinder.bearings.judge import Heard, Judge, Judgement
 from whalefinder.bearings.regression import regression_for
 from whalefinder.calls import events
@@ -29,12 +29,14 @@ from whalefinder.calls.events import Event, EventSettings
 from whalefinder.calls.levels import received_level_db, snr_db
 from whalefinder.calls.masks import CALL, MARGIN_CELLS, Masks
 from whalefinder.errors import ArrayError
+from whalefinder.health.findings import unusable
+from whalefinder.health.monitor import Monitor
 from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.quantised import for_inference
 from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.networks.weights import load_classifier, load_network
 from whalefinder.options import LocateOptions
-from whalefinder.results.records import Detection
+from whalefinder.results.records import Bearing, Detection
 from whalefinder.sound import recording as audio
 from whalefinder.sound import spectrogram
 from whalefinder.sound.recording import Recording, open_recording
@@ -168,12 +170,16 @@ class Locator:
             classifier=load_classifier(options.classifier),
         )
 
-    def stream(self, recording: Recording, held: Held | None = None) -> Iterator[Stretch]:
+    def stream(
+        self, recording: Recording, held: Held | None = None, monitor: Monitor | None = None
+    ) -> Iterator[Stretch]:
         """Work through a recording piece by piece, and yield the results of each stretch.
 
         Args:
             recording: the recording.
             held: keeps the events that wait for the minute after them. If the search is stopped, `rest` takes them out.
+            monitor: hears the health of the array as the search goes on. Bearings do without the channels that it finds
+                inverted, late, drifting or swapped, from the minute on in which it finds it.
 
         Every frame goes through the network once; only the frames at the edges of a piece go through it twice. The
         search for events uses a window that slides over the masks, so the end of a piece does not cut an event.
@@ -184,8 +190,12 @@ class Locator:
         window: list[Masks] = []
         held = Held() if held is None else held
         done = 0
+        self.judge.excluded = frozenset()
         for segment in audio.segments(recording, core * CELL_SAMPLES, margin, margin):
             pieces = self._masks(segment, recording)
+            if monitor is not None:
+                monitor.add(pieces[0].spectra, pieces[0].first_frame)
+                self.judge.excluded = unusable(monitor.findings())
             window = [a.followed_by(b) for a, b in zip(window, pieces, strict=True)] if window else pieces
             until = window[0].end - TAIL_CELLS * CELL_FRAMES
             if until > done:
@@ -273,11 +283,20 @@ class Locator:
             label=verdict.label,
             probability=verdict.probability,
             snr_db=snr_db(masks, event),
-            bearing=None if look is None or array is None else bearing_of(look, array),
+            bearing=None if look is None or array is None else self._bearing(look, array),
             channel=recording.labels[heard.hydrophones[0]] - 1 if alone else None,
             evidence=verdict.evidence,
             level_db=received_level_db(masks, event, self.array if array is not None else None),
         )
+
+    def _bearing(self, look: Look, array: HydrophoneArray) -> Bearing:
+        """The bearing of an event. It says which channels it does without."""
+        bearing = bearing_of(look, array)
+        whole = self.judge.hydrophones_of(self.array) if self.array is not None else array
+        left_out = [str(channel + 1) for channel in whole.channels if channel not in array.channels]
+        if not left_out or bearing.remark:
+            return bearing
+        return replace(bearing, remark=f"without channel {' and '.join(left_out)}: silent, a copy, or not in order")
 
 
 def locate(
@@ -318,7 +337,9 @@ def locate(
     """
     recording = open_recording(path, array).part(begin_s, end_s)
     locator = Locator(array, network, settings, all_events=all_events, method=method, regressor=regressor)
-    found = [detection for stretch in locator.stream(recording) for detection in stretch.detections]
+    whole = array is not None and recording.num_channels == array.num_channels
+    monitor = Monitor(locator.judge.hydrophones_of(array), begin_s) if array is not None and whole else None
+    found = [detection for stretch in locator.stream(recording, monitor=monitor) for detection in stretch.detections]
     for line in recording.problems:
         warnings.warn(line, stacklevel=2)
     return found

@@ -211,12 +211,10 @@ def _one(
     found = summary.found
     picture, first, held = Picture(recording.duration_s, recording.begin_s), len(found), Held()
     try:
-        for stretch in locator.stream(recording, held):
+        for stretch in locator.stream(recording, held, monitor):
             table.write(map(row_of, stretch.detections))
             found += stretch.detections
             picture.add(stretch.first_frame, stretch.level_db, stretch.call_share)
-            if monitor is not None:
-                monitor.add(stretch.pieces[0].spectra, stretch.first_frame)
             seconds(stretch.seconds_done)
     finally:
         rest = locator.rest(recording, held)

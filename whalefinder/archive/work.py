@@ -82,9 +82,7 @@ def _piece(job: Job, piece: Piece, tick: Tick) -> tuple[list[Detection], list[tu
         monitor = (
             Monitor(locator.judge.hydrophones_of(locator.array)) if locator.array and chain.num_channels > 1 else None
         )
-        for stretch in locator.stream(chain):
-            if monitor is not None:
-                monitor.add(stretch.pieces[0].spectra, stretch.first_frame)
+        for stretch in locator.stream(chain, monitor=monitor):
             kept += [_placed(d, rest) for d in stretch.detections if _is_own(d, rest)]
             tick(min(piece.seconds, passed_s + max(0.0, stretch.seconds_done - max(0.0, lead_s))))
         if monitor is not None:

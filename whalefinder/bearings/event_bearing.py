@@ -310,19 +310,24 @@ def to_bearing(fix: steering.Fix, array: HydrophoneArray) -> Bearing:
 def _nearer_the_horizontal(fix: steering.Fix, array: HydrophoneArray) -> tuple[steering.Fix, Mirror | None]:
     """Of a direction and its mirror image in the plane of the hydrophones the one nearer to the horizontal, and the other.
 
-    Both fit exactly as well. But an animal is more often far away than steeply below, and never above the water.
+    Both fit exactly as well. But an animal is more often far away than steeply below, seldom above an array that is near the
+    surface (so elevations above 0 count twice), and never above the water.
     """
     normal = array.principal_axes()[1][2]
     mirrored = fix.u - 2 * (fix.u @ normal) * normal
     if mirrored[2] > np.sin(array.max_elevation_rad()) or np.linalg.norm(mirrored - fix.u) <= SAME_RAD:
         return fix, None
-    if abs(mirrored[2]) < abs(fix.u[2]):
+    if _unlikely(mirrored) < _unlikely(fix.u):
         # The mirror turns the axes of the covariance as well.
         here, there = np.array(tangents(fix.u)), np.array(tangents(mirrored))
         turn = there @ (np.eye(3) - 2 * np.outer(normal, normal)) @ here.T
         fix, mirrored = replace(fix, u=mirrored, covariance=turn @ fix.covariance @ turn.T), fix.u
     azimuth, elevation = (float(np.degrees(angle)) for angle in angles(mirrored))
     return fix, Mirror(azimuth_deg=azimuth % 360.0, elevation_deg=elevation)
+
+
+def _unlikely(u: Floats) -> float:
+    return float(max(-u[2], 2 * u[2]))
 
 
 def _cone(fix: steering.Fix, array: HydrophoneArray) -> Bearing:

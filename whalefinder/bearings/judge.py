@@ -117,6 +117,8 @@ class Judge:
         self.regression = regression
         self.min_probability = min_probability
         self.hopeless_too = hopeless_too
+        self.excluded: frozenset[int] = frozenset()
+        """Channels of the array file, from 0, that bearings and names do without (`health.findings.unusable`)."""
         # If the score is below this, even the surest answer of the classifier cannot make the event a call.
         self.hopeless = min(HOPELESS_ARRAY, _log_odds(labels.least(min_probability)) - BEAM_WEIGHT * MOST_FOR)
 
@@ -157,10 +159,15 @@ class Judge:
 
     def _without_deaf(self, masks: Masks, group: list[int]) -> Heard:
         array = self.array.of(np.array(group)) if self.array is not None and len(group) > 1 else None
-        if array is not None and masks.heard is not None and not bool(masks.heard.all()):
-            left = np.flatnonzero(masks.heard.numpy())
+        if array is None:
+            return Heard(masks, array, tuple(group))
+        hears = np.ones(len(group), bool) if masks.heard is None else masks.heard.numpy()
+        good = hears & np.array([channel not in self.excluded for channel in array.channels])
+        hears = good if good.any() else hears
+        if not hears.all():
+            left = np.flatnonzero(hears)
             array, group = array.of(left) if len(left) > 1 else None, [group[m] for m in left]
-            masks = replace(masks, spectra=masks.spectra[masks.heard])
+            masks = replace(masks, spectra=masks.spectra[left.tolist()], heard=None)
         return Heard(masks, array, tuple(group))
 
     def callers(self, event: Event, heard: Heard, settings: EventSettings) -> list[tuple[Event, Heard]]:

@@ -89,6 +89,12 @@ class Finding:
         return f"{what} from {self.from_s:.0f} to {self.to_s:.0f} s ({self.seen} of {self.of} seconds)"
 
 
+def unusable(findings: Sequence[Finding]) -> frozenset[int]:
+    """Channels, from 0, whose delays or signs make bearings wrong. Gains do not, and nothing hears without all channels."""
+    kinds = ("polarity", "delay", "drift", "order")
+    return frozenset(channel - 1 for finding in findings if finding.kind in kinds for channel in finding.channels)
+
+
 def find_all(
     windows: Sequence[Window], time_s: Floats, level_db: Floats, copies: np.ndarray, array: HydrophoneArray
 ) -> list[Finding]:
