@@ -121,7 +121,7 @@ def test_copies_of_one_channel(good, tmp_path):
     assert finding.channels == (1, 4)
 
 
-@pytest.mark.parametrize("from_s", [0, 15])
+@pytest.mark.parametrize("from_s", [0, 24])
 def test_a_channel_that_is_or_falls_silent(good, tmp_path, from_s):
     array, x = good
     x = x.copy()

@@ -115,7 +115,8 @@ def find_all(
     windows = [w for w in windows if set(good) <= set(w.hydrophones.tolist())]
     if len(windows) > MOST_WINDOWS:
         windows = [windows[i] for i in np.linspace(0, len(windows) - 1, MOST_WINDOWS).round().astype(int)]
-    found += _steps(time_s, level_db, good, channels)
+    quiet = {channel for each in found if each.kind == "silent" for channel in each.channels}
+    found += _steps(time_s, level_db, [m for m in good if channels[m] not in quiet], channels)
     deaf = list(_deaf(windows, good, channels))
     found += deaf
     good = [m for m in good if not any(channels[m] in finding.channels for finding in deaf)]
