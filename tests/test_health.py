@@ -20,7 +20,7 @@ from whalefinder.cli import app
 from whalefinder.health.correct import corrected
 from whalefinder.health.findings import REMEDIES, Finding
 from whalefinder.health.monitor import Monitor, listen
-from whalefinder.health.report import row_of_finding, warnings
+from whalefinder.health.report import HealthLog, row_of_finding
 from whalefinder.health.timing import Delays
 from whalefinder.pipeline import locate
 from whalefinder.results.tables import HEALTH_COLUMNS
@@ -203,8 +203,9 @@ def test_every_kind_has_words_and_a_remedy():
 
 def test_a_finding_is_said_once():
     finding = Finding(kind="polarity", channels=(2,), from_s=0, to_s=9, seen=4, of=5)
-    said: set = set()
-    assert len(warnings("a.wav", [finding], said)) == 1 and warnings("b.wav", [finding], said) == []
+    log = HealthLog()
+    assert len(log.add("a.wav", [finding])) == 1 and log.add("b.wav", [finding]) == []
+    assert [row["recording"] for row in log.rows] == ["a.wav", "b.wav"], "the table has both"
 
 
 @pytest.fixture

@@ -29,7 +29,6 @@ from whalefinder.calls.events import Event, EventSettings
 from whalefinder.calls.levels import received_level_db, snr_db
 from whalefinder.calls.masks import CALL, MARGIN_CELLS, Masks
 from whalefinder.errors import ArrayError
-from whalefinder.health.findings import unusable
 from whalefinder.health.monitor import Monitor
 from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.quantised import for_inference
@@ -195,7 +194,7 @@ class Locator:
             pieces = self._masks(segment, recording)
             if monitor is not None:
                 monitor.add(pieces[0].spectra, pieces[0].first_frame)
-                self.judge.excluded = unusable(monitor.findings())
+                self.judge.excluded = monitor.unusable()
             window = [a.followed_by(b) for a, b in zip(window, pieces, strict=True)] if window else pieces
             until = window[0].end - TAIL_CELLS * CELL_FRAMES
             if until > done:
@@ -294,9 +293,10 @@ class Locator:
         bearing = bearing_of(look, array)
         whole = self.judge.hydrophones_of(self.array) if self.array is not None else array
         left_out = [str(channel + 1) for channel in whole.channels if channel not in array.channels]
-        if not left_out or bearing.remark:
+        if not left_out:
             return bearing
-        return replace(bearing, remark=f"without channel {' and '.join(left_out)}: silent, a copy, or not in order")
+        remark = f"without channel {' and '.join(left_out)}: silent, a copy, or not in order"
+        return replace(bearing, remark="; ".join(filter(None, (bearing.remark, remark))))
 
 
 def locate(

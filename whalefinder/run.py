@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from whalefinder.array.array_file import load_array
 from whalefinder.array.geometry import HydrophoneArray
@@ -15,7 +14,7 @@ from whalefinder.errors import OutputError, RecordingError
 from whalefinder.health.correct import corrected
 from whalefinder.health.findings import Finding
 from whalefinder.health.monitor import Monitor, listen
-from whalefinder.health.report import row_of_finding, warnings, write_health
+from whalefinder.health.report import HealthLog, write_health
 from whalefinder.options import LocateOptions
 from whalefinder.pipeline import Held, Locator
 from whalefinder.results.formats import safe_stem, unused_name
@@ -106,23 +105,21 @@ def run_locate(
         say("one channel: detections without bearings")
     if array is not None and array.num_channels > MAX_HYDROPHONES:
         say(f"{array.num_channels} hydrophones: bearings use the {MAX_HYDROPHONES} that lie furthest apart")
-    health: list[dict[str, Any]] = []
-    said: set[tuple[str, tuple[int, ...]]] = set()
+    health = HealthLog()
     try:
         for recording in opened:
             seconds = partial(_report_from, report, summary.seconds, total_s, recording.name)
-            monitor, own = None, locator
-            if array is not None and recording.num_channels == array.num_channels:
-                recording, used, mended = _mended(recording, array, correct)
+            own = locator
+            if correct and array is not None and recording.num_channels == array.num_channels:
+                recording, used, mended = _mended(recording, array)
                 for finding in mended:
                     say(f"corrected: {recording.name}: {finding.words}")
                 own = Locator.of(used, options) if mended else locator
-                monitor = Monitor(own.judge.hydrophones_of(used), recording.begin_s)
-            _one(recording, own, table, tracks, out, pictures, seconds, summary, monitor)
-            if monitor is not None:
-                findings = monitor.findings()
-                health += [row_of_finding(recording.name, each) for each in findings]
-                for line in warnings(recording.name, findings, said):
+            monitor = _monitor(own, recording)
+            try:
+                _one(recording, own, table, tracks, out, pictures, seconds, summary, monitor)
+            finally:  # also of a recording whose search was stopped
+                for line in health.add(recording.name, monitor.findings()) if monitor is not None else ():
                     say(f"warning: {line}")
             summary.seconds += recording.duration_s
             summary.recordings += 1
@@ -137,16 +134,19 @@ def run_locate(
                 tracks.close()
         finally:
             if array is not None:
-                write_health(health, out, others)
+                write_health(health.rows, out, others)
             write_others(summary.found, out, others, opened)
     return summary
 
 
-def _mended(
-    recording: Recording, array: HydrophoneArray, wanted: bool
-) -> tuple[Recording, HydrophoneArray, list[Finding]]:
-    if not wanted:
-        return recording, array, []
+def _monitor(locator: Locator, recording: Recording) -> Monitor | None:
+    """A monitor of the hydrophones that a search uses, or None if the recording has not all of them."""
+    if locator.array is None or recording.num_channels != locator.array.num_channels:
+        return None
+    return Monitor(locator.judge.hydrophones_of(locator.array), recording.begin_s)
+
+
+def _mended(recording: Recording, array: HydrophoneArray) -> tuple[Recording, HydrophoneArray, list[Finding]]:
     heard = listen(replace(recording, problems=[]), array)  # the search reports problems of reading
     return corrected(recording, array, heard.findings())
 

@@ -27,8 +27,8 @@ from whalefinder.sound.spectrogram import CELL_FRAMES
 LEAST_HYDROPHONES = 3
 MOST_CALLERS = 4
 SEARCH_CELLS, LEAST_CELLS = 500, 60
-APART_RAD = np.radians(12.0)
-MOST_OF_CELL, EXPLAINED = 20.0, 0.7
+APART_RAD = np.radians(12.0)  # callers nearer than this are not told apart
+MOST_OF_CELL, EXPLAINED = 20.0, 0.7  # of log L: what a cell counts for at most, and the share that is explained well
 LEAST_GAIN, LEAST_SHARE = 150.0, 0.06
 """Log L that the cells of each caller must lose without it, in all, and as a share of the most that they can."""
 ROUNDS = 4

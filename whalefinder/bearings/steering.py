@@ -262,7 +262,7 @@ class _Top:
 
 
 def _climb(cells: Cells, array: HydrophoneArray, u: Floats) -> _Top:
-    """Newton's steps to the top of log L; a step that leads down is halved. Sin elevation stays below its limit.
+    """Newton's steps to the top of log L; a step that leads down is shortened. Sin elevation stays below its limit.
 
     With τ_m = -r_m·u / c and great circles through u, ∂²u/∂θᵢ∂θⱼ = -δᵢⱼ u. So the derivatives by angle follow from those
     by delay (`likelihood.derivatives`): gradient Jᵀg, second derivatives JᵀHJ - (g·τ) I, with J = ∂τ/∂θ.

@@ -136,7 +136,7 @@ def _evidence(cells: Cells, delays: Floats, gains: Floats) -> tuple[float, Float
 
 
 def _climb(cells: Cells, delays: Floats, gains: Floats) -> tuple[Floats, Derivatives]:
-    """Newton's steps to the top; a step that leads down is halved. → delays with mean 0, derivatives there."""
+    """Newton's steps to the top; a step that leads down is shortened. → delays with mean 0, derivatives there."""
     at = derivatives(cells, delays, gains)
     for _ in range(ROUNDS):
         values, vectors = np.linalg.eigh(-at.second)

@@ -23,17 +23,18 @@ def hearing(samples: np.ndarray, *, array: bool = True) -> np.ndarray:
     swing = steps.std(axis=1)
     usual = np.median(swing[swing > 0]) if swing.any() else 0.0
     loud = np.flatnonzero((swing > 0) & (swing > DEAF * usual))
-    copy = _copies(steps[loud])
+    copy = copies(steps[loud])
     if array:
         alone = ~copy.any(axis=1)
         return loud[alone] if alone.any() else loud[:1]
     return loud[~np.tril(copy).any(axis=1)]
 
 
-def _copies(steps: np.ndarray) -> np.ndarray:
-    """Which channels are copies of one another, inverted or not, by their steps `[channel, time]`. → `[channel, channel]`."""
-    products = np.array([[float(np.dot(a, b)) for b in steps] for a in steps.astype(np.float64)])
+def copies(signals: np.ndarray) -> np.ndarray:
+    """Which channels are copies of one another, with any gain. `[channel, time]`, real or complex → `[channel, channel]`."""
+    exact = signals.astype(np.result_type(signals, np.float64))  # rounding of a minute of sound would be no copy
+    products = np.array([[abs(np.vdot(a, b)) for b in exact] for a in exact])
     size = np.sqrt(np.diag(products)) if len(products) else np.zeros(0)
-    copy = np.abs(products.reshape(len(size), -1)) > (1 - COPY**2 / 2) * np.outer(size, size)
+    copy = products.reshape(len(size), -1) > (1 - COPY**2 / 2) * np.outer(size, size)
     np.fill_diagonal(copy, False)
     return copy

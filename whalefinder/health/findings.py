@@ -16,12 +16,12 @@ REMEDIES = {
     "silent": "check its cable; bearings go on without it",
     "deaf": "it hears no sound that the others hear; check its hydrophone; bearings go on without it",
     "copy": "check how the channels were routed; bearings go on without them",
-    "polarity": "swap its wires, or let locate correct it",
+    "polarity": "swap its wires, or let locate correct it; bearings go on without it",
     "gain": "give its sensitivity_db in the array file, or let locate correct it",
     "step": "check its cable and the recorder's gain",
-    "delay": "check its place and its clock, or let locate correct it",
-    "drift": "record all channels with one clock; bearings of this recording cannot be trusted",
-    "order": "correct the channels in the array file, or let locate correct it",
+    "delay": "check its place and its clock, or let locate correct it; bearings go on without it",
+    "drift": "record all channels with one clock; bearings go on without it",
+    "order": "correct the channels in the array file, or let locate correct it; bearings go on without them",
     "slip": "the recorder lost samples or changed the order; bearings after that cannot be trusted",
     "delays": "check the places, the clocks and the order of all hydrophones",
 }
@@ -188,7 +188,7 @@ def _steps(time_s: Floats, level_db: Floats, good: Sequence[int], channels: Sequ
     cuts = range(LEAST_SILENT, len(time_s) - LEAST_SILENT, max(1, len(time_s) // MOST_CUTS))
     for m in good:
         relative = level_db[:, m] - np.median(level_db[:, [n for n in good if n != m]], axis=1)
-        cut = min(cuts, key=lambda k, r=relative: _spread(r[:k]) + _spread(r[k:]))  # type: ignore[misc]
+        cut = cuts[int(np.argmin([_spread(relative[:k]) + _spread(relative[k:]) for k in cuts]))]
         before, after = np.median(relative[:cut]), np.median(relative[cut:])
         rest = np.concatenate([relative[:cut] - before, relative[cut:] - after])
         steady = np.median(np.abs(rest)) < STEADY_DB

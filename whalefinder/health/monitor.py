@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from whalefinder.array.geometry import Floats, HydrophoneArray
-from whalefinder.health.findings import Finding, find_all
+from whalefinder.calls.hydrophones import copies
+from whalefinder.health.findings import MOST_WINDOWS, Finding, find_all, unusable
 from whalefinder.health.windows import FRAMES, Window, clearness, window_of
 from whalefinder.sound import spectrogram
 from whalefinder.sound.recording import Recording, segments
@@ -17,8 +18,7 @@ PIECE_FRAMES = 60 * FRAMES  # 61 s
 PER_MINUTE = 16  # windows of a minute whose wavefront is computed: the clearest of every few seconds
 ENOUGH, LATER_PER_MINUTE = 40, 5  # once so many are known, fewer tell of what changes
 LEAST = 4  # of a piece, however short
-COPY = 1e-3
-"""Two channels whose difference is smaller than this share of them are copies."""
+RECENT = 600  # seconds
 
 
 class Monitor:
@@ -65,18 +65,16 @@ class Monitor:
         for part in np.array_split(np.arange(len(pieces)), min(most, len(pieces))):  # spread, so that changes are seen
             index = int(part[np.argmax(np.array(clear)[part])])
             time_s, piece = pieces[index]
-            self._compare(piece)
+            # The diagonal counts the seconds that were compared.
+            self.copies += copies(piece.flatten(1).numpy()) | np.eye(len(piece), dtype=bool)
             if not self.array.is_wide and clear[index] > 0 and (window := window_of(piece, time_s)) is not None:
                 self.windows.append(window)
 
-    def _compare(self, piece: torch.Tensor) -> None:
-        """Count which channels are copies of one another, with any gain."""
-        x = piece.reshape(len(piece), -1).to(torch.complex128)
-        r = (x @ x.mH).abs().numpy()
-        own = np.sqrt(np.maximum(np.diag(r), 1e-30))
-        alike = (r / np.outer(own, own) > 1 - COPY**2 / 2) & (np.diag(r) > 1e-20)[:, None]
-        np.fill_diagonal(alike, True)
-        self.copies += alike & alike.T
+    def unusable(self) -> frozenset[int]:
+        """Channels, from 0, that bearings should do without, by the last minutes: the time that it takes is bounded."""
+        level_db = np.array(self.level_db[-RECENT:]).reshape(-1, self.array.num_channels)
+        recent = self.windows[-MOST_WINDOWS:]
+        return unusable(find_all(recent, np.array(self.time_s[-RECENT:]), level_db, self.copies, self.array))
 
     def findings(self) -> list[Finding]:
         """What is wrong with the array, by all that was heard so far."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,25 @@ def row_of_finding(recording: str, finding: Finding) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class HealthLog:
+    """The findings of a run over many recordings: rows of `health.csv`, and what was said of them already."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    said: set[tuple[str, tuple[int, ...]]] = field(default_factory=set)
+
+    def add(self, recording: str, findings: Iterable[Finding]) -> list[str]:
+        """Add the findings of a recording. → one line for each whose kind and channels are new."""
+        lines = []
+        for finding in findings:
+            self.rows.append(row_of_finding(recording, finding))
+            key = (finding.kind, finding.channels)
+            if key not in self.said:
+                self.said.add(key)
+                lines.append(f"{recording}: {finding.words}; {finding.remedy}")
+        return lines
+
+
 def write_health(rows: Sequence[dict[str, Any]], folder: Path, formats: Iterable[str] = ()) -> None:
     """Write `health.csv`, and `health.parquet` if that is one of the formats.
 
@@ -47,17 +67,6 @@ def write_health(rows: Sequence[dict[str, Any]], folder: Path, formats: Iterable
 
         with replacing(folder / "health.parquet") as beside:
             pq.write_table(arrow_table(rows, HEALTH), beside)
-
-
-def warnings(recording: str, findings: Iterable[Finding], said: set[tuple[str, tuple[int, ...]]]) -> list[str]:
-    """One line for each finding whose kind and channels are not in `said` yet; they are added there."""
-    lines = []
-    for finding in findings:
-        key = (finding.kind, finding.channels)
-        if key not in said:
-            said.add(key)
-            lines.append(f"{recording}: {finding.words}; {finding.remedy}")
-    return lines
 
 
 def draw(monitor: Monitor, findings: Sequence[Finding], path: Path, title: str) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats
 
-from whalefinder.array.geometry import Floats, HydrophoneArray, tangents
+from whalefinder.array.geometry import FLATNESS, Floats, HydrophoneArray, tangents
 from whalefinder.bearings.fit import degrees_of_freedom
 from whalefinder.health.windows import Window
 from whalefinder.sound.spectrogram import OVERLAP
@@ -30,7 +30,6 @@ clear if the next best one makes at most the third share as many fit."""
 ROUNDS = 8
 MOST_PAIRS, LEAST_APART_S, MOST_DRIFT = 150, 3.0, 2e-3
 RANK = 1e-3  # least share of a hydrophone's delay that no direction takes up
-FLAT_SHARE = 0.02  # extent along an axis below this share of the largest is none, as `geometry.FLATNESS`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +105,7 @@ class Delays:
 
     def _slowness(self, free: Floats) -> Floats:
         """Directions, not of unit length, by least squares: τ = -R s / c. `[..., channel]` → `[..., 3]`."""
-        return np.asarray(-self.array.sound_speed_m_s * free @ np.linalg.pinv(self._centred(), rcond=FLAT_SHARE).T)
+        return np.asarray(-self.array.sound_speed_m_s * free @ np.linalg.pinv(self._centred(), rcond=FLATNESS).T)
 
     def _completed(self, u: Floats) -> Floats:
         """Unit vectors: across a plane or a line, what is missing to the length of 1 goes along its normal."""
@@ -125,7 +124,7 @@ class Delays:
         column = np.eye(self.array.num_channels)[m] - 1 / self.array.num_channels
         free = self.delays_s
         r = self._centred()
-        left = np.eye(len(r)) - 1 / len(r) - r @ np.linalg.pinv(r, rcond=FLAT_SHARE)
+        left = np.eye(len(r)) - 1 / len(r) - r @ np.linalg.pinv(r, rcond=FLATNESS)
         if np.trace(left) > 0.5 and (size := float(column @ left @ column)) > RANK:
             delta = free @ left @ column / size
             return np.stack([delta, delta], axis=1)
