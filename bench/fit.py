@@ -24,9 +24,7 @@ from bench.results import put
 from bench.scenes import CELLS, Cell, recording_of
 from whalefinder.array.geometry import HydrophoneArray, direction, great_circle_rad
 from whalefinder.evaluation.metrics import match
-from whalefinder.health.monitor import Monitor
-from whalefinder.pipeline import Locator
-from whalefinder.sound.recording import open_recording
+from whalefinder.pipeline import locate
 from whalefinder.sound.spectrogram import RATE_HZ
 
 FAR_DEG, DOUBT, COVERED = 10.0, 0.01, 3.0
@@ -97,11 +95,7 @@ def _heard(x: Samples, array: HydrophoneArray, truth) -> Trial:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scene.wav"
         soundfile.write(path, x.T, RATE_HZ, subtype="FLOAT")
-        calls = [
-            d
-            for stretch in Locator(array).stream(open_recording(path, array), None, Monitor(array))
-            for d in stretch.detections
-        ]
+        calls = locate(path, array)
     hit = match(truth, calls)
     if hit is None or hit.bearing is None:
         return Trial(hit is not None)

@@ -169,6 +169,12 @@ class Locator:
             classifier=load_classifier(options.classifier),
         )
 
+    def monitor_of(self, recording: Recording) -> Monitor | None:
+        """A monitor of the hydrophones that a search uses, or None if the recording has not all of them."""
+        if self.array is None or recording.num_channels != self.array.num_channels:
+            return None
+        return Monitor(self.judge.hydrophones_of(self.array), recording.begin_s)
+
     def stream(
         self, recording: Recording, held: Held | None = None, monitor: Monitor | None = None
     ) -> Iterator[Stretch]:
@@ -337,9 +343,8 @@ def locate(
     """
     recording = open_recording(path, array).part(begin_s, end_s)
     locator = Locator(array, network, settings, all_events=all_events, method=method, regressor=regressor)
-    whole = array is not None and recording.num_channels == array.num_channels
-    monitor = Monitor(locator.judge.hydrophones_of(array), begin_s) if array is not None and whole else None
-    found = [detection for stretch in locator.stream(recording, monitor=monitor) for detection in stretch.detections]
+    heard = locator.stream(recording, monitor=locator.monitor_of(recording))
+    found = [detection for stretch in heard for detection in stretch.detections]
     for line in recording.problems:
         warnings.warn(line, stacklevel=2)
     return found

@@ -115,7 +115,7 @@ def run_locate(
                 for finding in mended:
                     say(f"corrected: {recording.name}: {finding.words}")
                 own = Locator.of(used, options) if mended else locator
-            monitor = _monitor(own, recording)
+            monitor = own.monitor_of(recording)
             try:
                 _one(recording, own, table, tracks, out, pictures, seconds, summary, monitor)
             finally:  # also of a recording whose search was stopped
@@ -137,13 +137,6 @@ def run_locate(
                 write_health(health.rows, out, others)
             write_others(summary.found, out, others, opened)
     return summary
-
-
-def _monitor(locator: Locator, recording: Recording) -> Monitor | None:
-    """A monitor of the hydrophones that a search uses, or None if the recording has not all of them."""
-    if locator.array is None or recording.num_channels != locator.array.num_channels:
-        return None
-    return Monitor(locator.judge.hydrophones_of(locator.array), recording.begin_s)
 
 
 def _mended(recording: Recording, array: HydrophoneArray) -> tuple[Recording, HydrophoneArray, list[Finding]]:

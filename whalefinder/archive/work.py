@@ -16,7 +16,6 @@ from whalefinder.archive.store import Failure, Result
 from whalefinder.archive.units import Entry, Piece, Unit
 from whalefinder.errors import ArrayError, ModelError, OptionError, RecordingError
 from whalefinder.health.findings import Finding
-from whalefinder.health.monitor import Monitor
 from whalefinder.health.report import row_of_finding
 from whalefinder.results.records import Detection
 from whalefinder.sound.joined import ChainedRecording, Part
@@ -79,9 +78,7 @@ def _piece(job: Job, piece: Piece, tick: Tick) -> tuple[list[Detection], list[tu
         lead_s = (rest.own[0] - rest.read[0]) / rest.rate_hz
         passed_s = piece.seconds - (rest.own[1] - max(rest.own[0], 0)) / rest.rate_hz
         locator = job.locator()
-        monitor = (
-            Monitor(locator.judge.hydrophones_of(locator.array)) if locator.array and chain.num_channels > 1 else None
-        )
+        monitor = locator.monitor_of(chain)
         for stretch in locator.stream(chain, monitor=monitor):
             kept += [_placed(d, rest) for d in stretch.detections if _is_own(d, rest)]
             tick(min(piece.seconds, passed_s + max(0.0, stretch.seconds_done - max(0.0, lead_s))))
