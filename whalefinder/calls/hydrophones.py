@@ -23,6 +23,8 @@ def hearing(samples: np.ndarray, *, array: bool = True) -> np.ndarray:
     swing = steps.std(axis=1)
     usual = np.median(swing[swing > 0]) if swing.any() else 0.0
     loud = np.flatnonzero((swing > 0) & (swing > DEAF * usual))
+    if not loud.size:
+        return loud
     copy = copies(steps[loud])
     if array:
         alone = ~copy.any(axis=1)
@@ -34,7 +36,7 @@ def copies(signals: np.ndarray) -> np.ndarray:
     """Which channels are copies of one another, with any gain. `[channel, time]`, real or complex → `[channel, channel]`."""
     exact = signals.astype(np.result_type(signals, np.float64))  # rounding of a minute of sound would be no copy
     products = np.array([[abs(np.vdot(a, b)) for b in exact] for a in exact])
-    size = np.sqrt(np.diag(products)) if len(products) else np.zeros(0)
-    copy = products.reshape(len(size), -1) > (1 - COPY**2 / 2) * np.outer(size, size)
+    size = np.sqrt(np.diag(products))
+    copy = products > (1 - COPY**2 / 2) * np.outer(size, size)
     np.fill_diagonal(copy, False)
     return copy
