@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
-.PHONY: demo test test-processors check bench bench-quick wheel site format clean
+.PHONY: demo test test-processors check bench bench-quick fuzz wheel site format clean
 
 $(VENV)/run.stamp: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -35,6 +35,9 @@ bench: $(VENV)/dev.stamp  ## writes bench/RESULTS.md (about an hour)
 
 bench-quick: $(VENV)/dev.stamp  ## a look at the dev split, few trials, prints only
 	$(BIN)/python -m bench --split dev --trials 12 --no-peers --parts accuracy --print
+
+fuzz: $(VENV)/dev.stamp  ## reads 20,000 sound files with damaged headers
+	$(BIN)/python -m bench.fuzz --files 20000
 
 wheel: $(VENV)/dev.stamp  ## dist/: the source archive, and the wheel built from it
 	rm -rf dist

@@ -320,7 +320,7 @@ def locate(
     """Find the calls of one recording.
 
     Args:
-        path: WAV, W64, RF64 or FLAC.
+        path: WAV, W64, RF64, BW64, AIFF or FLAC.
         array: from `load_array`, or None to detect calls without bearings.
         network: the segmentation network, or None for the shipped one.
         settings: how masks become events, or None for the shipped settings.

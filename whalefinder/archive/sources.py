@@ -18,11 +18,13 @@ from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.errors import OptionError, RecordingError
 from whalefinder.optional import needs
 from whalefinder.sound.recording import Recording, open_recording
+from whalefinder.sound.source import open_source
 
-SUFFIXES = (".wav", ".wave", ".w64", ".rf64", ".flac")
+SUFFIXES = (".wav", ".wave", ".w64", ".rf64", ".bw64", ".flac", ".aif", ".aiff", ".aifc")
 TEMPORARY = re.compile(r"^[.~]|~$|^(@eaDir|lost\+found|\$RECYCLE\.BIN|System Volume Information)$")
 STAMPS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "mtime")  # names of a file's version on servers
 HEAD_BYTES = (1 << 18, 1 << 23)  # enough for a header; the second for recorders that write much before the sound
+TAIL_BYTES = 1 << 18  # the last frames of FLAC, which tell its length
 
 MARK_BYTES = 1 << 16  # about as much as the disk reads for the header anyway
 
@@ -161,8 +163,8 @@ def open_files(
 ) -> tuple[Recording, tuple[str, ...]]:
     """Open a recording by the headers of its files, and compute a hash of the first bytes of each file.
 
-    Of files at an address only the first bytes are fetched. The paths of such a recording do not exist any more when
-    this function returns.
+    Of files at an address only the first and the last bytes are fetched, unless their header is wrong. The paths of such
+    a recording do not exist any more when this function returns.
 
     Raises:
         RecordingError: as `open_recording`, or a file cannot be fetched.
@@ -170,17 +172,19 @@ def open_files(
     if not is_remote(files[0].url):
         recording = open_recording(Path(files[0].url), array, time_format=time_format)
         return recording, tuple(map(_mark, recording.paths))
-    for head in HEAD_BYTES:
+    for head in (*HEAD_BYTES, None):
         with tempfile.TemporaryDirectory(prefix="whalefinder-") as folder:
             try:
                 stand_ins = [_stand_in(file, Path(folder), head) for file in files]
-                recording = open_recording(stand_ins[0], array, time_format=time_format)
-                return recording, tuple(map(_mark, recording.paths))
+                # Where a header is wrong, the sound itself must tell how much there is.
+                if head is None or not any(open_source(path).lies for path in stand_ins):
+                    recording = open_recording(stand_ins[0], array, time_format=time_format)
+                    return recording, tuple(map(_mark, recording.paths))
             except RecordingError as reason:
                 message = str(reason).replace(f"{folder}{os.sep}", files[0].url.rpartition("/")[0] + "/")
-                if "unreadable header" not in message or head == HEAD_BYTES[-1] or files[0].size <= head:
+                if "unreadable header" not in message or head is None or files[0].size <= head:
                     raise RecordingError(message) from reason
-    raise AssertionError("the last head returns or raises")
+    raise AssertionError("the whole files return or raise")
 
 
 def _mark(path: Path) -> str:
@@ -188,15 +192,21 @@ def _mark(path: Path) -> str:
         return hashlib.sha256(file.read(MARK_BYTES)).hexdigest()[:16]
 
 
-def _stand_in(file: File, folder: Path, head: int) -> Path:
-    """A local file with the size and the first bytes of a distant one. That is enough to read its header."""
+def _stand_in(file: File, folder: Path, head: int | None) -> Path:
+    """A local file with the size, the first and the last bytes of a distant one, or a copy of it if `head` is None."""
     path = folder / file.url.rsplit("/", 1)[-1]
     system, distant = _system(file.url)
     try:
-        path.write_bytes(system.cat_file(distant, start=0, end=min(head, file.size)))
+        if head is None or file.size <= head + TAIL_BYTES:
+            system.get_file(distant, str(path))
+            return path
+        path.write_bytes(system.cat_file(distant, start=0, end=head))
+        os.truncate(path, file.size)
+        with path.open("r+b") as local:
+            local.seek(file.size - TAIL_BYTES)
+            local.write(system.cat_file(distant, start=file.size - TAIL_BYTES, end=file.size))
     except Exception as reason:  # every back end has errors of its own
         raise RecordingError(f"{file.url}: cannot be fetched ({_said(reason)}); run again when it can") from reason
-    os.truncate(path, file.size)
     return path
 
 

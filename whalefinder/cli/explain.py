@@ -40,7 +40,7 @@ PARTS = ("classifier", "segmenter", "bearing")
 
 @app.command()
 def explain(
-    recording: Annotated[Path, typer.Argument(help="Recording: a WAV, W64, RF64 or FLAC file.")],
+    recording: Annotated[Path, typer.Argument(help="Recording: a WAV, W64, RF64, BW64, AIFF or FLAC file.")],
     at: Annotated[float, typer.Option("--at", help="Time of the call, s from the start of the recording.")],
     array: Array = None,
     what: Annotated[str, typer.Option(help="What to explain: classifier, segmenter, bearing or all.")] = "all",

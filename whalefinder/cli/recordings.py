@@ -33,7 +33,7 @@ from whalefinder.words import count, duration
 
 @app.command()
 def locate(
-    recordings: Annotated[list[Path], typer.Argument(help="Recordings: WAV, W64, RF64 or FLAC files.")],
+    recordings: Annotated[list[Path], typer.Argument(help="Recordings: WAV, W64, RF64, BW64, AIFF or FLAC files.")],
     array: Array = None,
     out: Out = Path("whalefinder-out"),
     formats: Annotated[

@@ -15,6 +15,7 @@ import torch
 from whalefinder.array.geometry import Floats
 from whalefinder.errors import RecordingError
 from whalefinder.sound import spectrogram
+from whalefinder.sound.source import open_source
 
 MARGIN_S = 0.5
 LONGEST_S = 8.0  # of a longer call only its begin is used
@@ -55,19 +56,20 @@ def cut_out(path: Path, begin_s: float, end_s: float, channel: int = 1) -> Cut:
     Raises:
         RecordingError: the file is missing, unreadable, or ends before the call.
     """
+    missing = f"{path}: cannot be read; say where it is with `recordings`"
     try:
-        with soundfile.SoundFile(path) as file:
-            first = max(0, round((begin_s - MARGIN_S) * file.samplerate))
-            count = round((min(end_s - begin_s, LONGEST_S) + 2 * MARGIN_S) * file.samplerate)
-            if first >= file.frames or channel > file.channels:
-                raise RecordingError(
-                    f"{path}: has no sound at {begin_s:.1f} s on channel {channel}; is it the same file?"
-                )
-            file.seek(first)
-            samples = file.read(count, dtype="float32", always_2d=True)[:, channel - 1]
-            rate = file.samplerate
+        source = open_source(path)
+    except RecordingError as reason:
+        raise RecordingError(missing) from reason
+    try:
+        rate = source.rate_hz
+        first = max(0, round((begin_s - MARGIN_S) * rate))
+        count = round((min(end_s - begin_s, LONGEST_S) + 2 * MARGIN_S) * rate)
+        if first >= source.frames or channel > source.channels:
+            raise RecordingError(f"{path}: has no sound at {begin_s:.1f} s on channel {channel}; is it the same file?")
+        samples = np.concatenate(list(source.blocks(first, first + count, count)))[:, channel - 1]
     except (soundfile.SoundFileError, OSError) as reason:
-        raise RecordingError(f"{path}: cannot be read; say where it is with `recordings`") from reason
+        raise RecordingError(missing) from reason
     samples = np.nan_to_num(samples)
     spectra = spectrogram.stft(torch.from_numpy(soxr.resample(samples, rate, spectrogram.RATE_HZ))[None])
     level = spectrogram.level_db(spectrogram.power(spectra)[0].double()).numpy()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -20,17 +19,19 @@ from numpy.typing import NDArray
 
 from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.errors import ArrayError, OptionError, RecordingError
+from whalefinder.sound.source import Source, open_source
 from whalefinder.sound.spectrogram import RATE_HZ, USABLE_SHARE, WINDOW
 from whalefinder.sound.start_time import start_time
 
 Samples = NDArray[np.float32]
-MIN_RATE_HZ = 8000
+MIN_RATE_HZ, MAX_RATE_HZ = 8000, 2_000_000
 MAX_CHANNELS = 64
 BLOCK_S = 4.0
 CLIPPED_SHARE = 1e-3
 """A channel with more than this share of samples at full scale is reported as clipped."""
 FULL_SCALE = 0.9999
-UNFINISHED_BYTES = 0x7FFFF000  # a recorder that lost power leaves this length or a larger one in the header
+LARGEST = 1e12  # larger values are no sound, and their squares would not fit
+TRUNCATED = "results up to there are kept, copy the file again"
 LENGTH_TOLERANCE_S = 0.1
 """Files of one channel each may differ in length by this much before it is reported."""
 
@@ -122,31 +123,35 @@ class Recording:
     def _raw_blocks(self, begin: int, end: int | None) -> Iterator[Samples]:
         size = int(BLOCK_S * self.rate_hz)
         expected = round(self.file_s * self.rate_hz) if end is None else end
-        done = begin
-        with ExitStack() as stack:
-            try:
-                files = [stack.enter_context(soundfile.SoundFile(path)) for path in self.paths]
-                for file in files:
-                    if begin:
-                        file.seek(begin)
-                while done < expected:
-                    parts = [file.read(min(size, expected - done), dtype="float32", always_2d=True) for file in files]
-                    length = min(len(part) for part in parts)
-                    if length == 0:
-                        break
-                    done += length
-                    joined = np.concatenate([part[:length] for part in parts], axis=1) if len(parts) > 1 else parts[0]
-                    yield joined[:, list(self.columns)]  # this copy lies channel by channel in memory, as needed below
-            except (soundfile.LibsndfileError, OSError) as reason:
-                self.problems.append(
-                    f"{self.name}: reading stopped at {done / self.rate_hz:.1f} s of {self.file_s:.1f} s ({reason}); "
-                    "results up to there are kept, repair or copy the file again"
-                )
-                return
+        done, sources = begin, []
+        try:
+            sources = [open_source(path) for path in self.paths]
+            for parts in zip(*(source.blocks(begin, expected, size) for source in sources), strict=False):
+                length = min(len(part) for part in parts)
+                done += length
+                joined = np.concatenate([part[:length] for part in parts], axis=1) if len(parts) > 1 else parts[0]
+                yield joined[:, list(self.columns)]  # this copy lies channel by channel in memory, as needed below
+        except (soundfile.SoundFileError, OSError, RecordingError) as reason:
+            self.problems.append(
+                f"{self.name}: reading stopped at {done / self.rate_hz:.1f} s of {self.file_s:.1f} s ({reason}); "
+                "results up to there are kept, repair or copy the file again"
+            )
+            return
+        for source in sources:
+            self._report_damage(source)
         if done < expected:
             self.problems.append(
                 f"{self.name}: truncated, {done / self.rate_hz:.1f} s of the {self.file_s:.1f} s that its header "
                 "promises; results up to there are kept, copy the file again"
+            )
+
+    def _report_damage(self, source: Source) -> None:
+        if source.damage:
+            lost = sum(end - begin for begin, end in source.damage) / self.rate_hz
+            places = ", ".join(f"{begin / self.rate_hz:.1f}" for begin, _ in source.damage[:3])
+            more = ", …" if len(source.damage) > 3 else ""
+            self.problems.append(
+                f"{source.path.name}: {lost:.2f} s are damaged (at {places}{more} s) and read as silence; copy the file again"
             )
 
 
@@ -180,8 +185,8 @@ class _Watch:
 
     def checked(self, block: Samples) -> Samples:
         low, high = block.min(0), block.max(0)
-        if not np.isfinite([low, high]).all():
-            bad = ~np.isfinite(block)
+        if not (np.abs([low, high]) <= LARGEST).all():
+            bad = ~(np.abs(block) <= LARGEST)
             if self.bad_at_s is None:
                 at, column = np.argwhere(bad)[0]
                 self.bad_at_s = self.seconds + at / self.recording.rate_hz
@@ -227,7 +232,7 @@ def open_recording(
     """Open a recording.
 
     Args:
-        path: a WAV, W64, RF64 or FLAC file (or another format of libsndfile). If `array.file_pattern` is given, one
+        path: a WAV, W64, RF64, BW64, AIFF or FLAC file (or another format of libsndfile). If `array.file_pattern` is given, one
             of the mono files of the recording; the files of the other channels must be in the same folder.
         array: the geometry, which says which channel is which hydrophone. None: all channels in their order.
         time_format: format of the start time in the name, as for strptime (see `start_time`).
@@ -240,35 +245,40 @@ def open_recording(
     paths: tuple[Path, ...] = (path,)
     if array is not None and array.file_pattern is not None:
         paths = _files_of_all_channels(path, array)
-    infos = [_info(each) for each in paths]
-    if array is not None and array.file_pattern is not None and any(info.channels != 1 for info in infos):
+    sources = [open_source(each) for each in paths]
+    if array is not None and array.file_pattern is not None and any(source.channels != 1 for source in sources):
         raise RecordingError(
-            f"{path}: {infos[0].channels} channels in a file of one hydrophone; file_pattern is for mono files"
+            f"{path}: {sources[0].channels} channels in a file of one hydrophone; file_pattern is for mono files"
         )
-    rates = {info.samplerate for info in infos}
+    rates = {source.rate_hz for source in sources}
     if len(rates) > 1:
         raise RecordingError(
             f"{path}: sample rates {sorted(rates)} Hz differ between channels; all channels need the same rate"
         )
-    if infos[0].samplerate < MIN_RATE_HZ:
-        raise RecordingError(f"{path}: sample rate {infos[0].samplerate} Hz; at least {MIN_RATE_HZ} Hz are needed")
-    channels = sum(info.channels for info in infos)
+    if sources[0].rate_hz < MIN_RATE_HZ:
+        raise RecordingError(f"{path}: sample rate {sources[0].rate_hz} Hz; at least {MIN_RATE_HZ} Hz are needed")
+    if sources[0].rate_hz > MAX_RATE_HZ:
+        raise RecordingError(
+            f"{path}: sample rate {sources[0].rate_hz} Hz; at most {MAX_RATE_HZ} Hz can be read, is the header damaged?"
+        )
+    channels = sum(source.channels for source in sources)
     if channels > MAX_CHANNELS:
         raise RecordingError(f"{path}: {channels} channels; at most {MAX_CHANNELS} can be read, split the file")
-    if min(info.frames for info in infos) < WINDOW:
-        raise RecordingError(f"{path}: {min(i.frames for i in infos)} samples; at least {WINDOW} are needed")
-    seconds = [info.frames / info.samplerate for info in infos]
-    problems = [line for each in paths for line in _cut_short(each)]
+    if min(source.frames for source in sources) < WINDOW:
+        raise RecordingError(
+            f"{path}: {min(source.frames for source in sources)} samples; at least {WINDOW} are needed"
+        )
+    seconds = [source.frames / source.rate_hz for source in sources]
     began = start_time(path.name, time_format)
     recording = Recording(
         name=path.name,
         paths=paths,
         columns=_columns(path, channels, array),
-        rate_hz=infos[0].samplerate,
+        rate_hz=sources[0].rate_hz,
         duration_s=min(seconds),
         start_utc=began.utc,
-        warnings=[],
-        problems=problems,
+        warnings=[_about(source, line) for source in sources for line in source.remarks],
+        problems=[_about(source, line, TRUNCATED) for source in sources for line in source.problems],
     )
     if array is not None and array.file_pattern is not None:
         recording.labels = tuple(channel + 1 for channel in array.channels)
@@ -279,6 +289,10 @@ def open_recording(
             f"{path.name}: its files last {min(seconds):.2f} to {max(seconds):.2f} s; the shortest counts"
         )
     return recording
+
+
+def _about(source: Source, line: str, remedy: str = "") -> str:
+    return f"{source.path.name}: {line}" + (f"; {remedy}" if remedy else "")
 
 
 def _columns(path: Path, channels: int, array: HydrophoneArray | None) -> tuple[int, ...]:
@@ -295,34 +309,6 @@ def _columns(path: Path, channels: int, array: HydrophoneArray | None) -> tuple[
             f"{'is it the right array?' if channels < expected else others}"
         )
     return array.channels
-
-
-def _cut_short(path: Path) -> list[str]:
-    """One line if the header of a WAV file promises more bytes than the file holds. libsndfile does not report this."""
-    with soundfile.SoundFile(path) as file:
-        promised = re.search(r"^data\s*: (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
-        if promised is None or int(promised[1]) <= int(promised[2]) or int(promised[1]) >= UNFINISHED_BYTES:
-            return []
-        share = int(promised[2]) / int(promised[1])
-        seconds = file.frames / file.samplerate
-    return [
-        f"{path.name}: truncated, {seconds:.1f} s of the {seconds / share:.1f} s that its header promises; "
-        "results up to there are kept, copy the file again"
-    ]
-
-
-def _info(path: Path) -> soundfile._SoundFileInfo:
-    if not path.exists():
-        raise RecordingError(f"{path}: no such file; check the path")
-    if path.is_dir():
-        raise RecordingError(f"{path}: is a folder; give the recordings in it, for example {path}/*.wav")
-    if path.stat().st_size == 0:
-        raise RecordingError(f"{path}: is empty (0 bytes); leave it out or copy it again")
-    try:
-        return soundfile.info(path)
-    except (soundfile.LibsndfileError, OSError, RuntimeError) as reason:
-        message = str(reason).replace(f"Error opening {str(path)!r}: ", "").strip()
-        raise RecordingError(f"{path}: unreadable header ({message}); WAV, W64, RF64 and FLAC can be read") from reason
 
 
 def pattern_expression(pattern: str) -> re.Pattern[str]:
