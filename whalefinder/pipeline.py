@@ -38,8 +38,10 @@ from whalefinder.options import LocateOptions
 from whalefinder.results.records import Bearing, Detection
 from whalefinder.sound import recording as audio
 from whalefinder.sound import spectrogram
+from whalefinder.sound.holes import frames_of
 from whalefinder.sound.recording import Recording, open_recording
 from whalefinder.sound.spectrogram import CELL_FRAMES
+from whalefinder.sound.steps import around, level_steps
 
 CORE_CELLS = 720  # 61 s of sound go through the network at once
 LEAD_CELLS, TAIL_CELLS = CONTEXT_CELLS, 144  # an event is judged with the 2 s before it and the 12 s after its start
@@ -221,7 +223,11 @@ class Locator:
         samples = segment.samples if last else segment.samples[:, :-1]
         begin, end = (round(sample / spectrogram.HOP) for sample in segment.core)
         pieces = self.judge.masks(samples, segment.first_sample // spectrogram.HOP, recording)
-        return [masks.between(begin, masks.end if last else end) for masks in pieces]
+        steps = level_steps([masks.spectra for masks in pieces], pieces[0].valid)
+        first = pieces[0].first_frame
+        recording.add_steps([(first + step) * spectrogram.FRAME_S for step in steps if begin <= first + step < end])
+        gaps = [*frames_of(recording.holes, recording.begin_s), *around(steps, first)]
+        return [masks.between(begin, masks.end if last else end).without_calls(gaps) for masks in pieces]
 
     def _stretch(
         self, window: list[Masks], begin: int, end: int, recording: Recording, held: Held, *, last: bool = False

@@ -13,6 +13,7 @@ from whalefinder.calls.hydrophones import MAX_HYDROPHONES
 from whalefinder.errors import OutputError, RecordingError
 from whalefinder.health.correct import corrected
 from whalefinder.health.findings import Finding
+from whalefinder.health.holes import findings_of_holes
 from whalefinder.health.monitor import Monitor, listen
 from whalefinder.health.report import HealthLog, write_health
 from whalefinder.options import LocateOptions
@@ -119,7 +120,8 @@ def run_locate(
             try:
                 _one(recording, own, table, tracks, out, pictures, seconds, summary, monitor)
             finally:  # also of a recording whose search was stopped
-                for line in health.add(recording.name, monitor.findings()) if monitor is not None else ():
+                heard = monitor.findings() if monitor is not None else []
+                for line in health.add(recording.name, [*findings_of_holes(recording), *heard]):
                     say(f"warning: {line}")
             summary.seconds += recording.duration_s
             summary.recordings += 1
@@ -133,8 +135,7 @@ def run_locate(
             if tracks is not None:
                 tracks.close()
         finally:
-            if array is not None:
-                write_health(health.rows, out, others)
+            write_health(health.rows, out, others)
             write_others(summary.found, out, others, opened)
     return summary
 

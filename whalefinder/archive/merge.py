@@ -173,11 +173,10 @@ def write_tables(plan: Plan, store: Store, problems: list[tuple[str, str]]) -> t
                 for row in rows_of(track):
                     time = None if start is None else start + timedelta(seconds=row["time_s"])
                     rows.writerow({**row, "time_utc": utc_text(time)})
-        with _table(store, "health", HEALTH_COLUMNS) as rows:
-            rows.writerows(health_of(plan, store))
     else:
-        for name in ("tracks.csv", "health.csv"):  # left by a run with an array
-            (store.out / name).unlink(missing_ok=True)
+        (store.out / "tracks.csv").unlink(missing_ok=True)  # left by a run with an array
+    with _table(store, "health", HEALTH_COLUMNS) as rows:
+        rows.writerows(health_of(plan, store))
     with _table(store, "recordings", RECORDING_COLUMNS) as rows:
         rows.writerows(map(row_of_entry, plan.entries))
     with _table(store, "problems", ("recording", "problem")) as rows:

@@ -16,6 +16,7 @@ from whalefinder.archive.store import Failure, Result
 from whalefinder.archive.units import Entry, Piece, Unit
 from whalefinder.errors import ArrayError, ModelError, OptionError, RecordingError
 from whalefinder.health.findings import Finding
+from whalefinder.health.holes import findings_of_holes
 from whalefinder.health.report import row_of_finding
 from whalefinder.results.records import Detection
 from whalefinder.sound.joined import ChainedRecording, Part
@@ -74,7 +75,7 @@ def _piece(job: Job, piece: Piece, tick: Tick) -> tuple[list[Detection], list[tu
     health: list[dict[str, Any]] = []
     rest: Piece | None = piece
     while rest is not None:
-        chain = _chained(rest, problems)
+        chain = _chained(rest, problems, health)
         lead_s = (rest.own[0] - rest.read[0]) / rest.rate_hz
         passed_s = piece.seconds - (rest.own[1] - max(rest.own[0], 0)) / rest.rate_hz
         locator = job.locator()
@@ -107,13 +108,13 @@ def _after(piece: Piece, used: int) -> Piece | None:
     return Piece(left, own, (0, last), piece.joined)
 
 
-def _chained(piece: Piece, problems: list[tuple[str, str]]) -> ChainedRecording:
-    """The piece as one recording. While it is read, problems (name, reason) are added to `problems`."""
+def _chained(piece: Piece, problems: list[tuple[str, str]], health: list[dict[str, Any]]) -> ChainedRecording:
+    """The piece as one recording. While it is read, problems (name, reason) and holes (rows of `health.csv`) are added."""
     parts = []
     for entry, begin, end in piece.spans():
         first, last = max(piece.read[0], begin) - begin, min(piece.read[1], end) - begin
         own = piece.own[0] - begin, piece.own[1] - begin
-        parts.append(Part(partial(_opened, entry, problems), first, last, own))
+        parts.append(Part(partial(_opened, entry, own, problems, health), first, last, own))
     first_entry = piece.entries[0]
     return ChainedRecording(
         name=first_entry.name,
@@ -128,7 +129,9 @@ def _chained(piece: Piece, problems: list[tuple[str, str]]) -> ChainedRecording:
 
 
 @contextmanager
-def _opened(entry: Entry, problems: list[tuple[str, str]]) -> Iterator[Recording]:
+def _opened(
+    entry: Entry, own: tuple[int, int], problems: list[tuple[str, str]], health: list[dict[str, Any]]
+) -> Iterator[Recording]:
     with cache.local(entry.files) as paths:
         recording = Recording(
             name=entry.name,
@@ -141,6 +144,10 @@ def _opened(entry: Entry, problems: list[tuple[str, str]]) -> Iterator[Recording
         )
         yield recording
     problems += [(entry.name, line.removeprefix(f"{entry.name}: ")) for line in recording.problems]
+    first_s, end_s = (frame / entry.rate_hz for frame in own)  # holes outside are told by the units that own them
+    recording.holes = [hole for hole in recording.holes if first_s <= hole.begin_s < end_s]
+    recording.wrong_s = [time_s for time_s in recording.wrong_s if first_s <= time_s < end_s]
+    health += [row_of_finding(entry.name, finding) for finding in findings_of_holes(recording)]
 
 
 def _begin(detection: Detection, piece: Piece) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -53,6 +54,18 @@ class Masks:
         spectra, shares = torch.cat([self.spectra, after.spectra], -1), torch.cat([self.shares, after.shares], -1)
         heard = None if self.heard is None or after.heard is None else self.heard & after.heard
         return replace(self, spectra=spectra, shares=shares, heard=heard)
+
+    def without_calls(self, spans: Iterable[tuple[int, int]]) -> Masks:
+        """The masks without calls in some frames [first, end) of the recording: what is call there becomes ambient."""
+        inside = [(max(0, first - self.first_frame), end - self.first_frame) for first, end in spans]
+        inside = [(first, end) for first, end in inside if end > first and first < self.shares.shape[-1]]
+        if not inside:
+            return self
+        shares = self.shares.clone()
+        for first, end in inside:
+            shares[AMBIENT, :, first:end] += shares[CALL, :, first:end]
+            shares[CALL, :, first:end] = 0.0
+        return replace(self, shares=shares)
 
 
 MARGIN_CELLS = 56  # 4.8 s: planes use 49 cells before and after a frame, and the network uses ± 27 frames

@@ -9,6 +9,7 @@ from typing import Any
 from whalefinder.array.array_file import load_array
 from whalefinder.errors import RecordingError
 from whalefinder.files import writing
+from whalefinder.health.holes import findings_of_holes
 from whalefinder.health.monitor import listen
 from whalefinder.health.report import draw, row_of_finding, write_health
 from whalefinder.results.formats import safe_stem, unused_name
@@ -58,7 +59,7 @@ def check_recordings(
                 continue
             before_s, name = done_s, recording.name
             monitor = listen(recording, array, lambda s, before=before_s, name=name: report(before + s, total_s, name))  # type: ignore[misc]
-            findings = monitor.findings()
+            findings = [*findings_of_holes(recording), *monitor.findings()]
             rows += [row_of_finding(recording.name, finding) for finding in findings]
             with writing(out):
                 out.mkdir(parents=True, exist_ok=True)

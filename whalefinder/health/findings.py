@@ -24,8 +24,22 @@ REMEDIES = {
     "order": "correct the channels in the array file, or let locate correct it; bearings go on without them",
     "slip": "the recorder lost samples or changed the order; bearings after that cannot be trusted",
     "delays": "check the places, the clocks and the order of all hydrophones",
+    "gap": "the recorder lost sound; nothing is searched there, check its card and its supply",
+    "held": "the recorder lost sound; nothing is searched there, check its card and its supply",
+    "jump": "no call is followed across such a place",
+    "wrong": "they are replaced by the mean of their neighbours; check the recorder",
+    "level": "no call is searched for a second around it; was the gain changed?",
 }
 """What to do, by kind of finding."""
+
+HOLES = {
+    "gap": "{seconds:.2f} s of digital silence",
+    "held": "{seconds:.2f} s of a value that is held",
+    "jump": "time passes that is not in the sound",
+    "wrong": "single wrong samples",
+    "level": "the level of all channels steps",
+}
+"""What is missing or wrong in all channels at once, by kind (`health.holes`)."""
 
 INVERTED, DEAF_SHARE, OFTEN = 0.8, 0.8, 0.6
 UNEVEN_DB = 3.0
@@ -69,6 +83,9 @@ class Finding:
     @property
     def words(self) -> str:
         """What is wrong, in one line."""
+        if self.kind in HOLES:
+            what = HOLES[self.kind].format(seconds=self.value or 0.0)
+            return f"{what} in {self.seen} place{'s' * (self.seen > 1)} from {self.from_s:.1f} to {self.to_s:.1f} s"
         several = len(self.channels) > 1
         numbers = ", ".join(map(str, self.channels[:-1])) + " and " * several + str(self.channels[-1])
         name = f"channel{'s' * several} {numbers}"

@@ -90,12 +90,17 @@ RECORDINGS = (
 
 HEALTH = (
     Column("recording", "text", "", "name of the recording, as in the other tables"),
-    Column("kind", "text", "", "silent, deaf, copy, polarity, gain, step, delay, drift, order, slip or delays"),
+    Column(
+        "kind",
+        "text",
+        "",
+        "silent, deaf, copy, polarity, gain, step, delay, drift, order, slip or delays; gap, held, level, wrong or jump for all channels at once",
+    ),
     Column("channels", "text", "", "channels of the recording that it is about, from 1, with spaces"),
     Column("from_s", "number", "s", "where it was seen first, from the start of the recording"),
     Column("to_s", "number", "s", "where it was seen last, from the start of the recording"),
     Column("value", "number", "", "its size, in the unit of the next column; empty where it has none"),
-    Column("unit", "text", "", "dB, µs or ppm"),
+    Column("unit", "text", "", "dB, µs, ppm or s"),
     Column("seen", "integer", "", "number of seconds in which it was seen"),
     Column("of", "integer", "", "number of seconds that could show it"),
     Column("finding", "text", "", "what is wrong, in words"),

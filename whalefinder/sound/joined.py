@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from whalefinder.sound.holes import Hole
 from whalefinder.sound.recording import Recording, Samples, resampled
 
 
@@ -48,14 +49,18 @@ class ChainedRecording(Recording):
         return resampled(self._chained(), self.rate_hz, self.num_channels)
 
     def _chained(self) -> Iterator[Samples]:
-        self.read = 0
+        self.read = at = 0
+        before: list[Hole] = []
         for part in self.parts:
             frames = 0
+            shift_s = (at - part.begin) / self.rate_hz
             with part.opened() as recording:
                 for block in _blocks(recording, part):
                     frames += len(block)
+                    self.holes[:] = [*before, *(hole.later(shift_s) for hole in recording.holes)]
                     yield block
             self.read += 1
+            before, at = list(self.holes), at + part.end - part.begin
             if frames < part.end - part.begin:
                 return
 

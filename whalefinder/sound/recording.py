@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.errors import ArrayError, OptionError, RecordingError
+from whalefinder.sound.holes import STEP, Hole, HoleFinder, without_wrong_samples
 from whalefinder.sound.source import Source, open_source
 from whalefinder.sound.spectrogram import RATE_HZ, USABLE_SHARE, WINDOW
 from whalefinder.sound.start_time import start_time
@@ -32,6 +33,7 @@ CLIPPED_SHARE = 1e-3
 FULL_SCALE = 0.9999
 LARGEST = 1e12  # larger values are no sound, and their squares would not fit
 TRUNCATED = "results up to there are kept, copy the file again"
+STEP_APART_S = 0.5
 LENGTH_TOLERANCE_S = 0.1
 """Files of one channel each may differ in length by this much before it is reported."""
 
@@ -53,6 +55,8 @@ class Recording:
         begin_s: where in the file the part begins, in seconds.
         file_s: length of the file in seconds.
         factors: one for the samples of each channel, which corrects its gain and polarity (`health.correct`); empty for 1.
+        holes: where nothing was heard; reading the blocks adds more.
+        wrong_s: times of single wrong samples, in seconds of the file; reading the blocks adds them.
     """
 
     name: str
@@ -67,6 +71,8 @@ class Recording:
     begin_s: float = 0.0
     file_s: float = 0.0
     factors: tuple[float, ...] = ()
+    holes: list[Hole] = field(default_factory=list)
+    wrong_s: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.labels = self.labels or tuple(column + 1 for column in self.columns)
@@ -87,6 +93,13 @@ class Recording:
         begin = round(self.begin_s * self.rate_hz)
         end = None if self.duration_s == self.file_s else begin + round(self.duration_s * self.rate_hz)
         return resampled(self.checked_blocks(begin, end), self.rate_hz, self.num_channels)
+
+    def add_steps(self, times_s: Iterable[float]) -> None:
+        """Add steps of the level to `holes`, at times in seconds of the part. One that is known already is left out."""
+        known = [hole.begin_s for hole in self.holes if hole.what == STEP]
+        for time_s in times_s:
+            if all(abs(self.begin_s + time_s - other) > STEP_APART_S for other in known):
+                self.holes.append(Hole(self.begin_s + time_s, self.begin_s + time_s, STEP))
 
     def part(self, begin_s: float = 0.0, end_s: float | None = None) -> Recording:
         """The part of the recording between two times. Reading it reads nothing else of the file.
@@ -112,12 +125,17 @@ class Recording:
     def checked_blocks(self, begin: int = 0, end: int | None = None) -> Iterator[Samples]:
         """Blocks `[time, channel]` of the samples [begin, end) of the file, at `rate_hz`.
 
-        Values that are not numbers are replaced by 0. What is wrong is added to `problems`.
+        Values that are not numbers are replaced by 0, holes are filled, single wrong samples mended. What is wrong is added
+        to `problems`, `holes` and `wrong_s`.
         """
         watch = _Watch(self, begin / self.rate_hz)
-        for block in self._raw_blocks(begin, end):
-            checked = watch.checked(block)
-            yield checked * np.array(self.factors, np.float32) if self.factors else checked
+        found = HoleFinder(self.rate_hz, begin, self.holes)
+        found.forget(end)
+        wrong: list[int] = []
+        right = without_wrong_samples(map(watch.checked, self._raw_blocks(begin, end)), wrong)
+        for block in found.blocks(right):
+            yield block * np.array(self.factors, np.float32) if self.factors else block
+        self.wrong_s = sorted({*self.wrong_s, *((begin + sample) / self.rate_hz for sample in wrong)})
         watch.finish()
 
     def _raw_blocks(self, begin: int, end: int | None) -> Iterator[Samples]:
