@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from whalefinder.sound.holes import HELD, SILENCE, HoleFinder, without_wrong_samples
+from whalefinder.sound.holes import HELD, SILENCE, HoleFinder, mended
 
 RATE = 8000
 
@@ -73,11 +73,9 @@ def test_single_wrong_samples_are_mended(size):
     spoiled = smooth.copy()
     for at, channel, value in ((777, 0, 0.99), (5000, 1, -0.99), (20_001, 0, -0.5)):
         spoiled[at, channel] = value
-    places: list[int] = []
-    out = np.concatenate(
-        list(without_wrong_samples((spoiled[k : k + size] for k in range(0, len(spoiled), size)), places))
-    )
-    assert sorted(set(places)) == [777, 5000, 20_001]
+    finder = HoleFinder(RATE, RATE, [])
+    out = np.concatenate(list(finder.blocks(spoiled[k : k + size] for k in range(0, len(spoiled), size))))
+    assert sorted(finder.wrong) == [RATE + 777, RATE + 5000, RATE + 20_001] and not finder.holes
     assert np.abs(out - smooth).max() < 0.005
 
 
@@ -85,6 +83,5 @@ def test_clicks_and_steps_are_not_mended():
     samples = 1e-3 * noise(2)
     samples[5000:5006] += np.array([0.3, 0.8, -0.7, 0.4, -0.2, 0.1], np.float32)[:, None]  # a click with its ringing
     samples[9000:] += 0.5
-    places: list[int] = []
-    out = np.concatenate(list(without_wrong_samples([samples], places)))
-    assert places == [] and np.array_equal(out, samples)
+    places: set[int] = set()
+    assert mended(samples, places) is samples and not places

@@ -20,6 +20,7 @@ SILENCE, HELD, STEP = "digital silence", "a value that is held", "a step of the 
 CUT_S = 0.15  # where sound was cut out, what lies nearer belongs to no event; wider than the gaps that events bridge
 LEAST_S = 0.005  # so long no sound stays at one value on all hydrophones
 FILL_S = 1.0  # a hole is filled with the sound of this time before it, over and over
+CACHED = 1 << 13  # samples that are looked at together: they stay in the processor's cache
 AROUND = 8  # samples on each side by which a sample is judged
 FAR = 40.0  # a wrong sample is so many times further from the line between its neighbours than others are
 ALONE = 0.05  # and its neighbours lie off their own lines by less than this share of that
@@ -43,7 +44,7 @@ class Hole:
 
 @dataclass
 class HoleFinder:
-    """Finds digital silence and held values in blocks of samples on their way, and fills them.
+    """Finds digital silence and held values in blocks of samples on their way, and fills them; mends wrong samples.
 
     A hole is a stretch in which no channel changes, apart from channels that never did. It is filled with the second of
     sound before it. What comes out does not depend on the size of the blocks that go in, but a few samples later.
@@ -52,11 +53,14 @@ class HoleFinder:
         rate_hz: sample rate.
         begin: sample of the file at which the first block begins.
         holes: what is found is added to it.
+        wrong: the samples of the file that were wrong are added to it.
     """
 
     rate_hz: int
     begin: int
     holes: list[Hole]
+    wrong: set[int] = field(default_factory=set)
+    _open: Hole | None = None
     _moved: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool), repr=False)
     _before: Samples = field(default_factory=lambda: np.zeros((0, 0), np.float32), repr=False)
     _filled: int = 0
@@ -69,17 +73,22 @@ class HoleFinder:
         self.holes[:] = kept
 
     def blocks(self, blocks: Iterable[Samples]) -> Iterator[Samples]:
-        """The same samples `[time, channel]`, with holes filled."""
+        """The same samples `[time, channel]`, with holes filled and wrong samples mended."""
         at, waiting = self.begin, None
         for block in blocks:
-            whole = block if waiting is None else np.concatenate([waiting, block])
-            run = _still_at_end(whole)
-            # A run that is too short for a hole may go on in the next block. One sample always waits, to compare with.
-            keep = run if run < self._least and not (self._filled and run == len(whole)) else 1
-            ready, waiting = whole[: len(whole) - keep], whole[len(whole) - keep :]
-            if len(ready):
-                yield self._without_holes(ready, whole[len(ready)], at)
+            whole = block if waiting is None else _joined(waiting, block)
+            whole = mended(whole, self.wrong, at)
+            run = _still_at_end(whole, self._least)
+            # A run that is too short for a hole may go on in the next block. The last samples are judged again with those
+            # that follow.
+            goes_on = self._filled > 0 and run == len(whole)
+            keep = max(2 * AROUND, run) if run < self._least and not goes_on else 2 * AROUND
+            if len(whole) > keep:
+                ready, waiting = whole[: len(whole) - keep], whole[len(whole) - keep :]
+                yield self._without_holes(ready, waiting[0], at)
                 at += len(ready)
+            else:
+                waiting = whole
         if waiting is not None:
             yield self._without_holes(waiting, None, at)
 
@@ -89,9 +98,12 @@ class HoleFinder:
 
     def _without_holes(self, samples: Samples, following: Samples | None, at: int) -> Samples:
         """Fill the holes of samples that begin at sample `at` of the file. `following` is the sample after them."""
-        moves = np.diff(samples, axis=0, append=samples[-1:] if following is None else following[None]) != 0
         if len(self._moved) != samples.shape[1]:
             self._moved, self._before = np.zeros(samples.shape[1], bool), samples[:0]
+        if not self._filled and not self._may_hold(samples):
+            self._remember(samples)
+            return samples
+        moves = np.diff(samples, axis=0, append=samples[-1:] if following is None else following[None]) != 0
         self._moved = self._moved | moves.any(0)
         # still[k]: whether nothing changes from sample k - 1 to sample k, from the last block's last to the following one.
         still = np.concatenate([[self._filled > 0], ~moves[:, self._moved].any(1)])
@@ -103,7 +115,7 @@ class HoleFinder:
             first, end = max(0, first - 1), min(len(samples), last)
             if end - first < self._least and not goes_on:
                 continue
-            out = samples.copy() if out is samples else out
+            out = samples.copy(order="K") if out is samples else out
             self._remember(out[clean:first])
             self._fill(out[first:end])
             self._note(at + first, at + end, samples[first, self._moved], goes_on)
@@ -113,10 +125,17 @@ class HoleFinder:
         self._remember(out[clean:])
         return out
 
+    def _may_hold(self, samples: Samples) -> bool:
+        """Whether samples may hold a hole, by a look at few of them: a hole holds at least two of those that lie apart so."""
+        sparse = samples[:: self._least // 2]
+        same = sparse[1:] == sparse[:-1]
+        self._moved = self._moved | ~same.all(0)
+        return len(sparse) < 3 or bool(same[:, self._moved].all(1).any())
+
     def _remember(self, clean: Samples) -> None:
         if len(clean):
             length = round(FILL_S * self.rate_hz)
-            self._before = np.concatenate([self._before, clean[-length:]])[-length:].copy()
+            self._before = clean[-length:] if len(clean) >= length else _joined(self._before, clean)[-length:]
 
     def _fill(self, hole: Samples) -> None:
         if len(self._before):
@@ -125,57 +144,71 @@ class HoleFinder:
         self._filled += len(hole)
 
     def _note(self, first: int, end: int, values: Samples, goes_on: bool) -> None:
-        begin_s = self.holes.pop().begin_s if goes_on and self.holes else first / self.rate_hz
-        self.holes.append(Hole(begin_s, end / self.rate_hz, HELD if values.any() else SILENCE))
+        begin_s = first / self.rate_hz
+        if goes_on and self._open is not None:
+            begin_s = self._open.begin_s
+            self.holes.remove(self._open)
+        self._open = Hole(begin_s, end / self.rate_hz, HELD if values.any() else SILENCE)
+        self.holes.append(self._open)
 
 
-def _still_at_end(samples: Samples) -> int:
-    """How many samples at the end are equal on all channels."""
-    differs = (samples != samples[-1]).any(1)
-    last = np.flatnonzero(differs)
-    return len(samples) - 1 - int(last[-1]) if len(last) else len(samples)
+def _joined(first: Samples, second: Samples) -> Samples:
+    """Samples `[time, channel]` one after the other, channel by channel in memory, as blocks are."""
+    return np.concatenate([first.T, second.T], axis=1).T
 
 
-def without_wrong_samples(blocks: Iterable[Samples], found: list[int]) -> Iterator[Samples]:
+def _still_at_end(samples: Samples, enough: int) -> int:
+    """How many samples at the end are equal on all channels; a number above `enough` is not counted out."""
+    for part in (samples[-enough - 1 :], samples):
+        differing = np.flatnonzero((part != part[-1]).any(1))
+        if len(differing):
+            return len(part) - 1 - int(differing[-1])
+    return len(samples)
+
+
+def mended(samples: Samples, found: set[int], at: int = 0) -> Samples:
     """The same samples `[time, channel]`; single ones that are far off become the mean of their neighbours.
 
-    A click of an animal lasts longer than a sample, and the filter of the recorder makes it ring. `found` gets the number
-    of each sample that was wrong, counted from the first block.
+    A click of an animal lasts longer than a sample, and the filter of the recorder makes it ring. Samples nearer than
+    `AROUND` to an end are not judged.
+
+    Args:
+        samples: they begin at sample `at` of the file.
+        found: the samples of the file that were wrong are added to it.
     """
-    at, waiting = 0, None
-    for block in blocks:
-        whole = block if waiting is None else np.concatenate([waiting, block])
-        if len(whole) > 4 * AROUND:
-            whole = _mended(whole, found, at)
-            # The samples around the end are judged once more, with those that follow.
-            yield whole[: -2 * AROUND]
-            at += len(whole) - 2 * AROUND
-            whole = whole[-2 * AROUND :]
-        waiting = whole
-    if waiting is not None:
-        yield waiting
+    if len(samples) <= 4 * AROUND:
+        return samples
+    few = max(1, len(samples) // 2048)
+    off = np.abs(samples[1:-1:few] - (samples[:-2:few] + samples[2::few]) / 2)
+    usual = np.maximum(FAR / 4 * np.median(off, axis=0), np.finfo(np.float32).tiny)
+    for begin in range(0, len(samples), CACHED):
+        part = samples[begin : begin + CACHED + 2]
+        steps = part[1:] - part[:-1]
+        # A wrong sample is a large step up and one down.
+        if len(steps) and (np.minimum(steps.max(0), -steps.min(0)) > usual).any():
+            first = max(0, begin - 2 * AROUND)
+            samples = _judged(samples, usual, first, begin + CACHED + 2 * AROUND, found, at)
+    return samples
 
 
-def _mended(samples: Samples, found: list[int], at: int) -> Samples:
-    off = np.abs(samples[1:-1] - (samples[:-2] + samples[2:]) / 2)
-    usual = np.median(off[:: max(1, len(off) // 4096)], axis=0)
-    times, channels = np.nonzero(off > np.maximum(FAR / 4 * usual, np.finfo(np.float32).tiny))
+def _judged(samples: Samples, usual: Samples, begin: int, end: int, found: set[int], at: int) -> Samples:
+    """The samples, with wrong ones among [begin, end) mended."""
+    part = samples[begin:end]
+    off = np.abs(part[1:-1] - (part[:-2] + part[2:]) / 2)
+    times, channels = np.nonzero(off > usual)
     inside = (times >= AROUND) & (times < len(off) - AROUND)
     times, channels = times[inside], channels[inside]
-    if not len(times):
-        return samples
     around = off[times[:, None] + np.arange(-AROUND, AROUND + 1), channels[:, None]]
     own, beside = around[:, AROUND], np.delete(around, (AROUND - 1, AROUND, AROUND + 1), axis=1)
     # Its neighbours lie off by half of its own distance, because of it alone.
     next_to = np.abs(around[:, (AROUND - 1, AROUND + 1)] - own[:, None] / 2).max(1)
     wrong = (own > FAR * np.median(beside, axis=1)) & (next_to < ALONE * own) & (beside.max(1) < ALONE * own)
-    if not wrong.any():
-        return samples
-    times, channels = times[wrong] + 1, channels[wrong]
-    mended = samples.copy()
-    mended[times, channels] = (samples[times - 1, channels] + samples[times + 1, channels]) / 2
-    found += sorted({at + int(time) for time in times})
-    return mended
+    times, channels = begin + times[wrong] + 1, channels[wrong]
+    if len(times):
+        samples = samples.copy(order="K")
+        samples[times, channels] = (samples[times - 1, channels] + samples[times + 1, channels]) / 2
+        found |= {at + int(time) for time in times}
+    return samples
 
 
 def frames_of(holes: Iterable[Hole], begin_s: float) -> Iterator[tuple[int, int]]:

@@ -56,6 +56,7 @@ MAX_CHANNELS = 1024  # libsndfile's limit
 SHORT_S = 0.1  # a shortage below this loses nothing that matters: headers that count themselves, rounded clusters
 LOOK_S = 0.5  # seconds of sound on both sides of a stated end that are compared
 ALIKE = 10.0  # factor in level, and in level of the differences, between sound and its continuation
+LARGEST = 1e12
 NOISE_LEVEL = 0.4  # bytes that are no sound have a higher r.m.s. than this when read as such; white noise has 0.58
 
 
@@ -271,13 +272,18 @@ def _is_zero(file: BinaryIO, at: int) -> bool:
 
 def _goes_on(before: NDArray[Any], behind: NDArray[Any]) -> bool:
     """Whether samples `[time, channel]` sound like what was before them, or at least like a sound."""
-    if len(behind) < 2 or not np.isfinite(behind).all() or not np.ptp(behind):
+    if len(behind) < 2 or not _is_sound(behind):
         return False
     level = _levels(behind)
-    if len(before) < 256 or not np.ptp(before) or not np.isfinite(before).all():
+    if len(before) < 256 or not _is_sound(before):
         return bool(level[0] < NOISE_LEVEL)
     ratio = level / np.maximum(_levels(before), 1e-12)
     return bool(((ratio < ALIKE) & (ratio > 1 / ALIKE)).all())
+
+
+def _is_sound(samples: NDArray[Any]) -> bool:
+    """Whether all values are numbers of a size that sound can have, and not all the same."""
+    return bool((np.abs(samples) < LARGEST).all() and np.ptp(samples))
 
 
 def _levels(samples: NDArray[Any]) -> NDArray[np.float64]:

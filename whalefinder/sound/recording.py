@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.errors import ArrayError, OptionError, RecordingError
-from whalefinder.sound.holes import STEP, Hole, HoleFinder, without_wrong_samples
+from whalefinder.sound.holes import STEP, Hole, HoleFinder
 from whalefinder.sound.source import Source, open_source
 from whalefinder.sound.spectrogram import RATE_HZ, USABLE_SHARE, WINDOW
 from whalefinder.sound.start_time import start_time
@@ -131,11 +131,9 @@ class Recording:
         watch = _Watch(self, begin / self.rate_hz)
         found = HoleFinder(self.rate_hz, begin, self.holes)
         found.forget(end)
-        wrong: list[int] = []
-        right = without_wrong_samples(map(watch.checked, self._raw_blocks(begin, end)), wrong)
-        for block in found.blocks(right):
+        for block in found.blocks(map(watch.checked, self._raw_blocks(begin, end))):
             yield block * np.array(self.factors, np.float32) if self.factors else block
-        self.wrong_s = sorted({*self.wrong_s, *((begin + sample) / self.rate_hz for sample in wrong)})
+        self.wrong_s = sorted({*self.wrong_s, *(sample / self.rate_hz for sample in found.wrong)})
         watch.finish()
 
     def _raw_blocks(self, begin: int, end: int | None) -> Iterator[Samples]:
@@ -181,7 +179,7 @@ def resampled(blocks: Iterable[Samples], rate_hz: int, num_channels: int) -> Ite
     for block in blocks:
         out = block if resampler is None else resampler.resample_chunk(block)
         if len(out):
-            yield np.ascontiguousarray(out.T)
+            yield out.T
     if resampler is not None:
         rest = resampler.resample_chunk(np.zeros((0, num_channels), np.float32), last=True)
         if len(rest):
