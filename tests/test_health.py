@@ -18,7 +18,7 @@ from whalefinder.array.geometry import HydrophoneArray, direction, great_circle_
 from whalefinder.calls.hydrophones import hearing
 from whalefinder.cli import app
 from whalefinder.health.correct import corrected
-from whalefinder.health.findings import REMEDIES, Finding
+from whalefinder.health.findings import HOLES, REMEDIES, Finding
 from whalefinder.health.monitor import Monitor, listen
 from whalefinder.health.report import HealthLog, row_of_finding
 from whalefinder.health.timing import Delays
@@ -197,7 +197,8 @@ def test_late_by_gives_the_delay_of_a_plane_wave_in_closed_form():
 def test_every_kind_has_words_and_a_remedy():
     for kind in REMEDIES:
         finding = Finding(kind=kind, channels=(1, 2), from_s=1.0, to_s=9.0, value=3.0, unit="dB", seen=4, of=5)
-        assert "channels 1 and 2" in finding.words and "4 of 5" in finding.words and finding.remedy
+        where = ["in 4 places from 1.0 to 9.0 s"] if kind in HOLES else ["channels 1 and 2", "4 of 5"]
+        assert all(words in finding.words for words in where) and finding.remedy
         assert tuple(row_of_finding("a.wav", finding)) == HEALTH_COLUMNS
 
 
