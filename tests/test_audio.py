@@ -8,6 +8,7 @@ from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.array.hydrophone_table import import_table
 from whalefinder.errors import RecordingError
 from whalefinder.sound import recording as audio
+from whalefinder.sound.channel_files import group_recordings
 
 
 def whole(recording):
@@ -70,7 +71,7 @@ def test_one_mono_file_per_channel(tmp_path):
         file_pattern="AMAR*.{channel}.*.wav",
     )
     files = sorted(tmp_path.glob("*.wav"))
-    assert audio.group_recordings(files, three) == files[:1]
+    assert group_recordings(files, three) == files[:1]
     recording = audio.open_recording(files[1], three)
     assert np.allclose(whole(recording), samples.T, atol=1e-7)
     assert recording.start_utc.isoformat() == "2019-09-20T16:38:58+00:00"
@@ -144,7 +145,7 @@ def test_the_real_six_hydrophone_array_reads():
     xav = replace(import_table(table, 1484.0), file_pattern="AMAR*.{channel}.*.wav")
     assert xav.num_channels == 6 and xav.shape == "volume"
     files = sorted(folder.glob("*.wav"))
-    assert len(files) == 6 and audio.group_recordings(files, xav) == files[:1]
+    assert len(files) == 6 and group_recordings(files, xav) == files[:1]
     recording = audio.open_recording(files[0], xav)
     samples = whole(recording)
     assert samples.shape[0] == 6 and samples.shape[1] == pytest.approx(17 * RATE, abs=10)

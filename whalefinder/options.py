@@ -13,6 +13,8 @@ class LocateOptions:
     Args:
         segmenter, classifier: paths of weights, or None for the shipped weights.
         time_format: format of the start time in the file names, as for strptime. None: the formats of common recorders.
+        utc_offset: hours from UTC of the clock that the file names show. None: what the names say, or UTC.
+        recorders: path of a file that says for each recorder how its times are read (`sound.recorders`), or None.
         min_probability: report calls whose column `probability` has at least this value, 0 to 1. None: the
             shipped threshold of each label.
         all_events: also report events that are probably not calls, labelled `boat` or `ambient`.
@@ -23,6 +25,8 @@ class LocateOptions:
     segmenter: Path | None = None
     classifier: Path | None = None
     time_format: str | None = None
+    utc_offset: float | None = None
+    recorders: Path | None = None
     min_probability: float | None = None
     all_events: bool = False
     method: str = "steering"

@@ -12,7 +12,6 @@ import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -282,13 +281,12 @@ class Locator:
         masks, array, look = heard.masks, heard.array, verdict.look
         begin_s = max(0.0, (masks.first_frame + event.begin - 0.5) * spectrogram.FRAME_S)
         end_s = min(recording.duration_s, (masks.first_frame + event.end - 0.5) * spectrogram.FRAME_S)
-        start = recording.start_utc
         alone = self.array is None and recording.num_channels > 1
         return Detection(
             recording=recording.name,
             begin_s=begin_s,
             end_s=end_s,
-            start_utc=None if start is None else start + timedelta(seconds=begin_s),
+            start_utc=recording.begin_utc(recording.begin_s + begin_s, recording.begin_s + end_s),
             low_hz=event.low_hz,
             high_hz=event.high_hz,
             label=verdict.label,
@@ -357,13 +355,8 @@ def locate(
 
 
 def _later(detection: Detection, seconds: float) -> Detection:
-    start = detection.start_utc
-    return replace(
-        detection,
-        begin_s=detection.begin_s + seconds,
-        end_s=detection.end_s + seconds,
-        start_utc=None if start is None else start + timedelta(seconds=seconds),
-    )
+    """The detection with seconds of the file; its time of day is right already."""
+    return replace(detection, begin_s=detection.begin_s + seconds, end_s=detection.end_s + seconds)
 
 
 def _likeliest(found: list[Detection]) -> list[Detection]:

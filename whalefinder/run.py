@@ -33,7 +33,9 @@ from whalefinder.results.tables import (
     write_others,
     write_table,
 )
-from whalefinder.sound.recording import Recording, group_recordings, open_recording
+from whalefinder.sound.channel_files import group_recordings
+from whalefinder.sound.recorders import Times, times_of
+from whalefinder.sound.recording import Recording, open_recording
 from whalefinder.tracks.find import find_tracks
 
 
@@ -92,7 +94,8 @@ def run_locate(
     array = load_array(array_path) if array_path else None
     locator = Locator.of(array, options)
     summary = Summary()
-    opened = _open_all(group_recordings(paths, array), array, options.time_format, (begin_s, end_s), summary, say)
+    times = times_of(options.time_format, options.utc_offset, options.recorders)
+    opened = _open_all(group_recordings(paths, array), array, times, (begin_s, end_s), summary, say)
     table_path = out / "detections.csv"
     if not opened and table_path.exists():
         return summary  # there is nothing to add; the results of an earlier run must stay
@@ -152,7 +155,7 @@ def _report_from(report: Report, before_s: float, total_s: float, note: str, sec
 def _open_all(
     paths: list[Path],
     array: HydrophoneArray | None,
-    time_format: str | None,
+    times: Times,
     part: tuple[float, float | None],
     summary: Summary,
     say: Callable[[str], None],
@@ -160,7 +163,7 @@ def _open_all(
     opened: list[Recording] = []
     for path in paths:
         try:
-            recording = open_recording(path, array, time_format=time_format).part(*part)
+            recording = open_recording(path, array, times=times).part(*part)
         except RecordingError as reason:
             say(f"problem: {reason}")
             summary.failures += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import fields
@@ -31,15 +32,16 @@ def describe(plan: Plan, done: set[str]) -> list[tuple[str, str]]:
         stretches = sum(1 for _ in chains(dated))
         lines.append(("continuous", f"{count(stretches, 'stretch', 'stretches')} without a gap"))
         lines.append(("gaps", _seams_in_words([seam for seam in found if seam.seconds > 0])))
+        lines += _inside(dated)
         lines.append(("overlaps", _seams_in_words([seam for seam in found if seam.seconds < 0])))
     if len(dated) < len(entries):
         undated = [entry.name for entry in entries if entry.start_utc is None]
         lines.append(("without a time", f"{len(undated)}, for example {undated[0]}; see `time_format`"))
     lines.append(("sample rates", _counted(f"{entry.rate_hz} Hz" for entry in entries)))
     lines.append(("channels", _counted(str(len(entry.columns)) for entry in entries)))
-    copies = Counter((entry.name.rpartition("/")[2], entry.files[0].size, entry.frames) for entry in entries)
-    if doubled := sum(times - 1 for times in copies.values()):
-        lines.append(("possible copies", f"{doubled} (same name and size); their calls count twice"))
+    if plan.left_out:
+        name, reason = plan.left_out[0]
+        lines.append(("left out", f"{count(len(plan.left_out), 'file')}, for example {name} {reason}"))
     lines.append(("options", _in_words(plan.options)))
     todo = [unit for unit in plan.units if unit.id not in done]
     lines.append(("unreadable", str(len(plan.unreadable)) if plan.unreadable else "none"))
@@ -59,11 +61,31 @@ def complaints(plan: Plan) -> list[str]:
         lines.append(f"… and {len(plan.unreadable) - SHOWN} more unreadable, all are in problems.csv")
     damaged = [line for entry in plan.entries for line in entry.problems]
     lines += [f"problem: {line}" for line in damaged[:SHOWN]]
-    warnings = [line for entry in plan.entries for line in entry.warnings]
-    lines += [f"warning: {line}" for line in warnings[:1]]
-    if len(warnings) > 1:
-        lines.append(f"… and {len(warnings) - 1} more warnings of this kind")
+    lines += [f"left out: {name}: {reason}" for name, reason in plan.left_out[:SHOWN]]
+    if len(plan.left_out) > SHOWN:
+        lines.append(f"… and {len(plan.left_out) - SHOWN} more left out, all are in left_out.csv")
+    for first, more in _kinds([line for entry in plan.entries for line in entry.warnings]):
+        lines.append(f"warning: {first}")
+        if more:
+            lines.append(f"… and {more} more warnings of this kind")
     return lines
+
+
+def _kinds(lines: list[str]) -> list[tuple[str, int]]:
+    """The first line of each kind, and how many more there are. Lines of one kind differ in names and numbers."""
+    kinds: dict[str, list[str]] = {}
+    for line in lines:
+        kinds.setdefault(re.sub(r"\d+", "#", line.partition(": ")[2]), []).append(line)
+    return [(same[0], len(same) - 1) for same in list(kinds.values())[:SHOWN]]
+
+
+def _inside(dated: list[Entry]) -> list[tuple[str, str]]:
+    """The line about gaps inside files, if there are any."""
+    gaps = [length for entry in dated for _, length in entry.jumps]
+    if not gaps:
+        return []
+    files = sum(bool(entry.jumps) for entry in dated)
+    return [("gaps inside", f"{len(gaps):,} in {count(files, 'file')}, {duration(sum(map(abs, gaps)))} in all")]
 
 
 def _in_words(options: LocateOptions) -> str:

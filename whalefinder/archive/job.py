@@ -35,8 +35,9 @@ class Job:
 
     @property
     def key(self) -> str:
-        """A text that is the same for the same job, without the time format, which does not change the results."""
-        options = asdict(replace(self.options, segmenter=None, classifier=None, regressor=None, time_format=None))
+        """A text that is the same for the same job, without how times are read, which does not change the results."""
+        kept = replace(self.options, segmenter=None, classifier=None, regressor=None)
+        options = asdict(replace(kept, time_format=None, utc_offset=None, recorders=None))
         return digest([options, self.hashes, self.version])
 
     def locator(self) -> Locator:

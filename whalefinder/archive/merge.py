@@ -45,7 +45,7 @@ and a call may begin a little before the unit."""
 
 def detections_of(plan: Plan, store: Store) -> Iterator[Detection]:
     """All detections in order of time, those without a time last. Only an hour or two of them is in memory."""
-    starts = {entry.name: entry.start_utc for entry in plan.entries}
+    clocks = {entry.name: entry.clock for entry in plan.entries}
     waiting: list[tuple[Any, Detection]] = []
     borders: dict[str, list[Call]] = {}
     for count, unit in enumerate(plan.units):
@@ -57,8 +57,8 @@ def detections_of(plan: Plan, store: Store) -> Iterator[Detection]:
         if result is None:
             continue
         for place, detection in enumerate(_once(unit, result, borders)):
-            start = starts[detection.recording]
-            utc = None if start is None else start + timedelta(seconds=detection.begin_s)
+            clock = clocks[detection.recording]
+            utc = None if clock is None else clock.begin_utc(detection.begin_s, detection.end_s)
             detection = replace(detection, start_utc=utc)
             key = (utc.timestamp() if utc else math.inf, detection.recording, detection.begin_s, count, place)
             heapq.heappush(waiting, (key, detection))
@@ -160,7 +160,7 @@ def write_tables(plan: Plan, store: Store, problems: list[tuple[str, str]]) -> t
         OutputError: a file cannot be written.
     """
     calls = tracks = 0
-    starts = {entry.name: entry.start_utc for entry in plan.entries}
+    clocks = {entry.name: entry.clock for entry in plan.entries}
     with _table(store, "detections", (*COLUMNS, *EXTRA_COLUMNS)) as rows:
         for detection in detections_of(plan, store):
             calls += detection.is_call
@@ -169,9 +169,10 @@ def write_tables(plan: Plan, store: Store, problems: list[tuple[str, str]]) -> t
         with _table(store, "tracks", ARCHIVE_TRACK_COLUMNS) as rows:
             for track in tracks_of(plan, detections_of(plan, store)):
                 tracks += 1
-                start = starts[track.recording]
+                clock = clocks[track.recording]
                 for row in rows_of(track):
-                    time = None if start is None else start + timedelta(seconds=row["time_s"])
+                    first_s = float(track.time_s[0])  # in the sound; the track goes on in seconds of the day
+                    time = None if clock is None else clock.utc(first_s) + timedelta(seconds=row["time_s"] - first_s)
                     rows.writerow({**row, "time_utc": utc_text(time)})
     else:
         (store.out / "tracks.csv").unlink(missing_ok=True)  # left by a run with an array
@@ -179,6 +180,11 @@ def write_tables(plan: Plan, store: Store, problems: list[tuple[str, str]]) -> t
         rows.writerows(health_of(plan, store))
     with _table(store, "recordings", RECORDING_COLUMNS) as rows:
         rows.writerows(map(row_of_entry, plan.entries))
+    if plan.left_out:
+        with _table(store, "left_out", ("recording", "reason")) as rows:
+            rows.writerows({"recording": name, "reason": reason} for name, reason in plan.left_out)
+    else:
+        (store.out / "left_out.csv").unlink(missing_ok=True)
     with _table(store, "problems", ("recording", "problem")) as rows:
         rows.writerows({"recording": name, "problem": reason} for name, reason in problems)
     return calls, tracks

@@ -26,9 +26,10 @@ from whalefinder.calls.masks import MARGIN_CELLS
 from whalefinder.errors import RecordingError
 from whalefinder.options import LocateOptions
 from whalefinder.pipeline import LEAD_CELLS, TAIL_CELLS
-from whalefinder.sound.recording import groups_of_channels
+from whalefinder.sound.channel_files import groups_of_channels
+from whalefinder.sound.recorders import Times, times_of
 from whalefinder.sound.spectrogram import CELL_FRAMES, FRAME_S
-from whalefinder.sound.start_time import start_time
+from whalefinder.sound.start_time import BEHIND, StartTime
 
 THREADS = 16
 UNIT_S = 3600.0
@@ -49,6 +50,7 @@ class Plan:
         entries: recordings in order of time.
         units: the units of work.
         unreadable: (name, reason) of files that cannot be read.
+        left_out: (name, reason) of files that are not read, since they are copies of others.
         with_array: whether there is an array.
         options: how to search.
     """
@@ -58,6 +60,7 @@ class Plan:
     unreadable: tuple[tuple[str, str], ...]
     with_array: bool
     options: LocateOptions
+    left_out: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,13 @@ def make_plan(folders: list[str], job: Job, out: Path | None = None) -> Plan:
         raise RecordingError(
             f"{', '.join(folders)}: no sound file ({', '.join(SUFFIXES)}) below; check the path, is the disk mounted?"
         )
+    times = times_of(job.options.time_format, job.options.utc_offset, job.options.recorders)
     with ThreadPoolExecutor(THREADS) as pool:
-        read = list(pool.map(lambda group: _read(group, job), groups))
+        read = list(pool.map(lambda group: _read(group, job, times), groups))
     unreadable = tuple(item for item in read if isinstance(item, tuple))
-    entries = sorted((item for item in read if isinstance(item, Entry)), key=lambda e: (_sort_key(e.start_utc), e.name))
+    entries = sorted(
+        _numbered([item for item in read if isinstance(item, Entry)]), key=lambda e: (_sort_key(e.start_utc), e.name)
+    )
     return Plan(
         entries=tuple(entries),
         units=units_of(entries, job),
@@ -147,10 +153,10 @@ def _groups(folders: list[str], job: Job, out: Path | None) -> list[list[File]]:
     return [[by_path[path] for path in group] for group in groups_of_channels(list(by_path), job.array)]
 
 
-def _read(group: list[File], job: Job) -> Entry | tuple[str, str]:
+def _read(group: list[File], job: Job, times: Times) -> Entry | tuple[str, str]:
     """A recording, or (name, reason) if it cannot be used."""
     try:
-        recording, marks = open_files(group, job.array, job.options.time_format)
+        recording, marks = open_files(group, job.array, times)
     except Exception as reason:  # any error of one file is listed, and the others are read
         if not is_remote(group[0].url) and Path(group[0].url).is_dir():
             return group[0].name, "this folder cannot be listed; check its permissions"
@@ -158,7 +164,7 @@ def _read(group: list[File], job: Job) -> Entry | tuple[str, str]:
         ours = isinstance(reason, RecordingError | OSError)
         return group[0].name, said if ours else f"{type(reason).__name__}: {said}"
     by_name = {file.url.rsplit("/", 1)[-1] if is_remote(file.url) else Path(file.url).name: file for file in group}
-    told = start_time(recording.name, job.options.time_format)
+    told, clock = recording.told or StartTime(None, others=recording.name), recording.clock
     return Entry(
         name=group[0].name,
         files=tuple(by_name[path.name] for path in recording.paths),
@@ -167,22 +173,57 @@ def _read(group: list[File], job: Job) -> Entry | tuple[str, str]:
         columns=recording.columns,
         labels=recording.labels,
         start_utc=recording.start_utc,
-        recorder=_recorder(group[0].name, told.text, strict=True),
-        kin=_recorder(group[0].name, told.text, strict=False),
+        recorder=_recorder(group[0].name, told.others, strict=True),
+        kin=_recorder(group[0].name, told.others, strict=False),
         marks=marks,
         problems=tuple(recording.problems),
         warnings=tuple(recording.warnings),
+        jumps=clock.jumps if clock else (),
+        rate=clock.rate if clock else 1.0,
+        step_s=told.step_s,
+        number=told.number,
     )
 
 
-def _recorder(name: str, stamp: str, *, strict: bool) -> str:
-    """The name of a recording without its time; if not `strict`, also without folders of dates and final counters."""
-    folder, _, base = name.rpartition("/")
-    before, _, after = base.partition(stamp) if stamp else (base, "", "")
+def _recorder(name: str, others: str, *, strict: bool) -> str:
+    """The name of a recording without its times; if not `strict`, also without folders of dates and final counters.
+
+    `others` is its name with @ in place of times.
+    """
+    folder = name.rpartition("/")[0]
     if not strict:
         folder = "/".join("#" if re.fullmatch(r"[\d._-]+", part) else part for part in folder.split("/"))
-        after = re.sub(r"^[._-]?\d+(?=\.\w+$)", "#", after)
-    return f"{folder}/{before}@{after}"
+        others = re.sub(r"@[._-]?\d+(?=\.\w+$)", "@", others)
+    return f"{folder}/{others}"
+
+
+def _numbered(entries: list[Entry]) -> Iterator[Entry]:
+    """The recordings, after it is found out whether three digits behind the time count the files or are milliseconds.
+
+    Numbers of files go up by one; milliseconds do not.
+    """
+    for group in _grouped(entries, lambda e: e.kin):
+        numbers = [entry.number for entry in group if entry.number is not None]
+        steps = [(after - before) % 1000 for before, after in pairwise(numbers)]
+        if not steps:
+            yield from group
+            continue
+        counted = 2 * steps.count(1) >= len(steps)
+        yield from (entry if entry.number is None else _with_number(entry, counted=counted) for entry in group)
+
+
+def _with_number(entry: Entry, *, counted: bool) -> Entry:
+    """The recording, with its number as milliseconds unless it is counted."""
+    if entry.start_utc is None or entry.number is None:
+        return entry
+    had_s = entry.number / 1000 if entry.step_s < WHOLE_SECOND_S else 0.0
+    has_s = 0.0 if counted else entry.number / 1000
+    return replace(
+        entry,
+        start_utc=entry.start_utc + timedelta(seconds=has_s - had_s),
+        step_s=WHOLE_SECOND_S if counted else 1e-3,
+        warnings=tuple(line for line in entry.warnings if BEHIND not in line),
+    )
 
 
 def _grouped(entries: Iterable[Entry], key: Callable[[Entry], str]) -> list[list[Entry]]:
@@ -201,8 +242,18 @@ def recorders(entries: Iterable[Entry]) -> list[list[Entry]]:
     apart = []
     for group in _grouped(entries, lambda e: e.kin):
         at_once = any(seam.seconds <= -_tolerance_s(seam.before, seam.after) for seam in _seams(group))
-        apart += _grouped(group, lambda e: e.recorder) if at_once else [group]
+        apart += _grouped(group, _by_name(group)) if at_once else [group]
     return apart
+
+
+def _by_name(group: list[Entry]) -> Callable[[Entry], str]:
+    """What tells recorders of similar names apart: the name without the time.
+
+    But a number behind a time that another file has without a number was added by a recorder that started again within
+    a second, since the name was taken.
+    """
+    taken = {entry.start_utc for entry in group if entry.recorder == entry.kin}
+    return lambda entry: entry.kin if entry.start_utc in taken else entry.recorder
 
 
 def _seams(group: list[Entry]) -> Iterator[Seam]:
@@ -212,8 +263,7 @@ def _seams(group: list[Entry]) -> Iterator[Seam]:
 
 
 def _tolerance_s(*entries: Entry) -> float:
-    in_fractions = any(entry.start_utc is not None and entry.start_utc.microsecond for entry in entries)
-    return FRACTION_S if in_fractions else WHOLE_SECOND_S
+    return FRACTION_S if all(entry.step_s < WHOLE_SECOND_S for entry in entries) else WHOLE_SECOND_S
 
 
 def seams(entries: Iterable[Entry]) -> list[Seam]:
@@ -295,7 +345,7 @@ def _hour(start: datetime | None) -> int | None:
 
 def _bucket(piece: Piece) -> tuple[str, str]:
     entry, begin = piece.at(piece.own[0])
-    if entry.start_utc is None:
+    if entry.clock is None:
         return entry.name, str(piece.own[0])
-    start = entry.start_utc + timedelta(seconds=(piece.own[0] - begin) / piece.rate_hz)
+    start = entry.clock.utc((piece.own[0] - begin) / piece.rate_hz)
     return f"{entry.name.rpartition('/')[0]} {entry.kin}", str(_hour(start))

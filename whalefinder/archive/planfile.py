@@ -33,6 +33,7 @@ def save_plan(plan: Plan, out: Path) -> None:
         "entries": [_entry_to_json(entry) for entry in plan.entries],
         "units": units,
         "unreadable": plan.unreadable,
+        "left_out": plan.left_out,
         "options": OPTIONS.dump_python(plan.options, mode="json"),
     }
     with atomic(out / PLAN) as file:
@@ -53,9 +54,15 @@ def load_plan(out: Path) -> Plan:
             for name, pieces in content["units"]
         )
         unreadable = tuple((name, reason) for name, reason in content["unreadable"])
+        left_out = tuple((name, reason) for name, reason in content["left_out"])
         options = OPTIONS.validate_python(content["options"])
         return Plan(
-            entries=entries, units=units, unreadable=unreadable, with_array=content["with_array"], options=options
+            entries=entries,
+            units=units,
+            unreadable=unreadable,
+            left_out=left_out,
+            with_array=content["with_array"],
+            options=options,
         )
     except (OSError, ValueError, KeyError, TypeError) as reason:
         raise OutputError(f"{out / PLAN}: no readable plan; plan the archive into this folder first") from reason
@@ -79,6 +86,7 @@ def _entry_from_json(values: dict[str, Any]) -> Entry:
     fields: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
     }
+    fields["jumps"] = tuple((at, length) for at, length in values["jumps"])
     fields["files"] = tuple(File(**file) for file in values["files"])
     fields["start_utc"] = None if start is None else datetime.fromisoformat(start)
     return Entry(**fields)

@@ -171,7 +171,7 @@ def _gone(plan: Plan, out: Path) -> list[tuple[str, str]]:
         before = load_plan(out)
     except OutputError:
         return []
-    there = {entry.name for entry in plan.entries} | {name for name, _ in plan.unreadable}
+    there = {entry.name for entry in plan.entries} | {name for name, _ in (*plan.unreadable, *plan.left_out)}
     why = "was here in the last run and is gone, and its calls with it; is a disk missing?"
     return [(entry.name, why) for entry in before.entries if entry.name not in there]
 

@@ -17,6 +17,7 @@ from whalefinder.archive.units import File
 from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.errors import OptionError, RecordingError
 from whalefinder.optional import needs
+from whalefinder.sound.recorders import Times
 from whalefinder.sound.recording import Recording, open_recording
 from whalefinder.sound.source import open_source
 
@@ -158,9 +159,7 @@ def _now(file: File) -> tuple[int, str]:
         raise RecordingError(f"{file.url}: cannot be reached ({_said(reason)}); run again when it can") from reason
 
 
-def open_files(
-    files: list[File], array: HydrophoneArray | None, time_format: str | None
-) -> tuple[Recording, tuple[str, ...]]:
+def open_files(files: list[File], array: HydrophoneArray | None, times: Times) -> tuple[Recording, tuple[str, ...]]:
     """Open a recording by the headers of its files, and compute a hash of the first bytes of each file.
 
     Of files at an address only the first and the last bytes are fetched, unless their header is wrong. The paths of such
@@ -170,7 +169,7 @@ def open_files(
         RecordingError: as `open_recording`, or a file cannot be fetched.
     """
     if not is_remote(files[0].url):
-        recording = open_recording(Path(files[0].url), array, time_format=time_format)
+        recording = open_recording(Path(files[0].url), array, times=times)
         return recording, tuple(map(_mark, recording.paths))
     for head in (*HEAD_BYTES, None):
         with tempfile.TemporaryDirectory(prefix="whalefinder-") as folder:
@@ -178,7 +177,7 @@ def open_files(
                 stand_ins = [_stand_in(file, Path(folder), head) for file in files]
                 # Where a header is wrong, the sound itself must tell how much there is.
                 if head is None or not any(open_source(path).lies for path in stand_ins):
-                    recording = open_recording(stand_ins[0], array, time_format=time_format)
+                    recording = open_recording(stand_ins[0], array, times=times, place=files[0].url)
                     return recording, tuple(map(_mark, recording.paths))
             except RecordingError as reason:
                 message = str(reason).replace(f"{folder}{os.sep}", files[0].url.rpartition("/")[0] + "/")

@@ -6,8 +6,10 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
+
+from whalefinder.sound.clock import Clock
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,10 @@ class Entry:
         rate_hz: sample rate.
         frames: samples per channel.
         columns, labels: as in `recording.Recording`.
-        start_utc: start, read from the name, or None.
+        start_utc: start, read from the name or the header, or None.
+        jumps, rate: as in `clock.Clock`.
+        step_s: the last digit of `start_utc` in seconds.
+        number: milliseconds in the name that can also be the number of the file, or None.
         recorder: its name without the time.
         kin: the same without parts that may change from file to file of one recorder.
         marks: hash of the first bytes of each file. It distinguishes files of the same name and length.
@@ -49,6 +54,15 @@ class Entry:
     marks: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    jumps: tuple[tuple[float, float], ...] = ()
+    rate: float = 1.0
+    step_s: float = 1.0
+    number: int | None = None
+
+    @property
+    def clock(self) -> Clock | None:
+        """From seconds of the recording to times of day; None if the start is unknown."""
+        return None if self.start_utc is None else Clock(self.start_utc, self.jumps, self.rate)
 
     @property
     def duration_s(self) -> float:
@@ -57,8 +71,8 @@ class Entry:
 
     @property
     def end_utc(self) -> datetime | None:
-        """The end, by start and sample rate; None if the start is unknown."""
-        return None if self.start_utc is None else self.start_utc + timedelta(seconds=self.duration_s)
+        """The end, when the last stretch of sound ends; None if the start is unknown."""
+        return None if self.clock is None else self.clock.utc(self.duration_s)
 
 
 @dataclass(frozen=True)
@@ -125,9 +139,7 @@ class Unit:
         """Time at which its own sound begins, or None if unknown."""
         piece = self.pieces[0]
         entry, begin = piece.at(piece.own[0])
-        if entry.start_utc is None:
-            return None
-        return entry.start_utc + timedelta(seconds=(piece.own[0] - begin) / piece.rate_hz)
+        return None if entry.clock is None else entry.clock.utc((piece.own[0] - begin) / piece.rate_hz)
 
     @property
     def recording(self) -> str:

@@ -141,6 +141,7 @@ def _opened(
             duration_s=entry.duration_s,
             start_utc=None,
             labels=entry.labels,
+            holes=list(entry.clock.holes()) if entry.clock else [],
         )
         yield recording
     problems += [(entry.name, line.removeprefix(f"{entry.name}: ")) for line in recording.problems]

@@ -16,13 +16,16 @@ from whalefinder.cli.common import (
     Method,
     MinProbability,
     Out,
+    Recorders,
     Regressor,
     Segmenter,
     TimeFormat,
+    UtcOffset,
     app,
     console,
     errors,
     escaped,
+    hours_of,
     one_line_errors,
     progress_bar,
     working,
@@ -61,6 +64,8 @@ def archive(
     segmenter: Segmenter = None,
     classifier: Classifier = None,
     time_format: TimeFormat = None,
+    utc_offset: UtcOffset = None,
+    recorders: Recorders = None,
     min_probability: MinProbability = None,
     all_events: AllEvents = False,
     method: Method = "steering",
@@ -92,11 +97,11 @@ def archive(
     from whalefinder.errors import OptionError
     from whalefinder.options import LocateOptions
 
-    options = LocateOptions(
-        segmenter=segmenter, classifier=classifier, time_format=time_format, min_probability=min_probability, all_events=all_events,
-        method=method, regressor=regressor,
-    )  # fmt: skip
     with one_line_errors():
+        options = LocateOptions(
+            segmenter=segmenter, classifier=classifier, regressor=regressor, method=method, time_format=time_format,
+            utc_offset=hours_of(utc_offset), recorders=recorders, min_probability=min_probability, all_events=all_events,
+        )  # fmt: skip
         if merge_only:
             _conclude(merge(out, deployment), out, None, quiet)
             return

@@ -75,6 +75,18 @@ TimeFormat = Annotated[
         show_default="the formats of common recorders",
     ),
 ]
+UtcOffset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="H",
+        help="The file names are in local time, at this offset from UTC: -7, +05:30.",
+        show_default="what the names say, or UTC",
+    ),
+]
+Recorders = Annotated[
+    Path | None,
+    typer.Option(help="File (TOML) with offset, format and drift of the clock of each recorder.", show_default="none"),
+]
 MinProbability = Annotated[
     float | None,
     typer.Option(
@@ -122,6 +134,17 @@ def seconds_of(text: str, flag: str) -> float:
         raise OptionError(f"{flag} {text!r} is no time; give seconds, mm:ss or hh:mm:ss")
     hours, minutes, seconds = (float(part or 0) for part in found.groups())
     return 3600 * hours + 60 * minutes + seconds
+
+
+def hours_of(text: str | None) -> float | None:
+    """Hours of an offset from UTC such as `-7` or `+05:30`, or None.
+
+    Raises:
+        OptionError: the text is no offset.
+    """
+    from whalefinder.sound.zones import offset_hours
+
+    return None if text is None else offset_hours(text)
 
 
 def escaped(text: str) -> str:

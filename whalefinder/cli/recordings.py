@@ -16,13 +16,16 @@ from whalefinder.cli.common import (
     Method,
     MinProbability,
     Out,
+    Recorders,
     Regressor,
     Segmenter,
     TimeFormat,
+    UtcOffset,
     app,
     console,
     errors,
     escaped,
+    hours_of,
     one_line_errors,
     progress_bar,
     seconds_of,
@@ -53,6 +56,8 @@ def locate(
         typer.Option(help="End of the part to search, in s or hh:mm:ss.", show_default="end of the recording"),
     ] = None,
     time_format: TimeFormat = None,
+    utc_offset: UtcOffset = None,
+    recorders: Recorders = None,
     min_probability: MinProbability = None,
     all_events: AllEvents = False,
     no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Draw no picture (PNG) per recording.")] = False,
@@ -83,8 +88,8 @@ def locate(
 
     with one_line_errors():
         options = LocateOptions(
-            segmenter=segmenter, classifier=classifier, time_format=time_format, min_probability=min_probability, all_events=all_events,
-            method=method, regressor=regressor,
+            segmenter=segmenter, classifier=classifier, regressor=regressor, method=method, time_format=time_format,
+            utc_offset=hours_of(utc_offset), recorders=recorders, min_probability=min_probability, all_events=all_events,
         )  # fmt: skip
         begin_s = 0.0 if start is None else seconds_of(start, "--start")
         end_s = None if end is None else seconds_of(end, "--end")

@@ -13,7 +13,8 @@ from whalefinder.health.holes import findings_of_holes
 from whalefinder.health.monitor import listen
 from whalefinder.health.report import draw, row_of_finding, write_health
 from whalefinder.results.formats import safe_stem, unused_name
-from whalefinder.sound.recording import Recording, group_recordings, open_recording
+from whalefinder.sound.channel_files import group_recordings
+from whalefinder.sound.recording import Recording, open_recording
 
 
 def check_recordings(

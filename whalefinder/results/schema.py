@@ -34,7 +34,7 @@ DETECTIONS = (
     Column("begin_s", "number", "s", "begin of the call, from the start of the recording"),
     Column("end_s", "number", "s", "end of the call, from the start of the recording"),
     Column(
-        "start_utc", "time", "UTC", "begin of the call as time of day; empty where the recording's name gives no time"
+        "start_utc", "time", "UTC", "begin of the call as time of day; empty where neither name nor header gives one"
     ),
     Column("low_hz", "number", "Hz", "lower edge of the call's band"),
     Column("high_hz", "number", "Hz", "upper edge of the call's band"),
@@ -79,7 +79,7 @@ TRACKS = (
 RECORDINGS = (
     Column("recording", "text", "", "name of the recording, as in the other tables"),
     Column("path", "text", "", "where the file was; the first file, with one file per channel"),
-    Column("start_utc", "time", "UTC", "time of the first sample; empty where the name gives no time"),
+    Column("start_utc", "time", "UTC", "time of the first sample; empty where neither name nor header gives one"),
     Column("duration_s", "number", "s", "length of the part that could be read"),
     Column("rate_hz", "number", "Hz", "sample rate of the file"),
     Column("channels", "integer", "", "channels that were used"),

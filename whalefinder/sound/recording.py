@@ -6,7 +6,6 @@ the array's hydrophones. All channels are resampled in the same way. Only one se
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -18,11 +17,15 @@ import soxr
 from numpy.typing import NDArray
 
 from whalefinder.array.geometry import HydrophoneArray
-from whalefinder.errors import ArrayError, OptionError, RecordingError
+from whalefinder.errors import OptionError, RecordingError
+from whalefinder.sound.channel_files import check_side_by_side, files_of_all_channels
+from whalefinder.sound.clock import Clock
 from whalefinder.sound.holes import STEP, Hole, HoleFinder
+from whalefinder.sound.recorders import Times
 from whalefinder.sound.source import Source, open_source
 from whalefinder.sound.spectrogram import RATE_HZ, USABLE_SHARE, WINDOW
-from whalefinder.sound.start_time import start_time
+from whalefinder.sound.start_time import StartTime
+from whalefinder.sound.when import when
 
 Samples = NDArray[np.float32]
 MIN_RATE_HZ, MAX_RATE_HZ = 8000, 2_000_000
@@ -34,8 +37,6 @@ FULL_SCALE = 0.9999
 LARGEST = 1e12  # larger values are no sound, and their squares would not fit
 TRUNCATED = "results up to there are kept, copy the file again"
 STEP_APART_S = 0.5
-LENGTH_TOLERANCE_S = 0.1
-"""Files of one channel each may differ in length by this much before it is reported."""
 
 
 @dataclass(kw_only=True)
@@ -48,15 +49,17 @@ class Recording:
         columns: the channel of the recording for each row of the blocks, from 0.
         rate_hz: sample rate of the file.
         duration_s: seconds that are read: the length of the file, or of the part (`part`).
-        start_utc: start of the file, read from its name, or None.
+        start_utc: start of the file, read from its name or header, or None.
         warnings: one line each, known when the recording is opened.
         problems: one line each; reading the blocks adds more.
         labels: the channels as people count them, from 1 (those of the array file if there is one file per channel).
         begin_s: where in the file the part begins, in seconds.
         file_s: length of the file in seconds.
         factors: one for the samples of each channel, which corrects its gain and polarity (`health.correct`); empty for 1.
-        holes: where nothing was heard; reading the blocks adds more.
+        holes: where nothing was heard or time has passed, in seconds of the file; reading the blocks adds more.
         wrong_s: times of single wrong samples, in seconds of the file; reading the blocks adds them.
+        clock: from seconds of the file to times of day, or None: `start_utc` and no gaps.
+        told: the time in the name, or None.
     """
 
     name: str
@@ -73,6 +76,8 @@ class Recording:
     factors: tuple[float, ...] = ()
     holes: list[Hole] = field(default_factory=list)
     wrong_s: list[float] = field(default_factory=list)
+    clock: Clock | None = None
+    told: StartTime | None = None
 
     def __post_init__(self) -> None:
         self.labels = self.labels or tuple(column + 1 for column in self.columns)
@@ -87,6 +92,11 @@ class Recording:
     def bandwidth_hz(self) -> float:
         """Highest frequency in hertz that the recording can contain: `USABLE_SHARE` of its sample rate."""
         return USABLE_SHARE * self.rate_hz
+
+    def begin_utc(self, begin_s: float, end_s: float) -> datetime | None:
+        """Time of day at which an event between two seconds of the file begins, or None if it is unknown."""
+        clock = self.clock or (None if self.start_utc is None else Clock(self.start_utc))
+        return None if clock is None else clock.begin_utc(begin_s, end_s)
 
     def blocks(self) -> Iterator[Samples]:
         """Blocks `[channel, time]` at `RATE_HZ`, of about `BLOCK_S`, without gaps or overlaps."""
@@ -243,7 +253,12 @@ class _Watch:
 
 
 def open_recording(
-    path: Path | str, array: HydrophoneArray | None = None, *, time_format: str | None = None
+    path: Path | str,
+    array: HydrophoneArray | None = None,
+    *,
+    time_format: str | None = None,
+    times: Times | None = None,
+    place: str | None = None,
 ) -> Recording:
     """Open a recording.
 
@@ -252,6 +267,8 @@ def open_recording(
             of the mono files of the recording; the files of the other channels must be in the same folder.
         array: the geometry, which says which channel is which hydrophone. None: all channels in their order.
         time_format: format of the start time in the name, as for strptime (see `start_time`).
+        times: how times are read, with more than a format.
+        place: path of the file by which `times` knows its recorder, if it is not `path`.
 
     Raises:
         RecordingError: the file is missing, unreadable or empty, its sample rate is too low, or its channels do not
@@ -260,7 +277,7 @@ def open_recording(
     path = Path(path)
     paths: tuple[Path, ...] = (path,)
     if array is not None and array.file_pattern is not None:
-        paths = _files_of_all_channels(path, array)
+        paths = files_of_all_channels(path, array)
     sources = [open_source(each) for each in paths]
     if array is not None and array.file_pattern is not None and any(source.channels != 1 for source in sources):
         raise RecordingError(
@@ -285,25 +302,23 @@ def open_recording(
             f"{path}: {min(source.frames for source in sources)} samples; at least {WINDOW} are needed"
         )
     seconds = [source.frames / source.rate_hz for source in sources]
-    began = start_time(path.name, time_format)
+    began = when(path, min(seconds), (times or Times(time_format)).of(place or path))
     recording = Recording(
         name=path.name,
         paths=paths,
         columns=_columns(path, channels, array),
         rate_hz=sources[0].rate_hz,
         duration_s=min(seconds),
-        start_utc=began.utc,
-        warnings=[_about(source, line) for source in sources for line in source.remarks],
+        start_utc=began.told.utc,
+        clock=began.clock,
+        holes=list(began.clock.holes()) if began.clock else [],
+        told=began.told,
+        warnings=[*began.warnings, *(_about(source, line) for source in sources for line in source.remarks)],
         problems=[_about(source, line, TRUNCATED) for source in sources for line in source.problems],
     )
     if array is not None and array.file_pattern is not None:
         recording.labels = tuple(channel + 1 for channel in array.channels)
-    if began.warning:
-        recording.warnings.append(began.warning)
-    if max(seconds) - min(seconds) > LENGTH_TOLERANCE_S:
-        recording.warnings.append(
-            f"{path.name}: its files last {min(seconds):.2f} to {max(seconds):.2f} s; the shortest counts"
-        )
+        recording.warnings += check_side_by_side(paths, seconds, cut_short=bool(recording.problems))
     return recording
 
 
@@ -325,60 +340,6 @@ def _columns(path: Path, channels: int, array: HydrophoneArray | None) -> tuple[
             f"{'is it the right array?' if channels < expected else others}"
         )
     return array.channels
-
-
-def pattern_expression(pattern: str) -> re.Pattern[str]:
-    """Turn a file pattern such as `AMAR*.{channel}.*.wav` into a regular expression with a group `channel`.
-
-    Raises:
-        ArrayError: `{channel}` is not in the pattern exactly once.
-    """
-    if pattern.count("{channel}") != 1:
-        raise ArrayError(f"file_pattern = {pattern!r} must hold {{channel}} once, as in 'AMAR*.{{channel}}.*.wav'")
-    parts = re.split(r"(\*|\{channel\})", pattern)
-    table = {"*": "(.*?)", "{channel}": r"(?P<channel>\d+)"}
-    return re.compile("".join(table.get(part, re.escape(part)) for part in parts) + "$")
-
-
-def _files_of_all_channels(path: Path, array: HydrophoneArray) -> tuple[Path, ...]:
-    """The file of each hydrophone. The names differ only in the channel number."""
-    expression = pattern_expression(str(array.file_pattern))
-    match = expression.match(path.name)
-    if match is None:
-        raise RecordingError(f"{path}: does not fit file_pattern {array.file_pattern!r} of array {array.name!r}")
-    digits = match.span("channel")
-    width = len(match["channel"])
-    files = []
-    for channel in array.channels:
-        number = str(channel + 1).zfill(width) if match["channel"].startswith("0") else str(channel + 1)
-        file = path.with_name(path.name[: digits[0]] + number + path.name[digits[1] :])
-        if not file.exists():
-            raise RecordingError(f"{file}: no file for channel {channel + 1}; every hydrophone needs its file")
-        files.append(file)
-    return tuple(files)
-
-
-def group_recordings(paths: list[Path], array: HydrophoneArray | None) -> list[Path]:
-    """One path per recording: the first of the files that are channels of one recording."""
-    return [group[0] for group in groups_of_channels(paths, array)]
-
-
-def groups_of_channels(paths: list[Path], array: HydrophoneArray | None) -> list[list[Path]]:
-    """The files of each recording. It has several if `array.file_pattern` is given: one mono file per channel."""
-    if array is None or array.file_pattern is None:
-        return [[path] for path in paths]
-    expression = pattern_expression(array.file_pattern)
-    groups: dict[str, list[Path]] = {}
-    for path in paths:
-        match = expression.match(path.name)
-        key = str(path.parent / expression.sub("", path.name)) if match is None else _without_channel(path, match)
-        groups.setdefault(key, []).append(path)
-    return list(groups.values())
-
-
-def _without_channel(path: Path, match: re.Match[str]) -> str:
-    begin, end = match.span("channel")
-    return str(path.with_name(path.name[:begin] + "#" + path.name[end:]))
 
 
 @dataclass(frozen=True)
