@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import fields
 
+from whalefinder.archive.doubts import doubts
 from whalefinder.archive.plan import Plan, Seam, chains, recorders, seams
 from whalefinder.archive.units import Entry
 from whalefinder.options import LocateOptions
@@ -64,7 +65,7 @@ def complaints(plan: Plan) -> list[str]:
     lines += [f"left out: {name}: {reason}" for name, reason in plan.left_out[:SHOWN]]
     if len(plan.left_out) > SHOWN:
         lines.append(f"… and {len(plan.left_out) - SHOWN} more left out, all are in left_out.csv")
-    for first, more in _kinds([line for entry in plan.entries for line in entry.warnings]):
+    for first, more in _kinds([line for entry in plan.entries for line in entry.warnings] + doubts(plan.entries)):
         lines.append(f"warning: {first}")
         if more:
             lines.append(f"… and {more} more warnings of this kind")

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
+from whalefinder.archive.copies import without_copies
 from whalefinder.archive.job import Job
 from whalefinder.archive.sources import SUFFIXES, find_files, is_remote, open_files, printable
 from whalefinder.archive.units import Entry, File, Piece, Unit, digest, make_unit
@@ -93,13 +94,13 @@ def make_plan(folders: list[str], job: Job, out: Path | None = None) -> Plan:
     with ThreadPoolExecutor(THREADS) as pool:
         read = list(pool.map(lambda group: _read(group, job, times), groups))
     unreadable = tuple(item for item in read if isinstance(item, tuple))
-    entries = sorted(
-        _numbered([item for item in read if isinstance(item, Entry)]), key=lambda e: (_sort_key(e.start_utc), e.name)
-    )
+    once, left_out = without_copies([item for item in read if isinstance(item, Entry)])
+    entries = sorted(_numbered(once), key=lambda e: (_sort_key(e.start_utc), e.name))
     return Plan(
         entries=tuple(entries),
         units=units_of(entries, job),
         unreadable=unreadable,
+        left_out=left_out,
         with_array=job.array is not None,
         options=job.options,
     )

@@ -1,0 +1,106 @@
+"""Files of an archive that hold the same sound: copies of a card, and a WAV beside the FLAC that was made from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from whalefinder.archive.sources import is_remote
+from whalefinder.archive.units import Entry, File
+
+SAMPLE_BYTES = 1 << 14
+SAMPLE_FRAMES = 2048
+
+
+def without_copies(entries: Iterable[Entry]) -> tuple[list[Entry], tuple[tuple[str, str], ...]]:
+    """The recordings without copies of others, and (name, reason) of those that are left out.
+
+    Of copies the one with the shortest path is kept, and a WAV rather than its FLAC.
+    """
+    kept: list[Entry] = []
+    left_out: list[tuple[str, str]] = []
+    by_bytes: dict[object, list[Entry]] = {}
+    by_sound: dict[object, list[Entry]] = {}
+    for entry in sorted(entries, key=_rank):
+        alike = by_bytes.setdefault(_key_of_bytes(entry), [])
+        compressed = by_sound.setdefault(_key_of_sound(entry), [])
+        twin = next((other for other in alike if _same_bytes(other, entry)), None)
+        if twin is not None:
+            left_out.append((entry.name, f"is a copy of {twin.name}; counted once"))
+            continue
+        twin = next((other for other in compressed if _same_sound(other, entry)), None)
+        if twin is not None:
+            left_out.append((entry.name, f"holds the same sound as {twin.name}; counted once"))
+            continue
+        kept.append(entry)
+        alike.append(entry)
+        compressed.append(entry)
+    return kept, tuple(sorted(left_out))
+
+
+def _rank(entry: Entry) -> tuple[object, ...]:
+    return entry.name.count("/"), entry.name.lower().endswith(".flac"), len(entry.name), entry.name
+
+
+def _base(entry: Entry) -> str:
+    """The name of a recording without its folder, and without what programs add to the names of copies."""
+    base = entry.name.rpartition("/")[2].lower()
+    return re.sub(r"[ _-]*(\(\d+\)|copy)(?=\.\w+$)", "", base)
+
+
+def _key_of_bytes(entry: Entry) -> object:
+    return _base(entry), tuple(file.size for file in entry.files), entry.marks
+
+
+def _key_of_sound(entry: Entry) -> object:
+    return _base(entry).rpartition(".")[0], entry.rate_hz, entry.frames, len(entry.columns)
+
+
+def _same_bytes(a: Entry, b: Entry) -> bool:
+    """Whether files whose names, sizes and first bytes are the same are so in the middle and at the end too.
+
+    Sound in which nothing changes is no evidence: two recorders whose hydrophones are silent write the same bytes.
+    """
+    if is_remote(a.files[0].url):
+        return True
+    alive = False
+    for one, other in zip(a.files, b.files, strict=True):
+        for mine, theirs in zip(_samples(one), _samples(other), strict=True):
+            alive |= len(set(mine)) > 2
+            if mine != theirs:
+                return False
+    return alive
+
+
+def _samples(file: File) -> Iterator[bytes]:
+    for share in (0.5, 1.0):
+        try:
+            with Path(file.url).open("rb") as opened:
+                opened.seek(max(0, int(share * file.size) - SAMPLE_BYTES))
+                yield opened.read(SAMPLE_BYTES)
+        except OSError:
+            yield b""
+
+
+def _same_sound(a: Entry, b: Entry) -> bool:
+    """Whether a WAV and a FLAC of the same name and length hold the same sound in the middle."""
+    suffixes = {entry.name.lower().rpartition(".")[2] for entry in (a, b)}
+    if len(suffixes) < 2 or "flac" not in suffixes:
+        return False
+    if is_remote(a.files[0].url) or is_remote(b.files[0].url):
+        return a.name.rpartition("/")[0] == b.name.rpartition("/")[0]
+    try:
+        mine, theirs = (_middle(entry) for entry in (a, b))
+    except (OSError, RuntimeError):
+        return False
+    return mine.shape == theirs.shape and bool(np.ptp(mine) and np.abs(mine - theirs).max() < 1e-4)
+
+
+def _middle(entry: Entry) -> np.ndarray:
+    with soundfile.SoundFile(entry.files[0].url) as file:
+        file.seek(max(0, entry.frames // 2 - SAMPLE_FRAMES))
+        return file.read(SAMPLE_FRAMES, dtype="float32", always_2d=True)
