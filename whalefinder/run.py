@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,7 +20,7 @@ from whalefinder.health.report import HealthLog, write_health
 from whalefinder.options import LocateOptions
 from whalefinder.pipeline import Held, Locator
 from whalefinder.results.formats import safe_stem, unused_name
-from whalefinder.results.records import Detection
+from whalefinder.results.records import Detection, Track
 from whalefinder.results.tables import (
     COLUMNS,
     EXTRA_COLUMNS,
@@ -55,6 +56,8 @@ class Summary:
         return sum(detection.is_call for detection in self.found)
 
 
+LONG_GAP_S = 2.0
+"""A gap inside a recording that is shorter does not end a track."""
 Report = Callable[[float, float, str], None]
 
 
@@ -188,6 +191,15 @@ def _warnings(opened: list[Recording]) -> Iterator[str]:
         yield from recording.warnings
 
 
+def _tracks(calls: list[Detection], recording: Recording) -> list[Track]:
+    """The tracks of a recording. They end at a gap inside it, after which the animals are elsewhere."""
+    gaps = [at for at, length in recording.clock.jumps if abs(length) >= LONG_GAP_S] if recording.clock else []
+    stretches: dict[int, list[Detection]] = {}
+    for call in calls:
+        stretches.setdefault(bisect(gaps, (call.begin_s + call.end_s) / 2), []).append(call)
+    return [track for stretch in stretches.values() for track in find_tracks(stretch)]
+
+
 def _one(
     recording: Recording,
     locator: Locator,
@@ -217,7 +229,7 @@ def _one(
         rest = locator.rest(recording, held)
         found += rest
         calls, stem = found[first:], safe_stem(recording.name)
-        followed = find_tracks(calls) if tracks is not None and recording.num_channels > 1 else []
+        followed = _tracks(calls, recording) if tracks is not None and recording.num_channels > 1 else []
         try:
             table.write(map(row_of, rest))
             for track in followed:

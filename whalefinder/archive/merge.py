@@ -100,16 +100,17 @@ def _after(detection: Detection, piece: Piece, begins: dict[str, int], side: int
     return detection.begin_s + (begins[detection.recording] - piece.own[side]) / piece.rate_hz
 
 
-def tracks_of(plan: Plan, detections: Iterable[Detection]) -> Iterator[Track]:
+def tracks_of(plan: Plan, detections: Iterable[Detection]) -> Iterator[tuple[Track, datetime | None]]:
     """Tracks of each recorder in order of time. They continue over the ends of recordings.
 
-    Times are seconds from the start of the recording in which the track begins.
+    Times are seconds from the start of the recording in which the track begins. With each track comes the time of day
+    of its second 0, or None: where the recording has a gap before the track, that is not the recording's start.
     """
     if not plan.with_array:
         return
     groups = {entry.name: number for number, group in enumerate(recorders(plan.entries)) for entry in group}
     starts = {entry.name: entry.start_utc for entry in plan.entries}
-    found: list[tuple[Any, Track]] = []
+    found: list[tuple[Any, Track, datetime | None]] = []
     bouts: dict[int, list[Detection]] = {}
     for detection in detections:
         bout = bouts.setdefault(groups[detection.recording], [])
@@ -120,8 +121,8 @@ def tracks_of(plan: Plan, detections: Iterable[Detection]) -> Iterator[Track]:
         bout.append(detection)
     for bout in bouts.values():
         found += _tracks(bout, starts)
-    for number, (_, track) in enumerate(sorted(found, key=lambda pair: pair[0]), start=1):
-        yield replace(track, number=number)
+    for number, (_, track, zero) in enumerate(sorted(found, key=lambda each: each[0]), start=1):
+        yield replace(track, number=number), zero
 
 
 def _seconds_between(before: Detection, after: Detection) -> float:
@@ -130,8 +131,11 @@ def _seconds_between(before: Detection, after: Detection) -> float:
     return (after.start_utc - before.start_utc).total_seconds()
 
 
-def _tracks(bout: list[Detection], starts: dict[str, datetime | None]) -> list[tuple[Any, Track]]:
-    """Tracks of calls without a long silence, each with its sort key (time, recording and begin of its first call)."""
+def _tracks(bout: list[Detection], starts: dict[str, datetime | None]) -> list[tuple[Any, Track, datetime | None]]:
+    """Tracks of calls without a long silence, each with a key to sort by and the time of day of its second 0.
+
+    The key is time, recording and begin of its first call.
+    """
     first = bout[0]
     zero = starts[first.recording]
     timed = [_on_axis(detection, zero) for detection in bout]
@@ -141,7 +145,8 @@ def _tracks(bout: list[Detection], starts: dict[str, datetime | None]) -> list[t
         shift = timed[track.fixes[0]].begin_s - begin.begin_s
         track = replace(track, recording=begin.recording, time_s=track.time_s - shift)
         key = (math.inf if begin.start_utc is None else begin.start_utc.timestamp(), begin.recording, begin.begin_s)
-        tracks.append(((*key, place), track))
+        day = None if begin.start_utc is None else begin.start_utc - timedelta(seconds=begin.begin_s)
+        tracks.append(((*key, place), track, day))
     return tracks
 
 
@@ -160,19 +165,16 @@ def write_tables(plan: Plan, store: Store, problems: list[tuple[str, str]]) -> t
         OutputError: a file cannot be written.
     """
     calls = tracks = 0
-    clocks = {entry.name: entry.clock for entry in plan.entries}
     with _table(store, "detections", (*COLUMNS, *EXTRA_COLUMNS)) as rows:
         for detection in detections_of(plan, store):
             calls += detection.is_call
             rows.writerow(row_of(detection))
     if plan.with_array:
         with _table(store, "tracks", ARCHIVE_TRACK_COLUMNS) as rows:
-            for track in tracks_of(plan, detections_of(plan, store)):
+            for track, zero in tracks_of(plan, detections_of(plan, store)):
                 tracks += 1
-                clock = clocks[track.recording]
                 for row in rows_of(track):
-                    first_s = float(track.time_s[0])  # in the sound; the track goes on in seconds of the day
-                    time = None if clock is None else clock.utc(first_s) + timedelta(seconds=row["time_s"] - first_s)
+                    time = None if zero is None else zero + timedelta(seconds=row["time_s"])
                     rows.writerow({**row, "time_utc": utc_text(time)})
     else:
         (store.out / "tracks.csv").unlink(missing_ok=True)  # left by a run with an array

@@ -169,12 +169,27 @@ def read_output(output: Path, wanted: Collection[str] = tuple(TABLES)) -> dict[s
         path = output / f"{name}.csv"
         there = name == "detections" or path.exists()
         tables[name] = read_rows(path, columns) if there and name in needed else []
-    starts = starts_of(tables)
-    for row in tables["tracks"]:
-        start = starts.get(row["recording"])
-        if start and not row["time_utc"]:  # `archive` writes this column, `locate` does not
-            row["time_utc"] = start + timedelta(seconds=row["time_s"])
+    if any(not row["time_utc"] for row in tables["tracks"]):  # `archive` writes this column, `locate` does not
+        _date_tracks(tables)
     return tables
+
+
+def _date_tracks(tables: dict[str, list[Row]]) -> None:
+    """Give times of day to tracks. Where a recording has gaps, the call with which a track begins tells the time."""
+    starts = starts_of(tables)
+    calls: dict[str, list[tuple[float, datetime]]] = {}
+    for row in tables["detections"]:
+        if row["start_utc"]:
+            zero = datetime.fromisoformat(row["start_utc"]) - timedelta(seconds=row["begin_s"])
+            calls.setdefault(row["recording"], []).append((row["begin_s"], zero))
+    zeros: dict[tuple[str, int], datetime] = {}
+    for row in tables["tracks"]:
+        recording, track = row["recording"], (row["recording"], row["track"])
+        if track not in zeros and recording in starts:
+            near = ((abs(row["time_s"] - begin_s), zero) for begin_s, zero in calls.get(recording, []))
+            zeros[track] = min(near, default=(0.0, starts[recording]))[1]
+        if track in zeros and not row["time_utc"]:
+            row["time_utc"] = zeros[track] + timedelta(seconds=row["time_s"])
 
 
 def starts_of(tables: dict[str, list[Row]]) -> dict[str, datetime]:
