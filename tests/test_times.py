@@ -1,7 +1,9 @@
 """When a recording was made: headers of recorders, names against headers, duty cycles, clocks that drift."""
 
 import struct
+import tempfile
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import soundfile
@@ -110,6 +112,14 @@ def test_a_duty_cycle_in_one_file(tmp_path):
     assert recording.part(45.0).begin_utc(65.0, 66.0) == raws[2][0] + timedelta(seconds=5)
 
 
+def test_a_start_that_the_user_corrects_keeps_the_gaps_of_the_header(tmp_path):
+    raws = [(NOON + timedelta(minutes=10 * k), 10.0) for k in range(2)]
+    path = wav(tmp_path / "20230415_120000.x.wav", harp(*raws), seconds=20.0)
+    recording = opened(path, utc_offset=-7.0)
+    assert recording.start_utc == NOON + timedelta(hours=7) and "the name is used" in recording.warnings[0]
+    assert recording.begin_utc(10.0, 11.0) == NOON + timedelta(hours=7, minutes=10)
+
+
 def test_raw_files_that_follow_each_other_are_one_stretch(tmp_path):
     raws = [(NOON + timedelta(seconds=10 * k, milliseconds=k % 2), 10.0) for k in range(4)]
     recording = opened(wav(tmp_path / "a.x.wav", harp(*raws), seconds=40.0))
@@ -148,9 +158,6 @@ def wav_bytes(kind, body):
 
 
 def header_of(raw):
-    import tempfile
-    from pathlib import Path
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.wav"
         path.write_bytes(raw)
@@ -232,6 +239,13 @@ def test_errors_of_a_file_of_recorders_name_the_entry(tmp_path, text, message):
     with pytest.raises(OptionError) as error:
         load_recorders(recorders_file(tmp_path / "recorders.toml", text))
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_example_of_the_documentation_is_read(tmp_path):
+    page = Path(__file__).parent.parent / "docs" / "how-to" / "times.md"
+    example = page.read_text(encoding="utf-8").partition("```toml\n")[2].partition("```")[0]
+    first, second = load_recorders(recorders_file(tmp_path / "recorders.toml", example))
+    assert len(first.sync) == 2 and second.utc_offset == 2.0 and second.time_format == "%d%m%y_%H%M%S"
 
 
 def test_a_missing_file_of_recorders(tmp_path):

@@ -51,8 +51,8 @@ def when(path: Path, seconds: float, recorder: Recorder) -> When:
     header = header_time(path)
     told, warnings = _joined(path.name, told, header, recorder)
     clock = None if told.utc is None else Clock(told.utc)
-    if header is not None and header.stretches and told.utc == header.utc():
-        clock = clock_of([stretch for stretch in header.stretches if stretch[0] < seconds])
+    if clock is not None and header is not None and header.stretches:  # its gaps are right even if its date is not
+        clock = Clock(clock.start_utc, clock_of([each for each in header.stretches if each[0] < seconds]).jumps)
     if clock is not None:
         warnings += list(_doubts(path.name, told, clock, seconds))
         clock = recorder.corrected(clock)
