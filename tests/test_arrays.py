@@ -1,11 +1,15 @@
 """Array files: what is accepted, what is refused and how it is said."""
 
+import math
+
 import numpy as np
 import pytest
 
+from tests.helpers import needs_data
 from whalefinder.array.array_file import load_array, save_array
 from whalefinder.array.geometry import HydrophoneArray, tetrahedron
 from whalefinder.array.hydrophone_table import import_table
+from whalefinder.array.physics import oddities
 from whalefinder.errors import ArrayError
 
 GOOD = """
@@ -173,3 +177,132 @@ def test_the_example_file_loads():
 
     example = load_array(Path(__file__).parent.parent / "examples" / "tetrahedron.toml")
     assert example.shape == "volume" and example.aperture_m == pytest.approx(0.5, abs=1e-3)
+
+
+def refused(tmp_path, text):
+    with pytest.raises(ArrayError) as reason:
+        load_array(written(tmp_path, text))
+    (line,) = str(reason.value).splitlines()
+    return line
+
+
+SENSITIVE = GOOD.replace("z_m = 0.0", "z_m = 0.0\nsensitivity_db = -170.0")
+
+
+@pytest.mark.parametrize(
+    ("text", "change", "words"),
+    [
+        (SENSITIVE, ("-170.0", "170.0"), ("sensitivity_db = 170", "-260…-90", "the sign is missing")),
+        (SENSITIVE, ("-170.0", "-50.0"), ("sensitivity_db = -50", "V/Pa is 120 dB higher")),
+        (GOOD, ("z_m = 0.0", "z_m = 3.4"), ("channel 2 is 0.4 m above the water", "depth_m is 3", "z_m counts upward")),
+        (GOOD, ("heading_deg = 90.0", "pitch_deg = 90.0\nmin_range_m = 1e9"), ("min_range_m = 1000000000.0", "50000")),
+        (GOOD, ("heading_deg", "position_error_m = 5.0\nheading_deg"), ("position_error_m = 5", "1 m", "5 mm are 0.005")),
+        (GOOD, ("heading_deg", "timing_error_s = 20.0\nheading_deg"), ("timing_error_s = 20", "0.00068 s", "seconds")),
+        (GOOD, ("heading_deg", "sound_speed_error_m_s = 300\nheading_deg"), ("sound_speed_error_m_s = 300", "1480")),
+        (GOOD, ("1480.0", "343.0"), ("depth_m = 3 with sound_speed_m_s = 343", "air", "1480")),
+        (GOOD, ("1480.0", "nan"), ("sound_speed_m_s = nan", "finite number", "1480")),
+        (GOOD, ("x_m = 0.0", "x_m = inf"), ("hydrophone.1.x_m = inf", "finite number", "metres")),
+        (GOOD, ("x_m = 0.0", "x_m = '0.0'"), ("hydrophone.1.x_m = '0.0'", "must be a valid number", "metres")),
+        (GOOD, ("channel = 2", "channel = true"), ("hydrophone.1.channel = True", "count from 1")),
+        (GOOD, ("heading_deg = 90.0", "heading_deg = 400"), ("heading_deg = 400", "360", "clockwise from true north")),
+        (GOOD, ("heading_deg", "file_pattern = 'a*.wav'\nheading_deg"), ("'a*.wav'", "{channel} once")),
+        (GOOD, ("heading_deg", "file_pattern = 'x/{channel}.wav'\nheading_deg"), ("without folder",)),
+        (GOOD, ("heading_deg", "Heading_deg"), ("Heading_deg is not a known entry", "did you mean heading_deg?")),
+        (GOOD, ("sound_speed_m_s", "soundspeed"), ("soundspeed is not", "did you mean sound_speed_m_s?")),
+        (GOOD, ("x_m", "x"), ("hydrophone.1.x is not a known entry of a hydrophone", "did you mean x_m?")),
+        (GOOD, ("z_m = 0.0", "z_m = 0.0\ncolour = 1"), ("of a hydrophone", "known are channel, x_m, y_m, z_m")),
+        (GOOD + "min_range_m = 5.0\n", ("a", "a"), ("hydrophone.2.min_range_m", "above the first [[hydrophone]]")),
+        (GOOD, ("heading_deg = 90.0", "x_m = 1.0"), ("x_m is not", "below its [[hydrophone]]")),
+        ("sound_speed_m_s = 1480.0\n[hydrophone]\nchannel = 1\n", ("a", "a"), ("hydrophone = {", "two brackets")),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused(tmp_path, text, change, words):
+    line = refused(tmp_path, text.replace(*change, 1))
+    assert all(word in line for word in words), line
+
+
+def test_pitch_can_lift_a_hydrophone_out_of_the_water(tmp_path):
+    """y_m = 4 on an array 3 m deep: level it is under water, upright it is 1 m above."""
+    text = GOOD.replace("y_m = 1.0", "y_m = 4.0")
+    assert load_array(written(tmp_path, text)).depth_m == 3.0
+    assert "channel 2 is 1 m above the water" in refused(
+        tmp_path, text.replace("heading_deg", "pitch_deg = 90.0\nheading_deg")
+    )
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_files_of_any_editor(tmp_path, encoding, ending):
+    path, text = tmp_path / "array.toml", GOOD.replace('"pair"', '"Größe"').replace("\n", ending)
+    path.write_bytes((b"\xff\xfe" if encoding == "utf-16-le" else b"") + text.encode(encoding))
+    assert load_array(path).name == "Größe"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("1480.0", "1480.0"), ()),
+        (("depth_m = 3.0\n", ""), ()),
+        (("1480.0", "1200.0"), ("sound_speed_m_s = 1200 is neither air nor water",)),
+        (("1480.0\n", "1480.0\nposition_error_m = 0.3\n"), ("position_error_m = 0.3 is large",)),
+        (("1480.0\n", "1480.0\ntiming_error_s = 3e-4\n"), ("timing_error_s = 0.0003 is large",)),
+        (("y_m = 1.0", "y_m = 250.0"), ("are x_m, y_m, z_m in metres?",)),
+    ],
+)
+def test_what_is_odd_is_said(tmp_path, change, words):
+    said = list(oddities(load_array(written(tmp_path, GOOD.replace(*change, 1)))))
+    assert len(said) == len(words) and all(word in line for word, line in zip(words, said, strict=True))
+
+
+def test_odd_sensitivities_and_air(tmp_path):
+    (line,) = oddities(load_array(written(tmp_path, SENSITIVE)))
+    assert "without full_scale_v" in line
+    (line,) = oddities(load_array(written(tmp_path, GOOD.replace("1480.0", "343.0").replace("depth_m = 3.0\n", ""))))
+    assert "343 is that of air" in line
+
+
+@pytest.mark.parametrize(
+    ("angles", "place"),
+    [
+        ({"heading_deg": 90.0}, [1.0, 0.0, 0.0]),  # forward looks east
+        ({"heading_deg": 30.0}, [0.5, 3**0.5 / 2, 0.0]),
+        ({"pitch_deg": 90.0}, [0.0, 0.0, 1.0]),  # forward looks up
+        ({"heading_deg": 180.0, "pitch_deg": 30.0}, [0.0, -(3**0.5) / 2, 0.5]),
+        ({"roll_deg": 90.0}, [0.0, 1.0, 0.0]),  # about the axis itself
+    ],
+)
+def test_a_table_is_turned_as_an_array_file(tmp_path, angles, place):
+    """One hydrophone 1 m forward of the other: hand-worked east, north, up, in tables of every kind and in a file."""
+    for header, row in (("x,y,z", "{},{},{}"), ("name,x,y,z,audio_file_channel", "A,{},{},{},{n}"),
+                        ("hydrophoneId,x,y,z,xErr,yErr,zErr", "{n},{},{},{},0,0,0")):  # fmt: skip
+        path = tmp_path / "h.csv"
+        path.write_text("\n".join([header, row.format(0, 0, 0, n=0), row.format(0, 1, 0, n=1)]) + "\n")
+        first, second = import_table(path, 1480.0, **angles).positions_m
+        assert np.allclose(second - first, place)
+    entries = "".join(f"{name} = {value}\n" for name, value in angles.items())
+    text = GOOD.replace("heading_deg = 90.0\n", entries)
+    second, first = load_array(written(tmp_path, text)).positions_m
+    assert np.allclose(second - first, place)
+
+
+def test_import_takes_the_other_facts_and_refuses_what_cannot_be(tmp_path):
+    (tmp_path / "h.csv").write_text("x,y,z\n0,0,0\n0,1,0\n")
+    array = import_table(tmp_path / "h.csv", 1480.0, position_error_m=0.01, timing_error_s=None, min_range_m=5.0)
+    assert (array.position_error_m, array.timing_error_s, array.min_range_m) == (0.01, 0.0, 5.0)
+    for facts, words in (
+        ({"position_error_m": 5.0}, "position_error_m = 5"),
+        ({"depth_m": 0.5, "pitch_deg": 90.0}, "above the water"),
+        ({"depth_m": math.nan}, "depth_m = nan"),
+        ({"min_range_m": 0.0}, "min_range_m = 0 must be a number above 0"),
+        ({"file_pattern": "a.wav"}, "holds {channel} once"),
+    ):
+        with pytest.raises(ArrayError, match=words):
+            import_table(tmp_path / "h.csv", 1480.0, **facts)
+
+
+def test_real_arrays_load(tmp_path):
+    folder = needs_data("arrays", "xav_hydrophone_array_6ch")
+    for path in folder.glob("*hydrophones_config*.csv"):
+        array = import_table(path, 1484.0)
+        save_array(array, tmp_path / "a.toml")
+        assert load_array(tmp_path / "a.toml").num_channels == array.num_channels >= 4

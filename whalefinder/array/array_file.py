@@ -2,42 +2,74 @@
 
 from __future__ import annotations
 
+import codecs
+import difflib
 import shlex
 import tomllib
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from whalefinder.array.geometry import HydrophoneArray, attitude
+from whalefinder.array.physics import check
 from whalefinder.errors import ArrayError
+from whalefinder.files import replacing
+
+FAR_M = 1e5
+"""No hydrophone is further from the origin of its array."""
 
 
-class _Hydrophone(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class _Entries(BaseModel):
+    # Strict: "1.5" and true are no numbers.
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class _Hydrophone(_Entries):
     channel: int = Field(ge=1)
-    x_m: float
-    y_m: float
-    z_m: float
+    x_m: float = Field(ge=-FAR_M, le=FAR_M)
+    y_m: float = Field(ge=-FAR_M, le=FAR_M)
+    z_m: float = Field(ge=-FAR_M, le=FAR_M)
     sensitivity_db: float | None = None
 
 
-class _ArrayFile(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class _ArrayFile(_Entries):
     name: str = "array"
     sound_speed_m_s: float = Field(ge=200.0, le=2000.0)
     depth_m: float | None = Field(default=None, ge=0.0, le=12_000.0)
-    heading_deg: float = 0.0
+    heading_deg: float = Field(default=0.0, ge=-360.0, le=360.0)
     pitch_deg: float = Field(default=0.0, ge=-90.0, le=90.0)
     roll_deg: float = Field(default=0.0, ge=-180.0, le=180.0)
-    min_range_m: float = Field(default=20.0, gt=0.0)
+    min_range_m: float = Field(default=20.0, gt=0.0, le=50_000.0)
     position_error_m: float = Field(default=0.0, ge=0.0)
     timing_error_s: float = Field(default=0.0, ge=0.0)
     sound_speed_error_m_s: float = Field(default=0.0, ge=0.0)
-    unused_channels: list[int] = []
+    unused_channels: list[Annotated[int, Field(ge=1)]] = []
     file_pattern: str | None = None
-    full_scale_v: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
+    full_scale_v: float | None = Field(default=None, gt=0.0)
     hydrophone: list[_Hydrophone] = Field(min_length=1)
+
+
+REMEDIES = {
+    "channel": "channels of the recording count from 1",
+    "sound_speed_m_s": "sea water is about 1480 m/s; 343 is air",
+    "depth_m": "give the metres from the surface down to the origin, positive",
+    "heading_deg": "give degrees clockwise from true north",
+    "pitch_deg": "give degrees, positive with y up",
+    "roll_deg": "give degrees, positive with x down",
+    "min_range_m": "give the metres within which no animal comes",
+    "position_error_m": "give metres, one sigma per axis",
+    "timing_error_s": "give seconds, one sigma",
+    "sound_speed_error_m_s": "give metres per second, one sigma",
+    "unused_channels": "give a list of channels, such as [5, 6]",
+    "file_pattern": "give a text with {channel} in it, such as 'AMAR173.{channel}.*.wav'",
+    "full_scale_v": "give the volts at the hydrophone that make a sample of 1",
+    "sensitivity_db": "give dB re 1 V/µPa, about -210 to -140",
+    "hydrophone": "write [[hydrophone]], with two brackets, above the entries of each hydrophone",
+    "x_m": "give metres, to starboard", "y_m": "give metres, forward", "z_m": "give metres, upward",
+}  # fmt: skip
+"""What to do about a wrong value, for each entry."""
 
 
 def load_array(path: Path | str) -> HydrophoneArray:
@@ -55,7 +87,7 @@ def load_array(path: Path | str) -> HydrophoneArray:
     """
     path = Path(path)
     try:
-        parsed = tomllib.loads(path.read_text(encoding="utf-8"))
+        parsed = tomllib.loads(_text(path.read_bytes()))
     except OSError as reason:
         raise ArrayError(
             f"{path}: cannot read the array file ({reason.strerror}); give the path of a TOML file"
@@ -77,15 +109,50 @@ def load_array(path: Path | str) -> HydrophoneArray:
     return _build(described, path)
 
 
+def _text(content: bytes) -> str:
+    """The text of a file as editors write it: in UTF-8 or UTF-16, with any ends of lines."""
+    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = content.decode("utf-16" if utf16 else "utf-8-sig")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def _first_problem(reason: ValidationError) -> str:
-    problem = reason.errors()[0]
+    # An entry of an unknown name explains one that is missing.
+    problem = min(reason.errors(), key=lambda error: error["type"] != "extra_forbidden")
     place = ".".join(str(part + 1) if isinstance(part, int) else part for part in problem["loc"])
+    entry = next(part for part in reversed(problem["loc"]) if isinstance(part, str))
+    of_phone = len(problem["loc"]) > 1 and problem["loc"][0] == "hydrophone"
     if problem["type"] == "missing":
-        remedy = " (sea water is about 1480; 343 is air)" if place == "sound_speed_m_s" else ""
-        return f"{place} is missing; add it{remedy}"
+        return f"{place} is missing; add it ({REMEDIES[entry].removeprefix('give ')})"
     if problem["type"] == "extra_forbidden":
-        return f"{place} is not a known entry; known are {', '.join(_ArrayFile.model_fields)}"
-    return f"{place} = {problem['input']!r}: {problem['msg']}"
+        return f"{place} is not a known entry{_of_hydrophones(of_phone)}; {_meant(entry, of_phone)}"
+    said = problem["msg"].replace("Input should be", "must be").replace("valid list", "list")
+    return f"{place} = {_short(problem['input'])}: {said}; {REMEDIES.get(entry, 'correct it')}"
+
+
+def _of_hydrophones(of_phone: bool) -> str:
+    return " of a hydrophone" if of_phone else ""
+
+
+def _meant(entry: str, of_phone: bool) -> str:
+    """What an unknown entry may have been meant to be."""
+    own, other = (_Hydrophone, _ArrayFile) if of_phone else (_ArrayFile, _Hydrophone)
+    if entry in other.model_fields:
+        return (
+            "it belongs to the array, so write it above the first [[hydrophone]]"
+            if of_phone
+            else "it belongs to a hydrophone, so write it below its [[hydrophone]]"
+        )
+    near = [name for name in own.model_fields if name.startswith(f"{entry.lower()}_")]
+    near += difflib.get_close_matches(entry.lower(), own.model_fields, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"known are {', '.join(own.model_fields)}"
+
+
+def _short(value: object, most: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _build(described: _ArrayFile, path: Path) -> HydrophoneArray:
@@ -111,7 +178,7 @@ def _build(described: _ArrayFile, path: Path) -> HydrophoneArray:
     own = np.array([[phone.x_m, phone.y_m, phone.z_m] for phone in phones])
     turned = own @ attitude(described.heading_deg, described.pitch_deg, described.roll_deg).T
     try:
-        return HydrophoneArray(
+        array = HydrophoneArray(
             name=described.name,
             positions_m=turned,
             sound_speed_m_s=described.sound_speed_m_s,
@@ -126,12 +193,17 @@ def _build(described: _ArrayFile, path: Path) -> HydrophoneArray:
             unused_channels=tuple(c - 1 for c in unused),
             full_scale_v=described.full_scale_v,
         )
+        return check(array)
     except ArrayError as reason:
         raise ArrayError(f"{path}: {reason}") from reason
 
 
 def save_array(array: HydrophoneArray, path: Path) -> None:
-    """Write an array as a TOML file, with positions in the frame of the earth (heading 0)."""
+    """Write an array as a TOML file, with positions in the frame of the earth (heading 0).
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
     lines = [f"name = {_quoted(array.name)}", f"sound_speed_m_s = {array.sound_speed_m_s!r}"]
     if array.depth_m is not None:
         lines.append(f"depth_m = {array.depth_m!r}")
@@ -148,7 +220,8 @@ def save_array(array: HydrophoneArray, path: Path) -> None:
         lines += ["", "[[hydrophone]]", f"channel = {channel + 1}", f"x_m = {x!r}", f"y_m = {y!r}", f"z_m = {z!r}"]
         if array.sensitivity_db:
             lines.append(f"sensitivity_db = {array.sensitivity_db[index]!r}")
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with replacing(path) as beside:
+        beside.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _quoted(text: str) -> str:

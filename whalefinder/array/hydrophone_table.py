@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from whalefinder.array.geometry import HydrophoneArray
+from whalefinder.array.geometry import HydrophoneArray, attitude
+from whalefinder.array.physics import check
 from whalefinder.errors import ArrayError
 
 Row = dict[str, str]
@@ -19,7 +22,14 @@ SOUND_SPEED = ("sound_speed_m_s", "sound_speed")
 
 
 def import_table(
-    path: Path | str, sound_speed_m_s: float | None = None, *, depth_m: float | None = None
+    path: Path | str,
+    sound_speed_m_s: float | None = None,
+    *,
+    depth_m: float | None = None,
+    heading_deg: float = 0.0,
+    pitch_deg: float = 0.0,
+    roll_deg: float = 0.0,
+    **facts: Any,
 ) -> HydrophoneArray:
     """Read a table of hydrophone positions as an array. The header tells which program wrote the table.
 
@@ -35,20 +45,27 @@ def import_table(
         path: the table, a text file in UTF-8.
         sound_speed_m_s: metres per second, or None if the table has a column `sound_speed_m_s`.
         depth_m: depth of the array's origin in metres, positive down, or None if unknown.
+        heading_deg: direction of the table's y axis, clockwise from true north.
+        pitch_deg, roll_deg: how the array is tilted, positive with y up and with x down (docs/conventions.md).
+        facts: further fields of `HydrophoneArray`, such as `position_error_m`. None: as in the table, or unknown.
 
     Raises:
-        ArrayError: the file is not such a table, or there is no sound speed.
+        ArrayError: the file is not such a table, there is no sound speed, or no such array can exist.
     """
     path = Path(path)
     rows = _rows(path)
     columns = set(rows[0])
     try:
         speed = _sound_speed(rows) if sound_speed_m_s is None else sound_speed_m_s
+        kind = _from_plain
         if {"hydrophoneId", "x", "y", "z"} <= columns:
-            return _from_pamguard(path, rows, speed, depth_m)
-        if {"name", "x", "y", "z"} <= columns:
-            return _from_xav(path, rows, speed, depth_m)
-        return _from_plain(path, rows, speed, depth_m)
+            kind = _from_pamguard
+        elif {"name", "x", "y", "z"} <= columns:
+            kind = _from_xav
+        array = kind(path, rows, speed, depth_m)
+        turned = array.positions_m @ attitude(heading_deg, pitch_deg, roll_deg).T
+        given = {name: value for name, value in facts.items() if value is not None}
+        return check(replace(array, positions_m=turned, **given))
     except ValueError as reason:
         raise ArrayError(f"{path}: {reason}; coordinates and channels must be numbers") from reason
     except ArrayError as reason:
