@@ -20,7 +20,7 @@ from whalefinder.array.geometry import Floats, HydrophoneArray, angles, directio
 from whalefinder.bearings.steering import Fix
 from whalefinder.errors import ArrayError, OptionError
 from whalefinder.networks.regressor import CallBins, Regressor
-from whalefinder.networks.weights import fitting, read_card, shipped_weights
+from whalefinder.networks.weights import expect, fitting, read_card, shipped_weights
 
 METHODS = ("steering", "network")
 SHIPPED = "regressor"
@@ -98,6 +98,7 @@ def load_regressor(array: HydrophoneArray, path: Path | str | None = None) -> Re
         ModelError: the weights or their card cannot be read.
     """
     file = Path(path) if path else shipped_weights(SHIPPED)
+    expect(file, SHIPPED)
     card = read_card(file)
     with fitting(file):
         trained = HydrophoneArray(

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -20,8 +20,13 @@ from whalefinder.errors import ModelError
 from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.networks.tracker import Tracker
+from whalefinder.words import count
 
 SHIPPED = "segmenter"
+KINDS = ("segmenter", "classifier", "tracker", "regressor")
+ALIKE = 0.8
+"""Weights belong to a network if at least this share of their tensors has the names that it has."""
+LONGEST = 160  # characters of a reason in a message
 
 
 def save_network(network: nn.Module, path: Path, card: dict[str, Any]) -> None:
@@ -65,6 +70,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 def _load(kind: type[Network], path: Path | str | None, shipped: str) -> Network:
     file = Path(path) if path else shipped_weights(shipped)
+    expect(file, shipped)
     card = read_card(file)
     with fitting(file):
         network = kind(**card["config"])
@@ -72,13 +78,45 @@ def _load(kind: type[Network], path: Path | str | None, shipped: str) -> Network
     return network.eval()
 
 
+def expect(file: Path, wanted: str) -> None:
+    """Refuse a file that holds no weights of the network `wanted`, by the names of its tensors. A missing file passes.
+
+    Raises:
+        ModelError: the file holds the weights of another network, or none.
+    """
+    if not file.is_file():
+        return
+    names = _names(file)
+    shares = {kind: len(names & _names(shipped_weights(kind))) / max(1, len(names)) for kind in KINDS}
+    best = max(shares, key=lambda kind: (shares[kind], kind == wanted))
+    if best == wanted and shares[wanted]:
+        return
+    what = f"holds {count(len(names), 'tensor')} of no network of whalefinder" if names else "is no file of weights"
+    if shares[best] >= ALIKE:
+        what = f"holds the weights of a {best}"
+    elif shares[wanted]:
+        return
+    raise ModelError(f"{file}: {what}; needed are those of a {wanted}, as whalefinder train {wanted} writes them")
+
+
 @contextmanager
 def fitting(file: Path) -> Iterator[None]:
     """Raise `ModelError` with one clear line if weights do not fit their card."""
     try:
         yield
-    except (KeyError, TypeError, RuntimeError, SafetensorError, OSError) as reason:
-        raise ModelError(f"{file}: weights do not fit their card ({reason}); train again or reinstall") from reason
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError, OSError) as reason:
+        why = " ".join(str(reason).split())
+        why = why if len(why) <= LONGEST else f"{why[:LONGEST]}…"
+        raise ModelError(f"{file}: weights do not fit their card ({why}); train again or reinstall") from reason
+
+
+def _names(file: Path) -> set[str]:
+    """Names of the tensors in a file; none if it cannot be read."""
+    try:
+        with safe_open(file, "numpy") as tensors:
+            return set(tensors.keys())
+    except (SafetensorError, OSError):
+        return set()
 
 
 def read_card(weights: Path) -> dict[str, Any]:
