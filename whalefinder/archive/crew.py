@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -119,14 +120,36 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
         stack.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT}))
         # Units wait at the scheduler and not at a worker: a unit takes minutes, and Dask would not move it again.
         stack.enter_context(dask.config.set({"distributed.scheduler.worker-saturation": 1.0}))
+        if scheduler is not None:
+            asyncio.run(_answers(scheduler))
         address = scheduler if scheduler is not None else stack.enter_context(_cluster(workers))
         try:
             client = Client(address, timeout=CONNECT_S, set_as_default=False)
         except (OSError, ValueError) as reason:
-            raise OptionError(
-                f"`scheduler` {scheduler}: no scheduler answers there; start it, check the address"
-            ) from reason
+            raise OptionError(_silent(scheduler, reason)) from reason
         yield stack.enter_context(client)
+
+
+async def _answers(scheduler: str) -> None:
+    """Check that a scheduler answers. A `Client` that finds none would wait twice as long again when it is deleted.
+
+    Raises:
+        OptionError: none answers within `CONNECT_S`, or something else does.
+    """
+    from distributed import Security
+    from distributed.comm import connect
+
+    try:
+        asked = connect(scheduler, timeout=CONNECT_S, **Security().get_connection_args("client"))
+        comm = await asyncio.wait_for(asked, 1.5 * CONNECT_S)  # `connect` itself waits for a greeting without end
+        await comm.close()
+    except Exception as reason:  # the answer of another program can be read as anything
+        raise OptionError(_silent(scheduler, reason)) from reason
+
+
+def _silent(scheduler: str | None, reason: BaseException) -> str:
+    what = " ".join(str(reason).split()) or "no greeting in time"
+    return f"`scheduler` {scheduler}: no scheduler answers there ({what}); start it, or check the address"
 
 
 def _cluster(workers: int) -> Any:
