@@ -15,11 +15,12 @@ from tests.archives import RATE, found_in, make_archive, swim, tables, write
 from tests.helpers import array, noise
 from whalefinder.archive import plan, sources, store, work
 from whalefinder.archive.merge import merged
-from whalefinder.archive.run import Archive, Crew, merge
+from whalefinder.archive.run import Archive, merge
 from whalefinder.array.array_file import save_array
 from whalefinder.cli import app
 from whalefinder.errors import OptionError, OutputError
-from whalefinder.options import LocateOptions
+from whalefinder.files import locked
+from whalefinder.options import Crew, LocateOptions
 from whalefinder.results.ambiguity import words
 from whalefinder.sound.spectrogram import FRAME_S
 
@@ -269,17 +270,17 @@ def test_a_full_disk_stops_the_run_and_the_next_one_goes_on(three, tmp_path, mon
 def test_two_runs_in_one_folder(three, tmp_path):
     sound, _ = three
     with (
-        store.locked(tmp_path),
+        locked(tmp_path),
         pytest.raises(OutputError, match=rf"another run works here \(process {os.getpid()} on"),
     ):
         found_in(sound, tmp_path)
-    with store.locked(tmp_path, "1/2"):
-        with store.locked(tmp_path, "2/2"):
+    with locked(tmp_path, "1/2"):
+        with locked(tmp_path, "2/2"):
             pass
         for shard in (None, "1/2"):
-            with pytest.raises(OutputError, match="another run works here"), store.locked(tmp_path, shard):
+            with pytest.raises(OutputError, match="another run works here"), locked(tmp_path, shard):
                 pass
-    with store.locked(tmp_path):
+    with locked(tmp_path):
         pass
 
 

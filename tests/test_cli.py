@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from tests.helpers import array, noise, write
 from tests.outputs import sweep
-from whalefinder.array.array_file import save_array
+from whalefinder.array.array_file import load_array, save_array
 from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.cli import app
 from whalefinder.cli.common import seconds_of
@@ -309,6 +309,19 @@ def test_import_array(tmp_path):
     (tmp_path / "h.csv").write_text("name,x,y,z\nA,0,0,0\nB,1,0,0\n")
     code, _ = run("import-array", tmp_path / "h.csv", "--sound-speed", 1484, "--file", tmp_path / "a.toml")
     assert code == 0 and run("check", tmp_path / "a.toml")[0] == 0
+    turned = ("import-array", tmp_path / "h.csv", "--sound-speed", 1484, "--file", tmp_path / "b.toml", "--heading", 90)
+    assert run(*turned, "--depth", 3, "--position-error", 0.01)[0] == 0
+    second = load_array(tmp_path / "b.toml")
+    assert np.allclose(second.positions_m[1], [0, -1, 0])  # starboard of an array that heads east is south
+    assert (second.depth_m, second.position_error_m) == (3.0, 0.01)
+
+
+def test_what_is_odd_about_an_array_is_said(tmp_path, toml):
+    path = write(tmp_path / "a_20260701_120000.wav", noise(4, 1.0), subtype="FLOAT")
+    toml.write_text(toml.read_text().replace("1490.0", "1200.0"))
+    for command in (["check", toml], ["locate", path, "-a", toml, "-o", tmp_path / "out", "--no-pictures"]):
+        code, text = run(*command)
+        assert code == 0 and "warning: sound_speed_m_s = 1200 is neither air nor water" in text
 
 
 def test_recordings_of_the_same_name_do_not_overwrite_each_other(tmp_path, toml):

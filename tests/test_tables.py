@@ -21,7 +21,6 @@ from whalefinder.results.tables import (
     parse_formats,
     row_of,
     rows_of,
-    write_others,
     write_table,
 )
 
@@ -151,6 +150,31 @@ def test_raven_times_run_on_from_file_to_file(tmp_path):
     assert len(crowsetta.formats.bbox.Raven.from_file(tmp_path / "_all.selections.txt").to_bbox()) == 2
 
 
+def test_a_call_that_goes_on_in_the_next_file_has_its_true_end(tmp_path):
+    """Three files of a minute: the second follows the first, the third comes after a gap of a minute."""
+    starts = ("2026-07-01T12:00:00.000Z", "2026-07-01T12:01:00.000Z", "2026-07-01T12:03:00.000Z")
+    sources = [
+        {**SOURCES[0], "recording": f"{k}.wav", "start_utc": start, "duration_s": 60.0}
+        for k, start in enumerate(starts)
+    ]
+    rows = [row_of(replace(CALL, recording=f"{k}.wav", begin_s=59.0, end_s=61.5)) for k in range(3)]
+    write(tmp_path, "raven", rows=rows, recordings=sources)
+
+    def ends(name):
+        with (tmp_path / f"{name}.selections.txt").open(newline="") as file:
+            return [(row["End Time (s)"], row["Beyond File (s)"]) for row in csv.DictReader(file, delimiter="\t")]
+
+    assert ends("_all") == [("61.5", "1.5"), ("120.0", "1.5"), ("180.0", "1.5")]
+    assert ends("0") == [("60.0", "1.5")]
+    write(
+        tmp_path,
+        "raven",
+        rows=[row_of(replace(CALL, recording="0.wav", begin_s=59.0, end_s=60.02))],
+        recordings=sources,
+    )
+    assert ends("0") == [("60.0", "")]
+
+
 def test_raven_header_is_ravens(tmp_path):
     write(tmp_path, "raven", rows=[row_of(replace(CALL, recording='odd\tname "1".wav'))])
     header, line = (tmp_path / "odd_name__1.selections.txt").read_text().splitlines()
@@ -201,7 +225,7 @@ def test_dcase_turns_the_other_way(tmp_path):
         snr_db=0,
         bearing=Bearing(azimuth_deg=90.0, elevation_deg=0.0, azimuth_sd_deg=1, elevation_sd_deg=1),
     )
-    write_others([east], tmp_path, ("dcase",))
+    write_formats([row_of(east)], tmp_path, ("dcase",))
     assert (tmp_path / "a.dcase.csv").read_text() == "0,0,0,-90,0\n"
 
 

@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from whalefinder.array.geometry import HydrophoneArray, tetrahedron
+from whalefinder.errors import OutputError
+from whalefinder.files import untouched
 from whalefinder.options import LocateOptions
 from whalefinder.pages.plots import draw_array
+from whalefinder.results.folder import ResultsFolder
 from whalefinder.results.records import Detection
 from whalefinder.run import run_locate
 from whalefinder.sea.calls import random_call
@@ -45,9 +48,27 @@ def scene() -> Scene:
 
 
 def run(out: Path) -> tuple[tuple[TrueCall, ...], list[Detection]]:
-    """Simulate, locate, write the table and the pictures to `out`. → (truth, detections)."""
+    """Simulate, locate, write the table and the pictures to `out`. → (truth, detections).
+
+    What an earlier demonstration left in `out` is replaced.
+
+    Raises:
+        OutputError: `out` holds other results, or files with the names of those that are to be written.
+    """
+    picture, again = out / "array.png", _was_here(out)
+    untouched([picture, out / "array.toml", out / "truth.csv"], overwrite=again)
     sea_scene = scene()
-    sea = write_simulation(sea_scene, SEED, out, FILE)
-    summary = run_locate([out / f"{FILE}.wav"], out / "array.toml", out, LocateOptions())
-    draw_array(sea_scene.array, out / "array.png")
+    sea = write_simulation(sea_scene, SEED, out, FILE, overwrite=again)
+    summary = run_locate([out / f"{FILE}.wav"], out / "array.toml", out, LocateOptions(), overwrite=again)
+    draw_array(sea_scene.array, picture)
     return sea.truth, summary.found
+
+
+def _was_here(out: Path) -> bool:
+    """Whether the folder holds the demonstration and nothing else that it would write over."""
+    if not (out / f"{FILE}.wav").exists():
+        return False
+    others = ResultsFolder.of(out, append=True).paths.keys() - {f"{FILE}.wav"}
+    if others:
+        raise OutputError(f"{out}: holds results of {min(others)} too, which would be lost; choose another `out`")
+    return True

@@ -1,9 +1,15 @@
-"""The options of a search for calls. They are the same for one file and for an archive."""
+"""The options of a search for calls, the same for one file and for an archive, and where an archive is worked on."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from whalefinder.errors import OptionError
+
+ADDRESS = re.compile(r"(?:(?:tcp|tls|ws|wss|ucx)://)?(?:[^\s:/\[\]]+|\[[0-9a-fA-F:.]+\]):(?P<port>[0-9]{1,5})")
+"""Address of a Dask scheduler; without a protocol it is tcp."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,3 +37,42 @@ class LocateOptions:
     all_events: bool = False
     method: str = "steering"
     regressor: Path | None = None
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Where the work is done.
+
+    Args:
+        workers: number of processes on this machine.
+        scheduler: address of a Dask cluster to use instead, or None.
+        shard: the part of the units to work on, such as "2/8", or None for all.
+    """
+
+    workers: int = 1
+    scheduler: str | None = None
+    shard: str | None = None
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """The shard as (number from 0, number of shards).
+
+        Raises:
+            OptionError: `shard` is not of the form i/n.
+        """
+        number, _, count = (self.shard or "1/1").partition("/")
+        if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+            raise OptionError(f"`shard` {self.shard}: write i/n with 1 <= i <= n, for example 2/8")
+        return int(number) - 1, int(count)
+
+    def check_address(self) -> None:
+        """Check the address of the scheduler, without a connection.
+
+        Raises:
+            OptionError: it cannot be an address.
+        """
+        found = None if self.scheduler is None else ADDRESS.fullmatch(self.scheduler)
+        if self.scheduler is not None and (found is None or not 0 < int(found["port"]) < 65_536):
+            raise OptionError(
+                f"`scheduler` {self.scheduler} is no address; give protocol, host and port (1 to 65535), as tcp://head:8786"
+            )

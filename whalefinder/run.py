@@ -10,8 +10,10 @@ from pathlib import Path
 
 from whalefinder.array.array_file import load_array
 from whalefinder.array.geometry import HydrophoneArray
+from whalefinder.array.physics import oddities
 from whalefinder.calls.hydrophones import MAX_HYDROPHONES
-from whalefinder.errors import OutputError, RecordingError
+from whalefinder.errors import OptionError, OutputError, RecordingError
+from whalefinder.files import locked
 from whalefinder.health.correct import corrected
 from whalefinder.health.findings import Finding
 from whalefinder.health.holes import findings_of_holes
@@ -19,25 +21,14 @@ from whalefinder.health.monitor import Monitor, listen
 from whalefinder.health.report import HealthLog, write_health
 from whalefinder.options import LocateOptions
 from whalefinder.pipeline import Held, Locator
-from whalefinder.results.formats import safe_stem, unused_name
+from whalefinder.results.folder import ResultsFolder, holds_results, name_in
 from whalefinder.results.records import Detection, Track
-from whalefinder.results.tables import (
-    COLUMNS,
-    EXTRA_COLUMNS,
-    RECORDING_COLUMNS,
-    TRACK_COLUMNS,
-    CsvWriter,
-    parse_formats,
-    row_of,
-    row_of_recording,
-    rows_of,
-    write_others,
-    write_table,
-)
+from whalefinder.results.tables import parse_formats, row_of, rows_of
 from whalefinder.sound.channel_files import group_recordings
 from whalefinder.sound.recorders import Times, times_of
 from whalefinder.sound.recording import Recording, open_recording
 from whalefinder.tracks.find import find_tracks
+from whalefinder.words import count
 
 
 @dataclass(kw_only=True)
@@ -72,6 +63,8 @@ def run_locate(
     correct: bool = False,
     begin_s: float = 0.0,
     end_s: float | None = None,
+    append: bool = False,
+    overwrite: bool = False,
     report: Report = lambda done_s, total_s, note: None,
     say: Callable[[str], None] = print,
 ) -> Summary:
@@ -86,64 +79,87 @@ def run_locate(
         pictures: draw one picture for each recording.
         correct: hear every recording for the health of its array first, and mend polarity, gain, constant delays and order.
         begin_s, end_s: the part of every recording to search, in seconds. None: to its end.
+        append: add to the results that `out` holds. A recording that is among them is searched again, and its rows are
+            replaced.
+        overwrite: replace the results that `out` holds.
         report: is called with (seconds done, seconds in all, note).
         say: is called with each warning and each problem, one line each.
 
     Raises:
-        ArrayError, OptionError, ModelError, OutputError: the run cannot go on. A recording that cannot be
+        ArrayError, OptionError, ModelError, OutputError: the run cannot go on, for example since `out` holds results and
+            neither `append` nor `overwrite` was said, or since another run works there. A recording that cannot be
             read raises nothing: it is reported to `say` and counted in `Summary.failures`.
     """
     others = parse_formats(formats)
+    if append and overwrite:
+        raise OptionError("`append` keeps the results of the folder and `overwrite` does not; give one of them")
     array = load_array(array_path) if array_path else None
     locator = Locator.of(array, options)
-    summary = Summary()
+    summary, health = Summary(), HealthLog()
     times = times_of(options.time_format, options.utc_offset, options.recorders)
-    opened = _open_all(group_recordings(paths, array), array, times, (begin_s, end_s), summary, say)
-    table_path = out / "detections.csv"
-    if not opened and table_path.exists():
-        return summary  # there is nothing to add; the results of an earlier run must stay
-    write_table(out / "recordings.csv", RECORDING_COLUMNS, map(row_of_recording, opened))
-    table = CsvWriter(table_path, (*COLUMNS, *EXTRA_COLUMNS))
-    tracks = CsvWriter(out / "tracks.csv", TRACK_COLUMNS) if array is not None else None
-    total_s = sum(recording.duration_s for recording in opened)
-    if array is None and any(r.num_channels > 1 for r in opened):
-        say("no array file: each channel is searched alone, and detections come from the best one, without bearings")
-    if array is not None and any(r.num_channels == 1 for r in opened):
-        say("one channel: detections without bearings")
-    if array is not None and array.num_channels > MAX_HYDROPHONES:
-        say(f"{array.num_channels} hydrophones: bearings use the {MAX_HYDROPHONES} that lie furthest apart")
-    health = HealthLog()
-    try:
-        for recording in opened:
-            seconds = partial(_report_from, report, summary.seconds, total_s, recording.name)
-            own = locator
-            if correct and array is not None and recording.num_channels == array.num_channels:
-                recording, used, mended = _mended(recording, array)
-                for finding in mended:
-                    say(f"corrected: {recording.name}: {finding.words}")
-                own = Locator.of(used, options) if mended else locator
-            monitor = own.monitor_of(recording)
-            try:
-                _one(recording, own, table, tracks, out, pictures, seconds, summary, monitor)
-            finally:  # also of a recording whose search was stopped
-                heard = monitor.findings() if monitor is not None else []
-                for line in health.add(recording.name, [*findings_of_holes(recording), *heard]):
-                    say(f"warning: {line}")
-            summary.seconds += recording.duration_s
-            summary.recordings += 1
-            seconds(0.0)
-            for problem in recording.problems:
-                say(f"problem: {problem}")
-            summary.failures += len(recording.problems)
-    finally:
+    with locked(out):
+        opened = _open_all(group_recordings(paths, array), array, times, (begin_s, end_s), summary, say)
+        if not opened and holds_results(out):
+            return summary  # there is nothing to add; the results of an earlier run must stay
+        folder = ResultsFolder.of(out, append=append, overwrite=overwrite)
+        _name(opened, folder.paths)
+        for line in _warnings(opened):
+            say(f"warning: {line}")
+        again = sum(recording.name in folder.paths for recording in opened)
+        folder.begin(opened, with_array=array is not None, overwrite=overwrite)
+        if again:
+            say(f"{count(again, 'recording')} of {len(opened)} had results here already, which the new ones replace")
+        for line in _remarks(opened, array):
+            say(line)
+        total_s = sum(recording.duration_s for recording in opened)
         try:
-            table.close()
-            if tracks is not None:
-                tracks.close()
+            for recording in opened:
+                stem = folder.start(recording)
+                seconds = partial(_report_from, report, summary.seconds, total_s, recording.name)
+                own = locator
+                if correct and array is not None and recording.num_channels == array.num_channels:
+                    recording, used, mended = _mended(recording, array)
+                    for finding in mended:
+                        say(f"corrected: {recording.name}: {finding.words}")
+                    own = Locator.of(used, options) if mended else locator
+                monitor = own.monitor_of(recording)
+                try:
+                    _one(recording, own, folder, stem if pictures else None, seconds, summary, monitor)
+                finally:  # also of a recording whose search was stopped
+                    found = monitor.findings() if monitor is not None else []
+                    for line in health.add(recording.name, [*findings_of_holes(recording), *found]):
+                        say(f"warning: {line}")
+                summary.seconds += recording.duration_s
+                summary.recordings += 1
+                seconds(0.0)
+                for problem in recording.problems:
+                    say(f"problem: {problem}")
+                summary.failures += len(recording.problems)
         finally:
-            write_health(health.rows, out, others)
-            write_others(summary.found, out, others, opened)
+            _finish(folder, health, others)
     return summary
+
+
+def _remarks(opened: list[Recording], array: HydrophoneArray | None) -> Iterator[str]:
+    """What is odd about the array, and what the results will lack, one line each."""
+    for line in oddities(array) if array is not None else ():
+        yield f"warning: {line}"
+    if array is None and any(r.num_channels > 1 for r in opened):
+        yield "no array file: each channel is searched alone, and detections come from the best one, without bearings"
+    if array is not None and any(r.num_channels == 1 for r in opened):
+        yield "one channel: detections without bearings"
+    if array is not None and array.num_channels > MAX_HYDROPHONES:
+        yield f"{array.num_channels} hydrophones: bearings use the {MAX_HYDROPHONES} that lie furthest apart"
+
+
+def _finish(folder: ResultsFolder, health: HealthLog, formats: tuple[str, ...]) -> None:
+    """Close the tables, and write the files that hold all rows. A stopped run does so too."""
+    try:
+        folder.close()
+    finally:
+        formats = tuple({*formats, *folder.formats})
+        write_health([*folder.rows["health"], *health.rows], folder.out, formats)
+        folder.write_others(formats)
 
 
 def _mended(recording: Recording, array: HydrophoneArray) -> tuple[Recording, HydrophoneArray, list[Finding]]:
@@ -163,7 +179,7 @@ def _open_all(
     summary: Summary,
     say: Callable[[str], None],
 ) -> list[Recording]:
-    opened: list[Recording] = []
+    opened: dict[Path, Recording] = {}
     for path in paths:
         try:
             recording = open_recording(path, array, times=times).part(*part)
@@ -171,11 +187,19 @@ def _open_all(
             say(f"problem: {reason}")
             summary.failures += 1
             continue
-        recording.name = unused_name(path, {safe_stem(other.name) for other in opened})
-        opened.append(recording)
-    for line in _warnings(opened):
-        say(f"warning: {line}")
-    return opened
+        if recording.paths[0].resolve() in opened:
+            say(f"warning: {recording.name}: is given twice and searched once")
+            continue
+        opened[recording.paths[0].resolve()] = recording
+    return list(opened.values())
+
+
+def _name(opened: list[Recording], earlier: dict[str, Path]) -> None:
+    """Give each recording the name that it has in the tables. `earlier` are the files of earlier runs, by name."""
+    names = dict(earlier)
+    for recording in opened:
+        recording.name = name_in(recording.paths[0], names)
+        names[recording.name] = recording.paths[0]
 
 
 def _warnings(opened: list[Recording]) -> Iterator[str]:
@@ -203,15 +227,13 @@ def _tracks(calls: list[Detection], recording: Recording) -> list[Track]:
 def _one(
     recording: Recording,
     locator: Locator,
-    table: CsvWriter,
-    tracks: CsvWriter | None,
-    out: Path,
-    pictures: bool,
+    folder: ResultsFolder,
+    stem: str | None,
     seconds: Callable[[float], None],
     summary: Summary,
     monitor: Monitor | None,
 ) -> None:
-    """Search one recording and add it to the tables, the summary and the pictures.
+    """Search one recording and add it to the tables, the summary and the pictures (of this stem, or no pictures).
 
     If an error ends the search early, the calls found so far are kept.
     """
@@ -221,26 +243,25 @@ def _one(
     picture, first, held = Picture(recording.duration_s, recording.begin_s), len(found), Held()
     try:
         for stretch in locator.stream(recording, held, monitor):
-            table.write(map(row_of, stretch.detections))
+            folder.add("detections", map(row_of, stretch.detections))
             found += stretch.detections
             picture.add(stretch.first_frame, stretch.level_db, stretch.call_share)
             seconds(stretch.seconds_done)
     finally:
         rest = locator.rest(recording, held)
         found += rest
-        calls, stem = found[first:], safe_stem(recording.name)
-        followed = _tracks(calls, recording) if tracks is not None and recording.num_channels > 1 else []
+        calls = found[first:]
+        with_bearing = locator.array is not None and recording.num_channels > 1
+        last = folder.last_track
+        followed = [replace(t, number=last + t.number) for t in _tracks(calls, recording)] if with_bearing else []
         try:
-            table.write(map(row_of, rest))
+            folder.add("detections", map(row_of, rest))
             for track in followed:
                 summary.tracks += 1
-                track = replace(track, number=summary.tracks)
-                assert tracks is not None
-                tracks.write(rows_of(track))
-            if pictures:
-                with_bearing = locator.array is not None and recording.num_channels > 1
-                picture.save(out / f"{stem}.png", recording.name, calls, with_bearing)
+                folder.add("tracks", rows_of(track))
+            if stem is not None:
+                picture.save(folder.out / f"{stem}.png", recording.name, calls, with_bearing)
                 if followed:
-                    draw_tracks(followed, calls, out / f"{stem}-tracks.png", recording.name)
+                    draw_tracks(followed, calls, folder.out / f"{stem}-tracks.png", recording.name)
         except OutputError as reason:
             recording.problems.append(str(reason))

@@ -1,4 +1,4 @@
-"""Numbers in the form that people read: counts with the right plural, durations in a suitable unit, no exponents."""
+"""Numbers and names in the form that people read: the right plural, a suitable unit, no exponents, no broken bytes."""
 
 from __future__ import annotations
 
@@ -39,3 +39,16 @@ def duration(seconds: float) -> str:
         return f"{rounded(seconds / 60)} min"
     hours = seconds / 3600
     return f"{rounded(hours)} h" if hours < 100 else f"{hours:,.0f} h"
+
+
+REPLACED = "\ufffd"
+"""What stands for bytes of a name that are not UTF-8."""
+
+
+def printable(name: str) -> str:
+    r"""A file name in which bytes that are not UTF-8 are replaced.
+
+    >>> printable("l\udce9ve.wav")  # an é of Latin-1
+    'l�ve.wav'
+    """
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

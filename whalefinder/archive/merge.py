@@ -29,6 +29,7 @@ from whalefinder.results.tables import (
     utc_text,
 )
 from whalefinder.tracks.find import LONGEST_S, MAX_SILENCE_S, find_tracks
+from whalefinder.words import printable
 
 ARCHIVE_TRACK_COLUMNS = (*TRACK_COLUMNS, "time_utc")
 """`time_s` counts from the begin of `recording`, in which the track begins. It can be later than the end of it."""
@@ -212,7 +213,7 @@ def row_of_entry(entry: Entry) -> dict[str, Any]:
     """One recording as a row of `recordings.csv`, as `tables.row_of_recording`."""
     return {
         "recording": entry.name,
-        "path": entry.files[0].url,
+        "path": printable(entry.files[0].url),
         "start_utc": utc_text(entry.start_utc),
         "duration_s": round(entry.duration_s, 6),
         "rate_hz": float(entry.rate_hz),

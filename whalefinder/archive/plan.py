@@ -20,7 +20,7 @@ from pathlib import Path
 
 from whalefinder.archive.copies import without_copies
 from whalefinder.archive.job import Job
-from whalefinder.archive.sources import SUFFIXES, find_files, is_remote, open_files, printable
+from whalefinder.archive.sources import SUFFIXES, find_files, is_remote, open_files
 from whalefinder.archive.units import Entry, File, Piece, Unit, digest, make_unit
 from whalefinder.calls.context import REACH_S
 from whalefinder.calls.masks import MARGIN_CELLS
@@ -31,6 +31,7 @@ from whalefinder.sound.channel_files import groups_of_channels
 from whalefinder.sound.recorders import Times, times_of
 from whalefinder.sound.spectrogram import CELL_FRAMES, FRAME_S
 from whalefinder.sound.start_time import BEHIND, StartTime
+from whalefinder.words import printable
 
 THREADS = 16
 UNIT_S = 3600.0

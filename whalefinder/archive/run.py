@@ -14,40 +14,14 @@ from whalefinder.archive.merge import write_tables
 from whalefinder.archive.plan import Plan, make_plan
 from whalefinder.archive.planfile import load_plan, save_plan
 from whalefinder.archive.sources import sweep_caches
-from whalefinder.archive.store import Failure, Store, locked
+from whalefinder.archive.store import Failure, Store
 from whalefinder.archive.units import Unit
-from whalefinder.errors import OptionError, OutputError
-from whalefinder.options import LocateOptions
+from whalefinder.errors import OutputError
+from whalefinder.files import locked
+from whalefinder.options import Crew, LocateOptions
 from whalefinder.results.dataset import check_deployment, collect
 
 Report = Callable[[float, float, str], None]
-
-
-@dataclass(frozen=True)
-class Crew:
-    """Where the work is done.
-
-    Args:
-        workers: number of processes on this machine.
-        scheduler: address of a Dask cluster to use instead, or None.
-        shard: the part of the units to work on, such as "2/8", or None for all.
-    """
-
-    workers: int = 1
-    scheduler: str | None = None
-    shard: str | None = None
-
-    @property
-    def part(self) -> tuple[int, int]:
-        """The shard as (number from 0, number of shards).
-
-        Raises:
-            OptionError: `shard` is not of the form i/n.
-        """
-        number, _, count = (self.shard or "1/1").partition("/")
-        if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
-            raise OptionError(f"`shard` {self.shard}: write i/n with 1 <= i <= n, for example 2/8")
-        return int(number) - 1, int(count)
 
 
 @dataclass(kw_only=True)
@@ -110,6 +84,8 @@ class Archive:
         part, parts = crew.part
         if deployment is not None:
             check_deployment(deployment)  # now, and not after weeks of work
+        if not (self.out / "units").is_dir() and (self.out / "recordings.csv").exists():
+            raise OutputError(f"{self.out}: holds results of locate, which would be lost; choose another `out`")
         store = Store(self.out)
         with locked(self.out, crew.shard):
             if crew.shard is None:

@@ -20,6 +20,7 @@ from whalefinder.optional import needs
 from whalefinder.sound.recorders import Times
 from whalefinder.sound.recording import Recording, open_recording
 from whalefinder.sound.source import open_source
+from whalefinder.words import printable
 
 SUFFIXES = (".wav", ".wave", ".w64", ".rf64", ".bw64", ".flac", ".aif", ".aiff", ".aifc")
 TEMPORARY = re.compile(r"^[.~]|~$|^(@eaDir|lost\+found|\$RECYCLE\.BIN|System Volume Information)$")
@@ -87,11 +88,6 @@ def _local_file(path: Path, folder: Path) -> File:
     except OSError:  # a link to nowhere, or no permission: listed as unreadable when it is opened
         return File(str(path), name, 0, "")
     return File(str(path), name, status.st_size, str(status.st_mtime_ns))
-
-
-def printable(name: str) -> str:
-    """A file name in which characters that are not UTF-8 are replaced."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _find_remote(address: str) -> Iterator[File]:

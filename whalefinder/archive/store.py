@@ -12,19 +12,15 @@ next run deletes.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 from whalefinder.archive.units import Unit
-from whalefinder.errors import OutputError
 from whalefinder.files import replacing, writing
 from whalefinder.results.ambiguity import Cone, Lobe, Mirror
 from whalefinder.results.records import Bearing, Detection
@@ -177,46 +173,3 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-@contextmanager
-def locked(out: Path, shard: str | None = None) -> Iterator[None]:
-    """Lock the folder for one run, or for one run of each shard. A lock always ends when its process ends.
-
-    Raises:
-        OutputError: another run works in the folder.
-    """
-    with contextlib.ExitStack() as stack:
-        try:
-            _lock(stack, out / "lock", shared=shard is not None)
-            if shard is not None:
-                _lock(stack, out / f"lock.{shard.replace('/', '-')}", shared=False)
-        except BlockingIOError as reason:
-            raise OutputError(
-                f"{out}: another run works here ({_holder(out)}); wait for it, or choose another `out`"
-            ) from reason
-        yield
-
-
-def _lock(stack: contextlib.ExitStack, path: Path, *, shared: bool) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such locks
-        return
-    with writing(path):
-        file = stack.enter_context(path.open("a+", encoding="utf-8"))
-    try:
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError:  # some network disks have no locks
-        return
-    if not shared:
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
-        file.flush()
-
-
-def _holder(out: Path) -> str:
-    told = [path.read_text(encoding="utf-8").strip() for path in sorted(out.glob("lock*"))]
-    return ", ".join(line for line in told if line) or "its process is unknown"

@@ -33,7 +33,8 @@ from whalefinder.cli.common import (
 from whalefinder.words import count, duration
 
 if TYPE_CHECKING:
-    from whalefinder.archive.run import Archive, ArchiveSummary, Crew
+    from whalefinder.archive.run import Archive, ArchiveSummary
+    from whalefinder.options import Crew
 
 
 @app.command()
@@ -93,15 +94,19 @@ def archive(
 
       whalefinder archive /data -a array.toml -o /shared/results --shard 3/8   (then --merge --out /shared/results)
     """
-    from whalefinder.archive.run import Archive, Crew, merge
     from whalefinder.errors import OptionError
-    from whalefinder.options import LocateOptions
+    from whalefinder.options import Crew, LocateOptions
 
     with one_line_errors():
         options = LocateOptions(
             segmenter=segmenter, classifier=classifier, regressor=regressor, method=method, time_format=time_format,
             utc_offset=hours_of(utc_offset), recorders=recorders, min_probability=min_probability, all_events=all_events,
         )  # fmt: skip
+        crew = Crew(workers, scheduler, shard)
+        crew.check_address()  # at once, before anything large is imported
+        from whalefinder.archive.run import Archive, merge
+        from whalefinder.array.physics import oddities
+
         if merge_only:
             _conclude(merge(out, deployment), out, None, quiet)
             return
@@ -109,10 +114,12 @@ def archive(
             raise OptionError("no FOLDER: give one or more, or --merge to write the tables of the finished parts")
         with working("reading headers …"):
             found = Archive(folders, array, out, options)
+        for line in oddities(found.job.array) if found.job.array is not None else ():
+            errors.print(f"warning: {escaped(line)}", soft_wrap=True)
         if not quiet or dry_run:
             _show(found)
         if not dry_run:
-            _conclude(_work(found, Crew(workers, scheduler, shard), deployment, quiet), out, shard, quiet)
+            _conclude(_work(found, crew, deployment, quiet), out, shard, quiet)
         elif found.plan.unreadable:
             raise typer.Exit(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +14,60 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.status import Status
+from typer.core import TyperCommand
 
+from whalefinder.cli import ctrl_c
 from whalefinder.errors import OptionError, WhalefinderError
 from whalefinder.version import __version__
-from whalefinder.words import duration
+from whalefinder.words import duration, printable
 
-app = typer.Typer(
+
+class Command(TyperCommand):
+    """A command that takes only finite numbers, and whose messages say which value was wrong.
+
+    `nan` passes comparisons with limits in some versions of Typer, and would end up in results.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; a message about one of them gets its value."""
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as reason:
+            value = _value_of(getattr(reason, "param", None), given)
+            if value is not None and value not in getattr(reason, "message", value):
+                reason.message = f"{value} is refused: {reason.message}"  # type: ignore[attr-defined]
+            raise
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command if all numbers are finite."""
+        with _errors_in_one_line():
+            for option in self.params:
+                values = ctx.params.get(option.name)
+                for value in values if isinstance(values, list | tuple) else [values]:
+                    if isinstance(value, float) and not math.isfinite(value):
+                        raise OptionError(f"`{option.name}` {value:g} is not finite; give a finite number, such as 1.5")
+        return super().invoke(ctx)
+
+
+def _value_of(option: Any, arguments: list[str]) -> str | None:
+    """The text that was given for an option: the word after its flag, or what follows the sign =."""
+    for place, word in enumerate(arguments):
+        flag, equals, value = word.partition("=")
+        if flag in getattr(option, "opts", ()):
+            return value if equals else next(iter(arguments[place + 1 : place + 2]), None)
+    return None
+
+
+class Commands(typer.Typer):
+    """A group whose commands are of the class `Command`."""
+
+    def command(self, *arguments: Any, **named: Any) -> Any:
+        """As `typer.Typer.command`."""
+        return super().command(*arguments, **{"cls": Command, **named})
+
+
+app = Commands(
     name="whalefinder",
     help="Finds the calls of whales in recordings of hydrophone arrays, and the direction of each call.",
     no_args_is_help=True,
@@ -57,6 +106,7 @@ SHIPPED = "shipped"
 # The same names in all commands: --out is a folder, --file is a file, and weights have the name of their network.
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results. It is made if it does not exist.")]
 File = Annotated[Path, typer.Option("--file", help="The file to write.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist already.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 Segmenter = Annotated[
     Path | None, typer.Option("--segmenter", help="Weights of the segmenter (.safetensors).", show_default=SHIPPED)
@@ -111,16 +161,38 @@ Regressor = Annotated[
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Print errors of whalefinder in one line and exit with code 1. After Ctrl-C the code is 130."""
+def _errors_in_one_line() -> Iterator[None]:
     try:
         yield
     except WhalefinderError as reason:
         errors.print(f"[red]error:[/] {escaped(str(reason))}", soft_wrap=True)
         raise typer.Exit(1) from reason
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Print errors of whalefinder in one line and exit with code 1. After Ctrl-C the code is 130."""
+    try:
+        ctrl_c.is_raised()
+        with _errors_in_one_line():
+            yield
     except KeyboardInterrupt as reason:
         errors.print("stopped; the results so far are written")
-        raise typer.Exit(130) from reason
+        raise typer.Exit(ctrl_c.STOPPED) from reason
+
+
+@contextmanager
+def results_in(out: Path, *files: str, overwrite: bool) -> Iterator[None]:
+    """Lock the folder of results, and check that none of the files that a command writes there exists.
+
+    Raises:
+        OutputError: another run works there, or a file exists and may not be replaced.
+    """
+    from whalefinder.files import locked, untouched
+
+    with locked(out):
+        untouched((out / name for name in files), overwrite=overwrite)
+        yield
 
 
 def seconds_of(text: str, flag: str) -> float:
@@ -148,8 +220,8 @@ def hours_of(text: str | None) -> float | None:
 
 
 def escaped(text: str) -> str:
-    """Text of the library for the terminal: arguments become flags, and brackets are printed as brackets."""
-    return escape(in_flags(text))
+    """Text of the library for the terminal: arguments become flags, brackets stay brackets, and names can be printed."""
+    return escape(in_flags(printable(text)))
 
 
 def in_flags(text: str) -> str:

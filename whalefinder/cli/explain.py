@@ -15,6 +15,7 @@ from whalefinder.cli.common import (
     Array,
     Classifier,
     Out,
+    Overwrite,
     Quiet,
     Segmenter,
     app,
@@ -23,6 +24,7 @@ from whalefinder.cli.common import (
     escaped,
     one_line_errors,
     progress_bar,
+    results_in,
 )
 from whalefinder.errors import OptionError
 
@@ -66,6 +68,7 @@ def explain(
     ] = False,
     segmenter: Segmenter = None,
     classifier: Classifier = None,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Show which part of the sound, and which hydrophone, decided a label, a mask or a bearing.
@@ -85,6 +88,7 @@ def explain(
     from whalefinder.networks.weights import load_classifier, load_network
     from whalefinder.optional import needs
     from whalefinder.pipeline import Locator
+    from whalefinder.results.formats import safe_stem
     from whalefinder.sound.recording import open_recording
 
     with one_line_errors():
@@ -94,19 +98,24 @@ def explain(
         if parts != ("bearing",):
             needs("captum", what="whalefinder explain")  # now, not after the sound is heard
         opened = open_recording(recording, loaded)
-        locator = Locator(loaded, load_network(segmenter), classifier=load_classifier(classifier), all_events=True)
-        judge = locator.judge
-        excerpt = in_context(listen(opened, at, judge), opened, locator)
-        for line in opened.problems:
-            errors.print(escaped(line), soft_wrap=True)
-        console.print(escaped(_heading(opened.name, at, excerpt)), soft_wrap=True)
-        why = _Why(out=out, stem=f"{recording.stem}-{at:g}s", excerpt=excerpt, occluder=occluder, quiet=quiet)
-        if "classifier" in parts:
-            why.classifier(judge.classifier, name, log_odds)
-        if "segmenter" in parts:
-            why.segmenter(judge.network)
-        if "bearing" in parts:
-            why.bearing(judge.network)
+        stem = f"{safe_stem(opened.name)}-{at:g}s"
+        files = [
+            f"{stem}-{part}.{kind}" for part in parts for kind in ("csv", "png") if (part, kind) != ("bearing", "png")
+        ]
+        with results_in(out, *files, overwrite=overwrite):
+            locator = Locator(loaded, load_network(segmenter), classifier=load_classifier(classifier), all_events=True)
+            judge = locator.judge
+            excerpt = in_context(listen(opened, at, judge), opened, locator)
+            for line in opened.problems:
+                errors.print(escaped(line), soft_wrap=True)
+            console.print(escaped(_heading(opened.name, at, excerpt)), soft_wrap=True)
+            why = _Why(out=out, stem=stem, excerpt=excerpt, occluder=occluder, quiet=quiet)
+            if "classifier" in parts:
+                why.classifier(judge.classifier, name, log_odds)
+            if "segmenter" in parts:
+                why.segmenter(judge.network)
+            if "bearing" in parts:
+                why.bearing(judge.network)
 
 
 def _parts(what: str, *, with_array: bool) -> tuple[str, ...]:

@@ -7,7 +7,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from whalefinder.cli.common import Classifier, Out, Segmenter, app, console, one_line_errors, working
+from whalefinder.cli.common import (
+    Classifier,
+    Out,
+    Overwrite,
+    Segmenter,
+    app,
+    console,
+    escaped,
+    one_line_errors,
+    working,
+)
 
 
 @app.command()
@@ -26,6 +36,7 @@ def export(
     ] = "onnx",
     segmenter: Segmenter = None,
     classifier: Classifier = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write the networks for other programs. Each model takes samples and gives answers.
 
@@ -40,6 +51,8 @@ def export(
 
     with one_line_errors():
         with working("writing the models …"):
-            written = list(export_models(out, what, format, channels or [1, 4], segmenter, classifier))
+            written = list(
+                export_models(out, what, format, channels or [1, 4], segmenter, classifier, overwrite=overwrite)
+            )
         for path in written:
-            console.print(f"{path.stat().st_size / 1e6:.1f} MB → {path}")
+            console.print(f"{path.stat().st_size / 1e6:.1f} MB → {escaped(str(path))}", soft_wrap=True)

@@ -10,7 +10,18 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from whalefinder.cli.common import Classifier, Out, Quiet, app, console, escaped, one_line_errors, progress_bar
+from whalefinder.cli.common import (
+    Classifier,
+    Out,
+    Overwrite,
+    Quiet,
+    app,
+    console,
+    escaped,
+    one_line_errors,
+    progress_bar,
+    results_in,
+)
 
 
 @app.command()
@@ -21,6 +32,7 @@ def evaluate(
     ] = "dev",
     clips: Annotated[int, typer.Option(min=20, help="Number of mixed clips; half of them have a call.")] = 600,
     out: Out = Path("whalefinder-evaluation"),
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Measure how good the classifier is on real recordings, and compare it with three simpler methods.
@@ -39,7 +51,8 @@ def evaluate(
         needs("sklearn", "jinja2", what="whalefinder evaluate")
         from whalefinder.evaluation.evaluate import evaluate
 
-        with progress_bar(quiet) as progress:
+        files = ("evaluation.html", "figures.json", "clips.csv", "listen")
+        with results_in(out, *files, overwrite=overwrite), progress_bar(quiet) as progress:
             result = evaluate(out, classifier=classifier, split=split, count=clips, report=_moves(progress, "evaluate"))
         for title, header, rows in (
             (f"calls in ships, split {split}, {clips} clips, 1:1", result.header, result.mixtures),
@@ -50,7 +63,7 @@ def evaluate(
             for row in rows:
                 table.add_row(*map(escaped, row))
             console.print(table)
-        console.print(f"report → {result.page}", soft_wrap=True)
+        console.print(f"report → {escaped(str(result.page))}", soft_wrap=True)
 
 
 @app.command()
@@ -75,10 +88,10 @@ def study(
         needs("sklearn", "jinja2", what="whalefinder study")
         from whalefinder.evaluation.study.run import study
 
-        with progress_bar(quiet) as progress:
+        with results_in(out, overwrite=True), progress_bar(quiet) as progress:  # it continues what is there
             outcome = study(out, minutes, report=_moves(progress, "study"))
         left = f", {outcome.left_out} left out; run the same command again to continue" if outcome.left_out else ""
-        console.print(f"{outcome.runs} runs{left}; report → {outcome.page}", soft_wrap=True)
+        console.print(f"{outcome.runs} runs{left}; report → {escaped(str(outcome.page))}", soft_wrap=True)
 
 
 def _moves(progress: Progress, name: str) -> Callable[[int, int, str], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from whalefinder.cli.common import (
     Method,
     MinProbability,
     Out,
+    Overwrite,
     Recorders,
     Regressor,
     Segmenter,
@@ -66,16 +68,23 @@ def locate(
     correct: Annotated[
         bool, typer.Option("--correct", help="Mend polarity, gain, delay and order of channels that are found wrong.")
     ] = False,
+    append: Annotated[
+        bool, typer.Option("--append", help="Add to the results in OUT. A recording that is there replaces its rows.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the results in OUT.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")] = False,
 ) -> None:
     """Find the calls in recordings, and the direction that each call came from.
 
-    Writes OUT/detections.csv, tracks.csv, recordings.csv, health.csv and one picture per recording.
+    Writes OUT/detections.csv, tracks.csv, recordings.csv, health.csv and one picture per recording. If OUT holds results
+    already, nothing is done, unless --append or --overwrite is given.
 
     Examples:
       whalefinder locate night.wav --array array.toml --out results
 
       whalefinder locate *.flac -a array.toml -o results --format csv,raven,parquet
+
+      whalefinder locate morning.wav -a array.toml -o results --append
 
       whalefinder locate single.wav -o results        (one hydrophone: detections only)
 
@@ -101,11 +110,14 @@ def locate(
 
             summary = run_locate(
                 recordings, array, out, options, formats=formats, pictures=not no_pictures, correct=correct,
-                begin_s=begin_s, end_s=end_s, report=report, say=lambda text: errors.print(escaped(text), soft_wrap=True),
+                begin_s=begin_s, end_s=end_s, append=append, overwrite=overwrite, report=report,
+                say=lambda text: errors.print(escaped(text), soft_wrap=True),
             )  # fmt: skip
         if not quiet:
             heard = f"{duration(summary.seconds)} of {count(summary.recordings, 'recording')}"
-            console.print(f"{count(summary.calls, 'call')} in {heard} → {out}/detections.csv", soft_wrap=True)
+            console.print(
+                f"{count(summary.calls, 'call')} in {heard} → {escaped(str(out))}/detections.csv", soft_wrap=True
+            )
         if summary.failures:
             errors.print(f"[red]{count(summary.failures, 'problem')}[/] (see above)")
             raise typer.Exit(1)
@@ -121,6 +133,7 @@ def check(
         Path | None, typer.Option("--file", help="The picture of the array (PNG).", show_default="ARRAY with .png")
     ] = None,
     out: Out = Path("whalefinder-check"),
+    overwrite: Overwrite = False,
 ) -> None:
     """Draw an array and list what it can measure, or hear in recordings whether all of its hydrophones are in order.
 
@@ -134,12 +147,14 @@ def check(
     """
     from whalefinder.array.array_file import load_array
     from whalefinder.array.describe import describe
+    from whalefinder.array.physics import oddities
     from whalefinder.errors import OptionError
+    from whalefinder.files import untouched
     from whalefinder.pages.plots import draw_array
 
     with one_line_errors():
         if array is not None:
-            _check_recordings(files, array, out)
+            _check_recordings(files, array, out, overwrite)
             return
         if len(files) > 1 or files[0].suffix.lower() in (".wav", ".flac", ".w64", ".rf64"):
             raise OptionError(f"{files[0]} is no array file; give the array of recordings with `array`")
@@ -148,12 +163,14 @@ def check(
         for what, value in describe(loaded):
             table.add_row(what, escaped(value))
         console.print(table)
+        _warn(oddities(loaded))
         target = file or files[0].with_suffix(".png")
+        untouched([target], overwrite=overwrite)
         draw_array(loaded, target)
-        console.print(f"drawn → {target}")
+        console.print(f"drawn → {escaped(str(target))}", soft_wrap=True)
 
 
-def _check_recordings(recordings: list[Path], array: Path, out: Path) -> None:
+def _check_recordings(recordings: list[Path], array: Path, out: Path, overwrite: bool) -> None:
     from whalefinder.health.check import check_recordings
 
     with progress_bar() as progress:
@@ -163,7 +180,12 @@ def _check_recordings(recordings: list[Path], array: Path, out: Path) -> None:
             progress.update(task, completed=done_s, total=total_s, note=escaped(note))
 
         rows, failures = check_recordings(
-            recordings, array, out, report, lambda text: errors.print(escaped(text), soft_wrap=True)
+            recordings,
+            array,
+            out,
+            report,
+            lambda text: errors.print(escaped(text), soft_wrap=True),
+            overwrite=overwrite,
         )
     table = Table(title="health of the array", title_justify="left")
     for name in ("recording", "finding", "remedy"):
@@ -173,7 +195,9 @@ def _check_recordings(recordings: list[Path], array: Path, out: Path) -> None:
     if rows:
         console.print(table)
     heard = count(len(recordings) - failures, "recording")
-    console.print(f"{count(len(rows), 'finding')} in {heard} → {out}/health.csv and pictures", soft_wrap=True)
+    console.print(
+        f"{count(len(rows), 'finding')} in {heard} → {escaped(str(out))}/health.csv and pictures", soft_wrap=True
+    )
     if failures:
         errors.print(f"[red]{count(failures, 'problem')}[/] (see above)")
         raise typer.Exit(1)
@@ -192,6 +216,24 @@ def import_array(
     ] = None,
     file: File = Path("array.toml"),
     depth: Annotated[float | None, typer.Option(help="Depth of the array's origin, m.", show_default="unknown")] = None,
+    heading: Annotated[
+        float, typer.Option(min=-360, max=360, help="Direction of the y axis, degrees clockwise from true north.")
+    ] = 0.0,
+    pitch: Annotated[float, typer.Option(min=-90, max=90, help="Tilt, degrees: positive lifts the y axis.")] = 0.0,
+    roll: Annotated[float, typer.Option(min=-180, max=180, help="Tilt, degrees: positive lowers the x axis.")] = 0.0,
+    position_error: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Error of each position, m: one sigma per axis.", show_default="as in the table, or none"
+        ),
+    ] = None,
+    timing_error: Annotated[
+        float | None, typer.Option(min=0, help="Error of each channel's time, s: one sigma.", show_default="none")
+    ] = None,
+    sound_speed_error: Annotated[
+        float | None, typer.Option(min=0, help="Error of the sound speed, m/s: one sigma.", show_default="none")
+    ] = None,
+    min_range: Annotated[float | None, typer.Option(help="No animal is nearer, m.", show_default="20")] = None,
     file_pattern: Annotated[
         str | None,
         typer.Option(
@@ -199,21 +241,37 @@ def import_array(
             show_default="one file with all channels",
         ),
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Make an array file from a table of hydrophones.
 
-    Example:
-      whalefinder import-array hydrophones.csv --sound-speed 1484 --file array.toml
-    """
-    from dataclasses import replace
+    The table's x, y, z are starboard, forward and up. --heading, --pitch and --roll turn them to east, north and up.
 
+    Examples:
+      whalefinder import-array hydrophones.csv --sound-speed 1484 --file array.toml
+
+      whalefinder import-array hydrophones.csv --sound-speed 1484 --depth 8 --heading 30 --position-error 0.005
+    """
     from whalefinder.array.array_file import save_array
     from whalefinder.array.hydrophone_table import import_table
-    from whalefinder.files import writing
+    from whalefinder.array.physics import oddities
+    from whalefinder.files import untouched
 
-    with one_line_errors(), writing(file):
-        save_array(replace(import_table(table, sound_speed, depth_m=depth), file_pattern=file_pattern), file)
-        console.print(f"array → {file}")
+    with one_line_errors():
+        untouched([file], overwrite=overwrite)
+        loaded = import_table(
+            table, sound_speed, depth_m=depth, heading_deg=heading, pitch_deg=pitch, roll_deg=roll,
+            position_error_m=position_error, timing_error_s=timing_error, sound_speed_error_m_s=sound_speed_error,
+            min_range_m=min_range, file_pattern=file_pattern,
+        )  # fmt: skip
+        _warn(oddities(loaded))
+        save_array(loaded, file)
+        console.print(f"array → {escaped(str(file))}", soft_wrap=True)
+
+
+def _warn(lines: Iterable[str]) -> None:
+    for line in lines:
+        errors.print(f"warning: {escaped(line)}", soft_wrap=True)
 
 
 @app.command()
@@ -226,22 +284,33 @@ def simulate(
     seconds: Annotated[float, typer.Option(min=2, max=300, help="Length of the recording, s.")] = 30.0,
     calls: Annotated[int, typer.Option(min=0, max=1000, help="Number of calls.")] = 4,
     boats: Annotated[int, typer.Option(min=0, max=20, help="Number of boats.")] = 2,
-    snr: Annotated[float, typer.Option(help="Power of a call over ambient, dB, in 0.5-12 kHz.")] = 5.0,
-    sir: Annotated[float, typer.Option(help="Power of the first call over all boats together, dB.")] = -5.0,
-    surface: Annotated[float, typer.Option(help="Amplitude of the surface echo, for example -0.8.")] = 0.0,
-    roughness: Annotated[float, typer.Option(help="Height of the waves on the surface, m r.m.s.")] = 0.0,
+    snr: Annotated[
+        float, typer.Option(min=-100, max=100, help="Power of a call over ambient, dB, in 0.5-12 kHz.")
+    ] = 5.0,
+    sir: Annotated[
+        float, typer.Option(min=-100, max=100, help="Power of the first call over all boats together, dB.")
+    ] = -5.0,
+    surface: Annotated[
+        float, typer.Option(min=-1, max=1, help="Amplitude of the surface echo, for example -0.8.")
+    ] = 0.0,
+    roughness: Annotated[float, typer.Option(min=0, max=30, help="Height of the waves on the surface, m r.m.s.")] = 0.0,
     diffuse: Annotated[
         bool,
         typer.Option("--diffuse", help="Wind noise from all directions, instead of independent noise per hydrophone."),
     ] = False,
-    position_error: Annotated[float, typer.Option(help="Fault: error of each position, m per axis.")] = 0.0,
-    timing_error: Annotated[float, typer.Option(help="Fault: error of each channel's time, s.")] = 0.0,
-    gain_error: Annotated[float, typer.Option(help="Fault: error of each channel's gain, dB.")] = 0.0,
-    sound_speed_error: Annotated[float, typer.Option(help="Fault: error of the sound speed, m/s.")] = 0.0,
+    position_error: Annotated[
+        float, typer.Option(min=0, max=100, help="Fault: error of each position, m per axis.")
+    ] = 0.0,
+    timing_error: Annotated[float, typer.Option(min=0, max=1, help="Fault: error of each channel's time, s.")] = 0.0,
+    gain_error: Annotated[float, typer.Option(min=0, max=60, help="Fault: error of each channel's gain, dB.")] = 0.0,
+    sound_speed_error: Annotated[
+        float, typer.Option(min=0, max=200, help="Fault: error of the sound speed, m/s.")
+    ] = 0.0,
     calls_from: Annotated[
         Path | None, typer.Option(help="Folder with recordings of calls.", show_default="simulated calls")
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same recording.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same seed gives the same recording.")] = 0,
+    overwrite: Overwrite = False,
 ) -> None:
     """Simulate a recording with calls and boats. Writes OUT/simulated.wav, array.toml and truth.csv (the true directions).
 
@@ -273,9 +342,11 @@ def simulate(
             calls_from=calls_from,
         )
         with working("simulating …"):
-            sea = write_simulation(draw_scene(plan, loaded, seed), seed, out)
+            sea = write_simulation(draw_scene(plan, loaded, seed), seed, out, overwrite=overwrite)
         console.print(
-            f"{count(len(sea.truth), 'call')}, {count(boats, 'boat')}, {duration(seconds)} → {out}/simulated.wav, array.toml, truth.csv"
+            f"{count(len(sea.truth), 'call')}, {count(boats, 'boat')}, {duration(seconds)} → "
+            f"{escaped(str(out))}/simulated.wav, array.toml, truth.csv",
+            soft_wrap=True,
         )
 
 
@@ -283,7 +354,8 @@ def simulate(
 def demo(out: Out = Path("whalefinder-demo")) -> None:
     """Simulate a whale that swims past four hydrophones while boats cross, and find its calls.
 
-    Prints a table of true and found directions. Writes the recording, tables and pictures. Takes about 20 seconds.
+    Prints a table of true and found directions. Writes the recording, tables and pictures, in place of those
+    of an earlier demonstration. Takes about 20 seconds.
 
     Example:
       whalefinder demo --out demo
@@ -315,4 +387,4 @@ def demo(out: Out = Path("whalefinder-demo")) -> None:
             azimuth = f"{hit.azimuth_deg:.2f} ± {hit.azimuth_sd_deg:.2f}"
             table.add_row(*row, azimuth, f"{hit.elevation_deg:.2f} ± {hit.elevation_sd_deg:.2f}", f"{error:.2f}")
         console.print(table)
-        console.print(f"recording, tables and pictures → {out}/")
+        console.print(f"recording, tables and pictures → {escaped(str(out))}/")

@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from whalefinder.cli.common import File, Out, app, console, errors, escaped, one_line_errors, progress_bar, working
+from whalefinder.cli.common import (
+    File,
+    Out,
+    Overwrite,
+    app,
+    console,
+    errors,
+    escaped,
+    one_line_errors,
+    progress_bar,
+    working,
+)
 from whalefinder.errors import OptionError
 from whalefinder.words import count
 
@@ -35,6 +46,7 @@ def report(
         ),
     ] = None,
     best: Annotated[int, typer.Option(min=0, max=50, help="Number of the clearest calls to show and play.")] = 12,
+    overwrite: Overwrite = False,
 ) -> None:
     """Make one HTML page of results: calls per day and hour, bearings, tracks, levels, and the clearest calls with sound.
 
@@ -43,16 +55,18 @@ def report(
     Example:
       whalefinder report results
     """
+    from whalefinder.files import untouched
     from whalefinder.optional import needs
     from whalefinder.pages.report import write_report
 
     with one_line_errors():
         needs("jinja2", what="whalefinder report")  # now, not after everything is drawn
+        untouched([file or folder / "report.html"], overwrite=overwrite)
         with working("drawing the page …"):
             missing = write_report(folder, file, recordings=recordings or (), best=best)
         for line in missing:
             errors.print(f"not on the page: {escaped(line)}", soft_wrap=True)
-        console.print(f"page → {file or folder / 'report.html'}", soft_wrap=True)
+        console.print(f"page → {escaped(str(file or folder / 'report.html'))}", soft_wrap=True)
 
 
 @app.command()
@@ -129,13 +143,14 @@ def collect(
     Example:
       whalefinder collect july august --deployment lime-kiln-2026 --out seasons
     """
+    from whalefinder.files import locked
     from whalefinder.results.dataset import collect as gather
 
     with one_line_errors():
-        with working("gathering …"):
+        with working("gathering …"), locked(out):
             counts = gather(outputs, out, deployment)
         words = ", ".join(f"{count} rows of {name}" for name, count in counts.items())
-        console.print(f"{words} → {out}/*/deployment={deployment}", soft_wrap=True)
+        console.print(f"{words} → {escaped(str(out))}/*/deployment={deployment}", soft_wrap=True)
 
 
 @app.command()
@@ -153,22 +168,26 @@ def convert(
             "--out", "-o", help="Folder for the results. It is made if it does not exist.", show_default="DIR"
         ),
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write the results of a run in the formats of other programs.
 
     Example:
       whalefinder convert results --format raven,audacity
     """
+    from whalefinder.files import locked
     from whalefinder.results.dataset import read_output
     from whalefinder.results.formats import write_formats
     from whalefinder.results.tables import parse_formats
 
     with one_line_errors():
         wanted = parse_formats(formats)
-        with working("converting …"):
+        with working("converting …"), locked(out or folder):
             tables = read_output(folder, ("detections", "recordings"))
-            written = write_formats(tables["detections"], out or folder, wanted, tables["recordings"])
-        console.print(f"{count(len(written), 'file')} → {out or folder}", soft_wrap=True)
+            written = write_formats(
+                tables["detections"], out or folder, wanted, tables["recordings"], overwrite=overwrite
+            )
+        console.print(f"{count(len(written), 'file')} → {escaped(str(out or folder))}", soft_wrap=True)
 
 
 @app.command("import-pamguard")
@@ -178,12 +197,14 @@ def import_pamguard(
     ],
     file: File = Path("pamguard.csv"),
     heading: Annotated[
-        float, typer.Option(help="Direction of the array's y axis, degrees clockwise from true north.")
+        float,
+        typer.Option(min=-360, max=360, help="Direction of the array's y axis, degrees clockwise from true north."),
     ] = 0.0,
     shape: Annotated[
         str | None,
         typer.Option(help="Shape of the array: line, plane or volume.", show_default="from the number of angles"),
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Turn PAMGuard's detections into a table like detections.csv, with azimuth clockwise from true north.
 
@@ -191,11 +212,13 @@ def import_pamguard(
       whalefinder import-pamguard Binary/*/*.pgdf --heading 30 --file pamguard.csv
     """
     from whalefinder.errors import RecordingError
+    from whalefinder.files import untouched
     from whalefinder.results.pamguard import read_pamguard
     from whalefinder.results.schema import DETECTIONS, names
     from whalefinder.results.tables import write_table
 
     with one_line_errors():
+        untouched([file], overwrite=overwrite)
         rows: list[dict[str, Any]] = []
         said: list[str] = []
         with progress_bar() as progress:
@@ -210,7 +233,9 @@ def import_pamguard(
             errors.print(f"problem: {escaped(line)}", soft_wrap=True)
         rows.sort(key=lambda row: (row["start_utc"], row["recording"]))
         write_table(file, names(DETECTIONS), rows)
-        console.print(f"{count(len(rows), 'detection')} of {count(len(files), 'file')} → {file}", soft_wrap=True)
+        console.print(
+            f"{count(len(rows), 'detection')} of {count(len(files), 'file')} → {escaped(str(file))}", soft_wrap=True
+        )
         if said:
             raise typer.Exit(1)
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.progress import Progress
 
-from whalefinder.cli.common import Out, app, console, one_line_errors, progress_bar
-from whalefinder.errors import OptionError
+from whalefinder.cli.common import Commands, Out, app, console, escaped, one_line_errors, progress_bar, results_in
+from whalefinder.errors import OptionError, OutputError
 
-train_app = typer.Typer(help="Train the networks of whalefinder.", no_args_is_help=True)
+train_app = Commands(help="Train the networks of whalefinder.", no_args_is_help=True)
 app.add_typer(train_app, name="train")
 
 
@@ -29,6 +30,7 @@ def train_segmenter(
         bool, typer.Option("--no-normalise", help="No batch normalisation, as in the examination paper.")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from OUT/last.pt.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the training in OUT.")] = False,
 ) -> None:
     """Train the segmenter (the network that makes the masks), on simulated sound and on real calls of the train split.
 
@@ -42,11 +44,15 @@ def train_segmenter(
 
     settings = Settings(steps=steps, hidden_channels=hidden_channels, normalise=not no_normalise, seed=seed)
     with one_line_errors():
-        with progress_bar() as progress:
-            task = progress.add_task("train", total=steps, note="drawing calls and boats …")
-            train(out, settings, resume=resume, report=training_report(progress, task))
-        draw_curve(out / "curve.csv", out / "curve.png")
-        console.print(f"weights → {out}/segmenter.safetensors, curve → {out}/curve.png")
+        with training_in(out, "segmenter", resume, overwrite):
+            with progress_bar() as progress:
+                task = progress.add_task("train", total=steps, note="drawing calls and boats …")
+                train(out, settings, resume=resume, report=training_report(progress, task))
+            draw_curve(out / "curve.csv", out / "curve.png")
+        console.print(
+            f"weights → {escaped(str(out))}/segmenter.safetensors, curve → {escaped(str(out))}/curve.png",
+            soft_wrap=True,
+        )
 
 
 @train_app.command("regressor")
@@ -58,11 +64,14 @@ def train_regressor(
     minutes: Annotated[
         float,
         typer.Option(
-            min=0.01, help="Length of the training: 200 steps of 64 calls per minute, about a minute on one core."
+            min=0.01,
+            max=100_000,
+            help="Length of the training: 200 steps of 64 calls per minute, about a minute on one core.",
         ),
     ] = 40,
     seed: Annotated[int, typer.Option(min=0, max=999_999, help="Random seed. The benchmark uses seeds from 10^9.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from OUT/last.pt.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the training in OUT.")] = False,
 ) -> None:
     """Train the regressor (the network that gives a bearing at once) for one array, on simulated sound.
 
@@ -80,11 +89,15 @@ def train_regressor(
     settings = Settings(steps=max(1, round(minutes * STEPS_PER_MINUTE)), seed=seed)
     with one_line_errors():
         loaded = load_array(array)
-        with progress_bar() as progress:
-            task = progress.add_task("train", total=settings.steps, note="drawing calls and boats …")
-            train(out, loaded, settings, resume=resume, report=training_report(progress, task))
-        draw_curve(out / "curve.csv", out / "curve.png", "loss, median error (°), share beyond 10°")
-        console.print(f"weights → {out}/regressor.safetensors, curve → {out}/curve.png")
+        with training_in(out, "regressor", resume, overwrite):
+            with progress_bar() as progress:
+                task = progress.add_task("train", total=settings.steps, note="drawing calls and boats …")
+                train(out, loaded, settings, resume=resume, report=training_report(progress, task))
+            draw_curve(out / "curve.csv", out / "curve.png", "loss, median error (°), share beyond 10°")
+        console.print(
+            f"weights → {escaped(str(out))}/regressor.safetensors, curve → {escaped(str(out))}/curve.png",
+            soft_wrap=True,
+        )
 
 
 @train_app.command("tracker")
@@ -98,6 +111,7 @@ def train_tracker(
     steps: Annotated[int, typer.Option(min=1, help="Training steps, each a batch of 64 swims.")] = 1100,
     seed: Annotated[int, typer.Option(min=0, max=999_999, help="Random seed. The benchmark uses seeds from 10^9.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from OUT/last.pt.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the training in OUT.")] = False,
 ) -> None:
     """Train the tracker (the network that follows animals), on simulated swims only.
 
@@ -116,11 +130,14 @@ def train_tracker(
         if cell not in CELLS:
             raise OptionError(f"--cell {cell!r} is unknown; choose from {', '.join(CELLS)}")
         settings = Settings(smoother=smoother, cell=cell, swims=swims, steps=steps, seed=seed)
-        with progress_bar() as progress:
-            task = progress.add_task("train", total=steps, note="drawing swims …")
-            train(out, settings, resume=resume, report=training_report(progress, task))
-        draw_curve(out / "curve.csv", out / "curve.png", "loss (nats), median error (°)")
-        console.print(f"weights → {out}/tracker.safetensors, curve → {out}/curve.png")
+        with training_in(out, "tracker", resume, overwrite):
+            with progress_bar() as progress:
+                task = progress.add_task("train", total=steps, note="drawing swims …")
+                train(out, settings, resume=resume, report=training_report(progress, task))
+            draw_curve(out / "curve.csv", out / "curve.png", "loss (nats), median error (°)")
+        console.print(
+            f"weights → {escaped(str(out))}/tracker.safetensors, curve → {escaped(str(out))}/curve.png", soft_wrap=True
+        )
 
 
 @train_app.command("classifier")
@@ -156,6 +173,7 @@ def train_classifier(
         int, typer.Option(min=0, max=999_999, help="Random seed. The evaluation uses seeds from 10^9.")
     ] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from OUT/last.pt.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the training in OUT.")] = False,
 ) -> None:
     """Train the classifier (the network that labels events orca, other cetacean, boat or ambient).
 
@@ -177,12 +195,31 @@ def train_classifier(
             imbalance=imbalance, boat_ratio=boat_ratio, augment=not no_augment, seed=seed,
             leave_out=tuple(leave_out or ()),
         )  # fmt: skip
-        with progress_bar() as progress:
-            task = progress.add_task("train", total=steps, note="drawing calls and boats …")
-            workers = 1 if (os.cpu_count() or 1) > 1 else 0
-            train(out, settings, resume=resume, workers=workers, report=training_report(progress, task))
-        draw_curve(out / "curve.csv", out / "curve.png", "loss, recall, specificity")
-        console.print(f"weights → {out}/classifier.safetensors, curve → {out}/curve.png")
+        with training_in(out, "classifier", resume, overwrite):
+            with progress_bar() as progress:
+                task = progress.add_task("train", total=steps, note="drawing calls and boats …")
+                workers = 1 if (os.cpu_count() or 1) > 1 else 0
+                train(out, settings, resume=resume, workers=workers, report=training_report(progress, task))
+            draw_curve(out / "curve.csv", out / "curve.png", "loss, recall, specificity")
+        console.print(
+            f"weights → {escaped(str(out))}/classifier.safetensors, curve → {escaped(str(out))}/curve.png",
+            soft_wrap=True,
+        )
+
+
+@contextmanager
+def training_in(out: Path, name: str, resume: bool, overwrite: bool) -> Iterator[None]:
+    """Lock the folder of a training. One that is there is continued or replaced only if the user says so."""
+    from whalefinder.files import untouched
+
+    with results_in(out, overwrite=True):
+        last = out / "last.pt"
+        if last.exists() and not (resume or overwrite):
+            raise OutputError(
+                f"{last}: a training is here already; continue it with `resume`, or replace it with `overwrite`"
+            )
+        untouched((out / f"{name}.safetensors", out / "curve.csv"), overwrite=resume or overwrite)
+        yield
 
 
 def training_report(progress: Progress, task: Any) -> Callable[[int, float, dict[str, float] | None], None]:

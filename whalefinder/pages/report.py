@@ -15,12 +15,13 @@ import numpy as np
 
 from whalefinder.array.geometry import Floats
 from whalefinder.errors import RecordingError
+from whalefinder.files import path_shown_as
 from whalefinder.pages.page import write_html
 from whalefinder.results.ambiguity import is_one_of_two, kind_of
 from whalefinder.results.dataset import read_output, starts_of
 from whalefinder.results.formats import Row
 from whalefinder.results.schema import NO_CALLS
-from whalefinder.words import count, duration, rounded
+from whalefinder.words import count, duration, printable, rounded
 
 MOST_BEST = 50
 """At most this many calls are shown with picture and sound. Each takes up to 0.4 MB of the page."""
@@ -348,7 +349,7 @@ def clearest(calls: Sequence[Row], count: int) -> list[Row]:
 
 def _files(results: Results, places: Sequence[Path]) -> dict[str, Path]:
     """Path of each recording: where the user says, else where it was during the run."""
-    found = {row["recording"]: Path(row["path"]) for row in results.recordings if row["path"]}
+    found = {row["recording"]: path_shown_as(row["path"]) for row in results.recordings if row["path"]}
     found = {name: path for name, path in found.items() if path.is_file()}
     wanted: dict[str, set[str]] = {}
     for row in results.calls:
@@ -357,12 +358,12 @@ def _files(results: Results, places: Sequence[Path]) -> dict[str, Path]:
         files = [place] if place.is_file() else sorted(place.rglob("*"))
         namesakes: dict[str, list[Path]] = {}
         for path in files:
-            if path.name in wanted and path.is_file():
-                namesakes.setdefault(path.name, []).append(path)
+            if printable(path.name) in wanted and path.is_file():
+                namesakes.setdefault(printable(path.name), []).append(path)
         for base, paths in namesakes.items():
             for name in wanted[base]:
                 # Several stations can use the same file names. Then the folders must agree too.
-                below = [path for path in paths if path.as_posix().endswith("/" + name)]
+                below = [path for path in paths if printable(path.as_posix()).endswith("/" + name)]
                 alone = paths if len(paths) == len(wanted[base]) == 1 and name not in found else []
                 found.update((name, path) for path in (below or alone)[:1])
     return found

@@ -9,13 +9,15 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from whalefinder.errors import OptionError
-from whalefinder.files import replacing
+from whalefinder.files import replacing, untouched
 from whalefinder.results.schema import DETECTIONS, NO_CALLS, Column, arrow_schema, names
 
 Row = dict[str, Any]
@@ -26,7 +28,12 @@ PER_RECORDING = {"raven": ".selections.txt", "audacity": ".labels.txt", "dcase":
 
 
 def write_formats(
-    rows: Sequence[Row], folder: Path, formats: Iterable[str], recordings: Sequence[Row] = ()
+    rows: Sequence[Row],
+    folder: Path,
+    formats: Iterable[str],
+    recordings: Sequence[Row] = (),
+    *,
+    overwrite: bool = True,
 ) -> list[Path]:
     """Write the formats besides CSV. Raven, Audacity and DCASE have one file for each recording with detections.
 
@@ -37,49 +44,63 @@ def write_formats(
         recordings: the recordings that were searched, in order, as `tables.row_of_recording` makes them. With them,
             Raven tables say where the files are; and for several recordings there is one Raven table of all, with
             times that run on from file to file.
+        overwrite: replace files that exist.
 
     Returns:
         The paths written.
 
     Raises:
-        OutputError: a file cannot be written.
+        OutputError: a file cannot be written, or exists and may not be replaced; then nothing is written.
     """
-    wanted, written = set(formats), []
+    wanted = set(formats)
+    writes: dict[Path, Callable[[Path], None]] = {}
     for kind, write in (("parquet", _write_parquet), ("json", _write_json), ("jsonl", _write_json_lines)):
         if kind in wanted:
-            written.append(folder / f"detections.{kind}")
-            write(rows, written[-1])
+            writes[folder / f"detections.{kind}"] = partial(write, rows)
     known = {recording["recording"]: recording for recording in recordings}
     found: dict[str, list[Row]] = {}
     for row in rows:
         found.setdefault(row["recording"], []).append(row)
-    writers: dict[str, Callable[[Sequence[Row], Path, Sequence[Row]], None]] = {
+    writers: dict[str, Callable[[Sequence[Row], Sequence[Row], Path], None]] = {
         "raven": _write_raven, "audacity": _write_audacity, "dcase": _write_dcase,
     }  # fmt: skip
-    stems: set[str] = set()
+    stems = stems_of([*known, *found])
     for name, mine in found.items():
-        stem = _unused(safe_stem(name), stems)
         for kind in PER_RECORDING.keys() & wanted:
-            written.append(folder / (stem + PER_RECORDING[kind]))
-            writers[kind](mine, written[-1], [known[name]] if name in known else [])
+            listed = [known[name]] if name in known else []
+            writes[folder / (stems[name] + PER_RECORDING[kind])] = partial(writers[kind], mine, listed)
     if "raven" in wanted and len(known) > 1 and found.keys() <= known.keys():
-        written.append(folder / (ALL + PER_RECORDING["raven"]))
-        _write_raven(rows, written[-1], recordings)
-    return sorted(written)
+        writes[folder / (ALL + PER_RECORDING["raven"])] = partial(_write_raven, rows, recordings)
+    untouched(writes, overwrite=overwrite)
+    for path, put in writes.items():
+        put(path)
+    return sorted(writes)
 
 
-def _unused(stem: str, taken: set[str]) -> str:
-    """The stem, with a number if it is taken. Small and capital letters count as the same, as on some disks."""
-    tried = (stem if number == 1 else f"{stem}_{number}" for number in itertools.count(1))
-    found = next(name for name in tried if name.lower() not in taken)
-    taken.add(found.lower())
-    return found
+def stems_of(recordings: Iterable[str]) -> dict[str, str]:
+    """The stem of the output files of each recording, by its name. Where two are alike, the ending or a number tells.
+
+    >>> stems_of(["a.wav", "a.flac", "b/a.wav"])
+    {'a.wav': 'a', 'a.flac': 'a.flac', 'b/a.wav': 'b_a'}
+    """
+    stems: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in dict.fromkeys(recordings):
+        whole = _safe(name)
+        tried = itertools.chain([safe_stem(name), whole], (f"{whole}_{number}" for number in itertools.count(2)))
+        # Small and capital letters count as the same, as on some disks. `a-tracks.png` is a picture of `a`.
+        stems[name] = next(s for s in tried if not {s.lower(), f"{s}-tracks".lower(), f"{s}-health".lower()} & taken)
+        taken |= {(stems[name] + ending).lower() for ending in ("", "-tracks", "-health")}
+    return stems
 
 
 def safe_stem(name: str) -> str:
     """The name of a recording as the stem of an output file, without characters that could name another folder."""
-    stem = name.rsplit(".", 1)[0] if "." in name[1:] else name
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in stem).strip("._") or "recording"
+    return _safe(name.rsplit(".", 1)[0] if "." in name[1:] else name)
+
+
+def _safe(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name).strip("._") or "recording"
 
 
 def _write_parquet(rows: Sequence[Row], path: Path) -> None:
@@ -126,19 +147,24 @@ RAVEN_EXTRAS = (
     ("Fit", "fit"),
 )
 """Further columns of a selection table, which Raven keeps."""
+SEAM_S = 1.0
+"""A recording follows another if it begins within this time of its end. Most names give whole seconds."""
+BORDER_S = 0.03
+"""The last frame of a recording may end this much after its last sample."""
 RAVEN_COLUMNS = (
     "Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)",
-    "Begin File", "Begin Path", "File Offset (s)", *(title for title, _ in RAVEN_EXTRAS),
+    "Begin File", "Begin Path", "File Offset (s)", "Beyond File (s)", *(title for title, _ in RAVEN_EXTRAS),
 )  # fmt: skip
 
 
-def _write_raven(rows: Sequence[Row], path: Path, recordings: Sequence[Row]) -> None:
+def _write_raven(rows: Sequence[Row], recordings: Sequence[Row], path: Path) -> None:
     """Write a selection table. Times run on from file to file, as Raven does; file offsets begin at 0 in each file."""
-    known, starts, passed = {}, {}, 0.0
-    for recording in recordings:
-        known[recording["recording"]] = recording
-        starts[recording["recording"]] = passed
+    known, starts, ends, passed = {}, {}, {}, 0.0
+    for recording, after in itertools.zip_longest(recordings, recordings[1:]):
+        name = recording["recording"]
+        known[name], starts[name] = recording, passed
         passed += recording["duration_s"]
+        ends[name] = recording["duration_s"] + (after["duration_s"] if _follows(after, recording) else 0.0)
     ordered = sorted(rows, key=lambda row: starts.get(row["recording"], 0.0) + row["begin_s"])
     with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None)
@@ -146,26 +172,38 @@ def _write_raven(rows: Sequence[Row], path: Path, recordings: Sequence[Row]) -> 
         left_out = () if known else ("Begin Path",)
         table.writerow(title for title in RAVEN_COLUMNS if title not in left_out)
         for number, row in enumerate(ordered, start=1):
-            cells = _raven_cells(number, row, starts.get(row["recording"], 0.0), known.get(row["recording"]))
+            name = row["recording"]
+            last_s = ends.get(name, math.inf)
+            cells = _raven_cells(number, row, starts.get(name, 0.0), last_s, known.get(name))
             table.writerow(cells[title] for title in RAVEN_COLUMNS if title not in left_out)
 
 
-def _raven_cells(number: int, row: Row, start_s: float, recording: Row | None) -> dict[str, Any]:
-    # Raven refuses a selection above the Nyquist frequency or beyond the end of the sound.
+def _follows(after: Row | None, before: Row) -> bool:
+    """Whether a recording begins where the one before it in the list ends, so that a call goes on in it."""
+    if after is None or not after.get("start_utc") or not before.get("start_utc"):
+        return False
+    starts = [datetime.fromisoformat(row["start_utc"]) for row in (before, after)]
+    return abs((starts[1] - starts[0]).total_seconds() - before["duration_s"]) <= SEAM_S
+
+
+def _raven_cells(number: int, row: Row, start_s: float, last_s: float, recording: Row | None) -> dict[str, Any]:
+    # Raven refuses a selection above the Nyquist frequency or beyond the end of the sound. `last_s` is that end, from the
+    # start of the recording: the end of its file, or of the next one in the list if the sound goes on there.
     nyquist_hz = recording["rate_hz"] / 2 if recording else float("inf")
-    end_s = min(row["end_s"], recording["duration_s"]) if recording else row["end_s"]
+    beyond_s = row["end_s"] - recording["duration_s"] if recording else 0.0
     extras = {title: "" if row.get(name) is None else _flat(row[name]) for title, name in RAVEN_EXTRAS}
     return {
         "Selection": number,
         "View": "Spectrogram 1",
         "Channel": row.get("channel") or 1,
         "Begin Time (s)": round(start_s + row["begin_s"], 6),
-        "End Time (s)": round(start_s + end_s, 6),
+        "End Time (s)": round(start_s + min(row["end_s"], last_s), 6),
         "Low Freq (Hz)": min(row["low_hz"], nyquist_hz),
         "High Freq (Hz)": min(row["high_hz"], nyquist_hz),
         "Begin File": _flat(row["recording"]),
         "Begin Path": _flat(recording["path"]) if recording else "",
         "File Offset (s)": row["begin_s"],
+        "Beyond File (s)": round(beyond_s, 3) if beyond_s > BORDER_S else "",
         **extras,
     }
 
@@ -175,7 +213,7 @@ def _flat(value: Any) -> Any:
     return " ".join(value.split()) if isinstance(value, str) else value
 
 
-def _write_audacity(rows: Sequence[Row], path: Path, recordings: Sequence[Row]) -> None:
+def _write_audacity(rows: Sequence[Row], recordings: Sequence[Row], path: Path) -> None:
     r"""Write a label track: begin, end and text. The line after it begins with `\` and holds the band."""
     with replacing(path) as beside, beside.open("w", encoding="utf-8", newline="\n") as file:
         for row in rows:
@@ -189,7 +227,7 @@ def _write_audacity(rows: Sequence[Row], path: Path, recordings: Sequence[Row]) 
             file.write(f"\\\t{row['low_hz']:.6f}\t{row['high_hz']:.6f}\n")
 
 
-def _write_dcase(rows: Sequence[Row], path: Path, recordings: Sequence[Row]) -> None:
+def _write_dcase(rows: Sequence[Row], recordings: Sequence[Row], path: Path) -> None:
     """Write `frame,class,source,azimuth,elevation` every 100 ms, with azimuth 0 = north, anticlockwise, -180...180.
 
     Class 0 is a whale, and 1 is any other label.
@@ -210,7 +248,8 @@ def _write_dcase(rows: Sequence[Row], path: Path, recordings: Sequence[Row]) -> 
 def read_rows(path: Path, columns: tuple[Column, ...]) -> list[Row]:
     """Read the rows of a CSV file, with values of the types of `columns`.
 
-    A column that the file lacks becomes None. A column that is not in `columns` is kept as text.
+    A column that the file lacks becomes None. A column that is not in `columns` is kept as text. A last row without all
+    columns is left out: the process that wrote it was killed.
 
     Raises:
         OptionError: the file is missing, or a value does not fit its column.
@@ -221,15 +260,16 @@ def read_rows(path: Path, columns: tuple[Column, ...]) -> list[Row]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
-            for line in reader:
-                rows.append(
-                    empty | {name: _value(text, kinds.get(name, "text")) for name, text in line.items() if name}
-                )
+            lines = [(reader.line_num, line) for line in reader]
+        if lines and None in lines[-1][1].values():
+            lines.pop()
+        for number, line in lines:  # noqa: B007 - a message names it
+            rows.append(empty | {name: _value(text, kinds.get(name, "text")) for name, text in line.items() if name})
     except (OSError, UnicodeDecodeError, csv.Error) as reason:
         what = getattr(reason, "strerror", None) or reason
         raise OptionError(f"{path}: cannot be read ({what}); give a folder with results of whalefinder") from reason
     except ValueError as reason:
-        raise OptionError(f"{path}: line {reader.line_num}: {reason}; was the table edited by hand?") from reason
+        raise OptionError(f"{path}: line {number}: {reason}; was the table edited by hand?") from reason
     return rows
 
 
@@ -239,9 +279,3 @@ def _value(text: str | None, kind: str) -> Any:
     if not text:
         return None
     return float(text) if kind == "number" else int(text) if kind == "integer" else text
-
-
-def unused_name(path: Path, taken: set[str]) -> str:
-    """The file's name. If another recording has the same name, the folder or a number is put before it."""
-    candidates = [path.name, path.as_posix(), *(f"{n}-{path.name}" for n in range(2, len(taken) + 3))]
-    return next(name for name in candidates if safe_stem(name) not in taken)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from whalefinder.errors import OptionError
-from whalefinder.files import writing
+from whalefinder.files import replacing, writing
 from whalefinder.results.ambiguity import words
-from whalefinder.results.formats import write_formats
 from whalefinder.results.records import SHOWN_DIGITS, Detection, Track
 from whalefinder.results.schema import DETECTIONS, HEALTH, RECORDINGS, TRACKS, names
+from whalefinder.words import printable
 
 COLUMNS = names(DETECTIONS)[:14]
 """The first columns of `detections.csv`. Their order never changes."""
@@ -120,7 +120,7 @@ def row_of_recording(recording: Heard) -> dict[str, Any]:
     """One recording as a row."""
     return {
         "recording": recording.name,
-        "path": str(recording.paths[0].absolute()),
+        "path": printable(str(recording.paths[0].absolute())),
         "start_utc": utc_text(recording.start_utc),
         "duration_s": round(recording.file_s, 6),
         "rate_hz": float(recording.rate_hz),
@@ -150,14 +150,23 @@ class CsvWriter:
         OutputError: the file cannot be written (also by `write` and `close`).
     """
 
-    def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
-        self.path = path
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("w", newline="", encoding="utf-8")
-            self._rows = csv.DictWriter(self._file, columns)
-            self._rows.writeheader()
-            self._file.flush()
+    def __init__(self, path: Path, columns: tuple[str, ...], rows: Iterable[dict[str, Any]] = ()) -> None:
+        self.path, self.columns = path, columns
+        self._begin(rows)
+
+    def _begin(self, rows: Iterable[dict[str, Any]]) -> None:
+        with replacing(self.path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, self.columns)
+            table.writeheader()
+            table.writerows(rows)
+        with writing(self.path):
+            self._file = self.path.open("a", newline="", encoding="utf-8")
+        self._rows = csv.DictWriter(self._file, self.columns)
+
+    def rewrite(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Replace all rows, as a whole or not at all. Later rows follow them."""
+        self.close()
+        self._begin(rows)
 
     def write(self, rows: Iterable[dict[str, Any]]) -> None:
         """Append rows and pass them to the operating system at once."""
@@ -177,16 +186,4 @@ def write_table(path: Path, columns: tuple[str, ...], rows: Iterable[dict[str, A
     Raises:
         OutputError: it cannot be written.
     """
-    table = CsvWriter(path, columns)
-    try:
-        table.write(rows)
-    finally:
-        table.close()
-
-
-def write_others(
-    detections: list[Detection], folder: Path, formats: tuple[str, ...], recordings: Sequence[Heard] = ()
-) -> list[Path]:
-    """Write the formats besides CSV (see `formats.write_formats`), and return the paths."""
-    sources = [row_of_recording(recording) for recording in recordings]
-    return write_formats([row_of(detection) for detection in detections], folder, formats, sources)
+    CsvWriter(path, columns, rows).close()

@@ -12,7 +12,7 @@ import soxr
 from whalefinder.array.array_file import save_array
 from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.errors import OptionError, RecordingError
-from whalefinder.files import writing
+from whalefinder.files import locked, replacing, sound_path, untouched
 from whalefinder.results.tables import write_table
 from whalefinder.sea.boats import random_boat
 from whalefinder.sea.calls import random_call
@@ -116,21 +116,25 @@ def read_clip(path: Path) -> np.ndarray:
     return np.asarray(soxr.resample(samples[:, 0], rate, RATE_HZ))
 
 
-def write_simulation(scene: Scene, seed: int, out: Path, name: str = "simulated") -> SimulatedRecording:
+def write_simulation(
+    scene: Scene, seed: int, out: Path, name: str = "simulated", *, overwrite: bool = False
+) -> SimulatedRecording:
     """Simulate a scene and write `NAME.wav`, `array.toml` and `truth.csv` to the folder `out`.
 
     The array file does not know the faults, as in real life.
 
     Raises:
-        OutputError: a file cannot be written.
+        OutputError: a file cannot be written, or exists and may not be replaced (`overwrite`).
     """
-    sea = simulate(scene, seed)
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
+    sound, array, truth = out / f"{name}.wav", out / "array.toml", out / "truth.csv"
+    with locked(out):
+        untouched((sound, array, truth), overwrite=overwrite)
+        sea = simulate(scene, seed)
         scaled = sea.samples.T * (PEAK / np.abs(sea.samples).max())
-        soundfile.write(out / f"{name}.wav", scaled, RATE_HZ, subtype="PCM_24")
-        save_array(scene.array, out / "array.toml")
-        write_truth(sea.truth, out / "truth.csv")
+        with replacing(sound) as beside:
+            soundfile.write(sound_path(beside), scaled, RATE_HZ, format="WAV", subtype="PCM_24")
+        save_array(scene.array, array)
+        write_truth(sea.truth, truth)
     return sea
 
 

@@ -26,14 +26,16 @@ from whalefinder.sound.source import Source, open_source
 from whalefinder.sound.spectrogram import RATE_HZ, USABLE_SHARE, WINDOW
 from whalefinder.sound.start_time import StartTime
 from whalefinder.sound.when import when
+from whalefinder.words import printable, rounded
 
 Samples = NDArray[np.float32]
 MIN_RATE_HZ, MAX_RATE_HZ = 8000, 2_000_000
 MAX_CHANNELS = 64
 BLOCK_S = 4.0
 CLIPPED_SHARE = 1e-3
-"""A channel with more than this share of samples at full scale is reported as clipped."""
+"""A channel with more than this share of samples at exactly its largest value is reported as clipped."""
 FULL_SCALE = 0.9999
+"""A channel whose largest value is smaller is not clipped. It may be larger: samples of float files can exceed 1."""
 LARGEST = 1e12  # larger values are no sound, and their squares would not fit
 TRUNCATED = "results up to there are kept, copy the file again"
 STEP_APART_S = 0.5
@@ -206,7 +208,7 @@ class _Watch:
 
     def __post_init__(self) -> None:
         channels = self.recording.num_channels
-        self.full, self.total = np.zeros(channels), 0
+        self.full, self.total = np.zeros((2, channels)), 0  # samples at the lowest and the highest value
         self.lowest, self.highest = np.full(channels, np.inf), np.full(channels, -np.inf)
 
     def checked(self, block: Samples) -> Samples:
@@ -222,7 +224,9 @@ class _Watch:
         self.seconds += len(block) / self.recording.rate_hz
         self.total += len(block)
         if max(high.max(), -low.min()) >= FULL_SCALE:
-            self.full += (np.abs(block) >= FULL_SCALE).sum(axis=0)
+            ends = np.minimum(self.lowest, low), np.maximum(self.highest, high)
+            moved = np.array([ends[0] < self.lowest, ends[1] > self.highest])
+            self.full = np.where(moved, 0, self.full) + [(block == end).sum(axis=0) for end in ends]
         self.lowest, self.highest = np.minimum(self.lowest, low), np.maximum(self.highest, high)
         return block
 
@@ -243,11 +247,12 @@ class _Watch:
         for label, is_dead in zip(self.recording.labels, dead, strict=True):
             if is_dead:
                 problems.append(f"{name}: channel {label} is constant; bearings use the others, check that hydrophone")
-        worst = int(self.full.argmax())
-        share = self.full[worst] / self.total
+        full = (self.full * [self.lowest <= -FULL_SCALE, self.highest >= FULL_SCALE]).sum(axis=0)
+        worst = int(full.argmax())
+        share = full[worst] / self.total
         if share > CLIPPED_SHARE:
             problems.append(
-                f"{name}: channel {self.recording.labels[worst]} is clipped in {100 * share:.2g} % of its samples "
+                f"{name}: channel {self.recording.labels[worst]} is clipped in {rounded(100 * share, 2)} % of its samples "
                 f"(limit {100 * CLIPPED_SHARE:g} %); treat its bearings with care, record with less gain"
             )
 
@@ -304,7 +309,7 @@ def open_recording(
     seconds = [source.frames / source.rate_hz for source in sources]
     began = when(path, min(seconds), (times or Times(time_format)).of(place or path))
     recording = Recording(
-        name=path.name,
+        name=printable(path.name),
         paths=paths,
         columns=_columns(path, channels, array),
         rate_hz=sources[0].rate_hz,

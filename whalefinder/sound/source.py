@@ -17,6 +17,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from whalefinder.errors import RecordingError
+from whalefinder.files import sound_path
 from whalefinder.sound.flac import FlacReader, StreamInfo, frames_there, opened, stream_info
 from whalefinder.sound.layout import Layout, layout_of, raw_sound
 from whalefinder.sound.spliced import Spliced
@@ -98,7 +99,7 @@ class Source:
             with opened(file, self.info, self.info.begin, self.frames) as sound:
                 yield sound
         else:
-            with soundfile.SoundFile(self.path) as sound:
+            with soundfile.SoundFile(sound_path(self.path)) as sound:
                 yield sound
 
 
@@ -150,7 +151,7 @@ def _of_flac(path: Path, file: BinaryIO, info: StreamInfo) -> Source:
 def _of_libsndfile(path: Path) -> Source:
     """A file of another kind that libsndfile reads: compressed WAV, CAF, AU or Ogg."""
     try:
-        sound = soundfile.info(str(path))
+        sound = soundfile.info(sound_path(path))
         frames = sound.frames if 0 <= sound.frames < MAX_FRAMES else _counted(path)
     except (soundfile.SoundFileError, OSError, TypeError) as reason:
         with path.open("rb") as file:
@@ -164,14 +165,14 @@ def _of_libsndfile(path: Path) -> Source:
 
 def _frames_by_libsndfile(path: Path) -> int | None:
     try:
-        return int(soundfile.info(str(path)).frames)
+        return int(soundfile.info(sound_path(path)).frames)
     except (soundfile.SoundFileError, OSError, TypeError):
         return None
 
 
 def _counted(path: Path) -> int:
     frames = 0
-    with soundfile.SoundFile(str(path)) as sound:
+    with soundfile.SoundFile(sound_path(path)) as sound:
         while part := len(sound.read(1 << 16, dtype="float32", always_2d=True)):
             frames += part
     return frames
