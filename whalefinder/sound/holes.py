@@ -84,7 +84,7 @@ class HoleFinder:
             goes_on = self._filled > 0 and run == len(whole)
             keep = max(2 * AROUND, run) if run < self._least and not goes_on else 2 * AROUND
             if len(whole) > keep:
-                ready, waiting = whole[: len(whole) - keep], whole[len(whole) - keep :]
+                ready, waiting = whole[: len(whole) - keep], whole[len(whole) - keep :].copy(order="K")
                 yield self._without_holes(ready, waiting[0], at)
                 at += len(ready)
             else:
@@ -135,7 +135,9 @@ class HoleFinder:
     def _remember(self, clean: Samples) -> None:
         if len(clean):
             length = round(FILL_S * self.rate_hz)
-            self._before = clean[-length:] if len(clean) >= length else _joined(self._before, clean)[-length:]
+            # Copies, since a part of a block would keep the whole block in memory.
+            kept = clean[-length:] if len(clean) >= length else _joined(self._before, clean)[-length:]
+            self._before = kept.copy(order="K")
 
     def _fill(self, hole: Samples) -> None:
         if len(self._before):
