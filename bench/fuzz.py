@@ -48,16 +48,6 @@ def whole(kind: int) -> bytes:
     return file.getvalue()
 
 
-def mutant(seed: int) -> tuple[str, bytes]:
-    """The ending and the bytes of a file with one to three faults, most of them in its header."""
-    rng = np.random.default_rng(seed)
-    kind = int(rng.integers(len(CONTAINERS)))
-    data = bytearray(whole(kind))
-    for _ in range(rng.integers(1, 4)):
-        FAULTS[int(rng.integers(len(FAULTS)))](data, rng)
-    return CONTAINERS[kind][3], bytes(data)
-
-
 def _place(data: bytearray, rng: np.random.Generator) -> int:
     return int(rng.integers(max(1, min(len(data), 160 if rng.random() < 0.8 else len(data)))))
 
@@ -111,6 +101,16 @@ def _behind(data: bytearray, rng: np.random.Generator) -> None:
 FAULTS: tuple[Callable[[bytearray, np.random.Generator], None], ...] = (
     _bits, _bits, _edge, _edge, _edge, _cut, _lost, _put, _random, _zeros, _twice, _behind,
 )  # fmt: skip
+
+
+def mutant(seed: int) -> tuple[str, bytes]:
+    """The ending and the bytes of a file with one to three faults, most of them in its header."""
+    rng = np.random.default_rng(seed)
+    kind = int(rng.integers(len(CONTAINERS)))
+    data = bytearray(whole(kind))
+    for _ in range(rng.integers(1, 4)):
+        FAULTS[int(rng.integers(len(FAULTS)))](data, rng)
+    return CONTAINERS[kind][3], bytes(data)
 
 
 def outcome(path: Path) -> str:

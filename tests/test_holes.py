@@ -13,7 +13,7 @@ def noise(seconds, channels=2, seed=0):
 
 
 def found(samples, size, begin=0):
-    finder = HoleFinder(RATE, begin, [])
+    finder = HoleFinder(rate_hz=RATE, begin=begin, holes=[])
     out = np.concatenate(list(finder.blocks(samples[k : k + size] for k in range(0, len(samples), size))))
     return out, [(round(h.begin_s, 6), round(h.end_s, 6), h.what) for h in finder.holes]
 
@@ -73,7 +73,7 @@ def test_single_wrong_samples_are_mended(size):
     spoiled = smooth.copy()
     for at, channel, value in ((777, 0, 0.99), (5000, 1, -0.99), (20_001, 0, -0.5)):
         spoiled[at, channel] = value
-    finder = HoleFinder(RATE, RATE, [])
+    finder = HoleFinder(rate_hz=RATE, begin=RATE, holes=[])
     out = np.concatenate(list(finder.blocks(spoiled[k : k + size] for k in range(0, len(spoiled), size))))
     assert sorted(finder.wrong) == [RATE + 777, RATE + 5000, RATE + 20_001] and not finder.holes
     assert np.abs(out - smooth).max() < 0.005
@@ -85,3 +85,30 @@ def test_clicks_and_steps_are_not_mended():
     samples[9000:] += 0.5
     places: set[int] = set()
     assert mended(samples, places) is samples and not places
+
+
+@pytest.mark.parametrize("before_end", [241, 245, 253, 300, 470])
+def test_a_hole_near_the_end_of_a_block_is_not_missed(before_end):
+    samples = noise(2)
+    begin = 8000 - before_end
+    samples[begin : begin + 60] = 0
+    assert found(samples, 8000)[1] == [(begin / RATE, round((begin + 60) / RATE, 6), SILENCE)]
+
+
+def test_a_hole_is_filled_with_the_quietest_sound_before_it():
+    samples = 0.01 * noise(6)
+    samples[3 * RATE : 4 * RATE] *= 50  # a call
+    samples[round(4.1 * RATE) : 5 * RATE] = 0
+    out, _ = found(samples, 3000)
+    assert 0.005 < out[round(4.1 * RATE) : 5 * RATE].std() < 0.02
+
+
+def test_sound_of_few_bits_and_clipped_sound_are_left_alone():
+    rng = np.random.default_rng(3)
+    quiet = np.round(np.cumsum(rng.standard_normal((4 * RATE, 1)) * 0.05, axis=0) % 3).astype(np.float32) / 2**15
+    places: set[int] = set()
+    assert mended(quiet, places) is quiet and not places
+    hum = np.clip(3 * np.sin(2 * np.pi * 20 * np.arange(4 * RATE) / RATE), -1, 1)[:, None].astype(np.float32)
+    assert found(np.repeat(hum, 2, axis=1), 3000)[1] == []
+    constant = np.full((RATE, 2), 0.5, np.float32)
+    assert found(constant, 3000)[1] == [(0.0, 1.0, HELD)]

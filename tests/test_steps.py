@@ -51,3 +51,10 @@ def test_no_other_sound_is_a_step():
     )  # high tones
     for sound in (samples, samples + call, rising, burst, hiss):
         assert steps_of(sound) == []
+
+
+def test_calls_that_fill_half_of_the_time_are_no_steps():
+    """Broadband calls of one second, each as sudden and as even as a switch: the sea between them is as loud as before."""
+    samples, time = sea(1), np.arange(SECONDS * spectrogram.RATE_HZ) / spectrogram.RATE_HZ
+    calls = samples * 3 * ((time % 2) > 1)
+    assert steps_of(samples + calls) == []

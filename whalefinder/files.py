@@ -99,9 +99,12 @@ def locked(out: Path, shard: str | None = None) -> Iterator[None]:
     Raises:
         OutputError: another run works in the folder, or it cannot be made.
     """
+    there = out.exists()
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
+        if not there:
+            stack.callback(_removed_if_empty, out)
         try:
             _lock(stack, out / "lock", shared=shard is not None)
             if shard is not None:
@@ -146,6 +149,12 @@ def _same(handle: int, path: Path) -> bool:
 def _forget(path: Path) -> None:
     with contextlib.suppress(OSError):
         path.unlink()
+
+
+def _removed_if_empty(folder: Path) -> None:
+    """Remove the folder of a run that wrote nothing."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _holder(out: Path) -> str:

@@ -166,7 +166,7 @@ def _read(group: list[File], job: Job, times: Times) -> Entry | tuple[str, str]:
         ours = isinstance(reason, RecordingError | OSError)
         return group[0].name, said if ours else f"{type(reason).__name__}: {said}"
     by_name = {file.url.rsplit("/", 1)[-1] if is_remote(file.url) else Path(file.url).name: file for file in group}
-    told, clock = recording.told or StartTime(None, others=recording.name), recording.clock
+    told, clock = recording.told or StartTime(utc=None, others=recording.name), recording.clock
     return Entry(
         name=group[0].name,
         files=tuple(by_name[path.name] for path in recording.paths),

@@ -37,7 +37,7 @@ class Bytes(Protocol):
     def __getitem__(self, part: slice, /) -> bytes: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StreamInfo:
     """What the header of a FLAC file states. `frames`: samples per channel, `UNKNOWN` if not known; `begin`: of the sound."""
 

@@ -43,7 +43,7 @@ class Sound:
     bytes_per_s: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HeaderTime:
     """A start time from a header.
 
@@ -67,42 +67,6 @@ class HeaderTime:
         return (self.local - shift(hours)).replace(tzinfo=UTC)
 
 
-def header_time(path: Path) -> HeaderTime | None:
-    """The start time in the header of a file, or None. The most exact is taken: a table of stretches, then an offset."""
-    try:
-        with path.open("rb") as file:
-            found = list(_times(file))
-    except OSError:
-        return None
-    return max(found, key=lambda told: (bool(told.stretches), told.by_recorder, told.hours is not None), default=None)
-
-
-def _times(file: BinaryIO) -> Iterator[HeaderTime]:
-    sound, bodies = Sound(), []
-    read: Counter[bytes] = Counter()
-    for chunk in chunks(file):
-        kind, inner = chunk.id, chunk
-        if kind == b"APPL":  # a chunk of the WAV file from which the FLAC file was made
-            head = chunk.read(file, 12)
-            if head[:4] != b"riff" or len(head) < 12:
-                continue
-            kind, inner = head[4:8], Chunk(head[4:8], chunk.begin + 12, chunk.size - 12)
-        if kind == b"fmt " and len(body := inner.read(file, 16)) == 16:
-            sound = Sound(*struct.unpack("<II", body[4:12]))
-        elif kind == b"STRE" and len(body := inner.read(file, 18)) == 18:
-            sound = Sound(int.from_bytes(body[10:13], "big") >> 4, sound.bytes_per_s)
-        elif kind in READERS and read[kind] < SAME_CHUNKS:
-            read[kind] += 1
-            bodies.append((kind, inner.read(file, HARP_BYTES if kind == b"harp" else CHUNK_BYTES)))
-    for kind, body in bodies:
-        try:
-            told = READERS[kind](body, sound)
-        except (ValueError, OverflowError, struct.error, OptionError):
-            continue
-        if told is not None and 1970 <= told.local.year < 2100:
-            yield told
-
-
 def _harp(body: bytes, sound: Sound) -> HeaderTime | None:
     """Scripps' XWAV: for each raw file its time in UTC and its size in bytes. They lie in the sound side by side."""
     (count,) = struct.unpack("<H", body[36:38])
@@ -121,7 +85,13 @@ def _harp(body: bytes, sound: Sound) -> HeaderTime | None:
         before += size
     if not stretches or stretches[0][0] > 0:
         return None
-    return HeaderTime(stretches[0][1].replace(tzinfo=None), 0.0, "its harp table", True, tuple(stretches))
+    return HeaderTime(
+        local=stretches[0][1].replace(tzinfo=None),
+        hours=0.0,
+        source="its harp table",
+        by_recorder=True,
+        stretches=tuple(stretches),
+    )
 
 
 def _bext(body: bytes, sound: Sound) -> HeaderTime | None:
@@ -139,7 +109,7 @@ def _bext(body: bytes, sound: Sound) -> HeaderTime | None:
     if sound.rate_hz and samples:
         exact = local.replace(hour=0, minute=0, second=0) + timedelta(seconds=samples / sound.rate_hz)
         local = exact if abs((exact - local).total_seconds()) < 2.0 else local
-    return HeaderTime(local, None, "its bext chunk")
+    return HeaderTime(local=local, hours=None, source="its bext chunk")
 
 
 def _guano(body: bytes, sound: Sound) -> HeaderTime | None:
@@ -199,7 +169,7 @@ def _comment(text: str, source: str) -> HeaderTime | None:
     hour, minute, second, fraction, day, month, year, offset = found.groups()
     local = datetime(*map(int, (year, month, day, hour, minute, second))) + _seconds(fraction)  # type: ignore[arg-type]
     hours = (0.0 if "(UTC)" in found[0] else None) if offset is None else offset_hours(offset)
-    return HeaderTime(local, hours, source, True)
+    return HeaderTime(local=local, hours=hours, source=source, by_recorder=True)
 
 
 def _iso(text: str, source: str, *, by_recorder: bool = False) -> HeaderTime | None:
@@ -208,7 +178,7 @@ def _iso(text: str, source: str, *, by_recorder: bool = False) -> HeaderTime | N
         return None
     *date, fraction, zone = found.groups()
     local = datetime(*map(int, date)) + _seconds(fraction)  # type: ignore[arg-type]
-    return HeaderTime(local, _hours(zone), source, by_recorder)
+    return HeaderTime(local=local, hours=_hours(zone), source=source, by_recorder=by_recorder)
 
 
 def _seconds(fraction: str | None) -> timedelta:
@@ -231,3 +201,39 @@ def _text(body: bytes) -> str:
 READERS: dict[bytes, Callable[[bytes, Sound], HeaderTime | None]] = {
     b"harp": _harp, b"bext": _bext, b"guan": _guano, b"wamd": _wamd, b"LIST": _list, b"VORB": _vorbis,
 }  # fmt: skip
+
+
+def header_time(path: Path) -> HeaderTime | None:
+    """The start time in the header of a file, or None. The most exact is taken: a table of stretches, then an offset."""
+    try:
+        with path.open("rb") as file:
+            found = list(_times(file))
+    except OSError:
+        return None
+    return max(found, key=lambda told: (bool(told.stretches), told.by_recorder, told.hours is not None), default=None)
+
+
+def _times(file: BinaryIO) -> Iterator[HeaderTime]:
+    sound, bodies = Sound(), []
+    read: Counter[bytes] = Counter()
+    for chunk in chunks(file):
+        kind, inner = chunk.id, chunk
+        if kind == b"APPL":  # a chunk of the WAV file from which the FLAC file was made
+            head = chunk.read(file, 12)
+            if head[:4] != b"riff" or len(head) < 12:
+                continue
+            kind, inner = head[4:8], Chunk(head[4:8], chunk.begin + 12, chunk.size - 12)
+        if kind == b"fmt " and len(body := inner.read(file, 16)) == 16:
+            sound = Sound(*struct.unpack("<II", body[4:12]))
+        elif kind == b"STRE" and len(body := inner.read(file, 18)) == 18:
+            sound = Sound(int.from_bytes(body[10:13], "big") >> 4, sound.bytes_per_s)
+        elif kind in READERS and read[kind] < SAME_CHUNKS:
+            read[kind] += 1
+            bodies.append((kind, inner.read(file, HARP_BYTES if kind == b"harp" else CHUNK_BYTES)))
+    for kind, body in bodies:
+        try:
+            told = READERS[kind](body, sound)
+        except (ValueError, OverflowError, struct.error, OptionError):
+            continue
+        if told is not None and 1970 <= told.local.year < 2100:
+            yield told

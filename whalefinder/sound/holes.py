@@ -19,7 +19,8 @@ Samples = NDArray[np.float32]
 SILENCE, HELD, STEP = "digital silence", "a value that is held", "a step of the level"
 CUT_S = 0.15  # where sound was cut out, what lies nearer belongs to no event; wider than the gaps that events bridge
 LEAST_S = 0.005  # so long no sound stays at one value on all hydrophones
-FILL_S = 1.0  # a hole is filled with the sound of this time before it, over and over
+BEFORE_S, FILL_S = 4.0, 0.5  # a hole is filled with the quietest part of the sound before it, over and over
+CLIPPED_S, CLIPPED = 0.05, 0.999  # a value near full scale that is held for a shorter time is clipped sound, not a hole
 CACHED = 1 << 13  # samples that are looked at together: they stay in the processor's cache
 AROUND = 8  # samples on each side by which a sample is judged
 FAR = 40.0  # a wrong sample is so many times further from the line between its neighbours than others are
@@ -42,12 +43,13 @@ class Hole:
         return Hole(self.begin_s + seconds, self.end_s + seconds, self.what)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class HoleFinder:
     """Finds digital silence and held values in blocks of samples on their way, and fills them; mends wrong samples.
 
-    A hole is a stretch in which no channel changes, apart from channels that never did. It is filled with the second of
-    sound before it. What comes out does not depend on the size of the blocks that go in, but a few samples later.
+    A hole is a stretch in which no channel changes, apart from channels that never did. It is filled with the quietest
+    half second of the four before it, since a call that is heard again and again is none. What comes
+    out does not depend on the size of the blocks that go in, but a few samples later.
 
     Args:
         rate_hz: sample rate.
@@ -63,6 +65,7 @@ class HoleFinder:
     _open: Hole | None = None
     _moved: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool), repr=False)
     _before: Samples = field(default_factory=lambda: np.zeros((0, 0), np.float32), repr=False)
+    _filling: Samples = field(default_factory=lambda: np.zeros((0, 0), np.float32), repr=False)
     _filled: int = 0
     """Samples of the hole at the end of the last block that are filled already; 0 if there is none."""
 
@@ -78,11 +81,12 @@ class HoleFinder:
         for block in blocks:
             whole = block if waiting is None else _joined(waiting, block)
             whole = mended(whole, self.wrong, at)
-            run = _still_at_end(whole, self._least)
+            enough = self._least + 2 * AROUND
+            run = _still_at_end(whole, enough)
             # A run that is too short for a hole may go on in the next block. The last samples are judged again with those
             # that follow.
             goes_on = self._filled > 0 and run == len(whole)
-            keep = max(2 * AROUND, run) if run < self._least and not goes_on else 2 * AROUND
+            keep = max(2 * AROUND, run) if run < enough and not goes_on else 2 * AROUND
             if len(whole) > keep:
                 ready, waiting = whole[: len(whole) - keep], whole[len(whole) - keep :].copy(order="K")
                 yield self._without_holes(ready, waiting[0], at)
@@ -113,17 +117,24 @@ class HoleFinder:
         for first, last in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
             goes_on = first == 0
             first, end = max(0, first - 1), min(len(samples), last)
-            if end - first < self._least and not goes_on:
+            if not goes_on and end - first < self._shortest(samples[first]):
                 continue
             out = samples.copy(order="K") if out is samples else out
             self._remember(out[clean:first])
             self._fill(out[first:end])
-            self._note(at + first, at + end, samples[first, self._moved], goes_on)
+            self._note(
+                at + first, at + end, samples[first, self._moved] if self._moved.any() else samples[first], goes_on
+            )
             clean = end
             if last <= len(samples):
                 self._filled = 0
         self._remember(out[clean:])
         return out
+
+    def _shortest(self, values: Samples) -> int:
+        """How many samples at these values are a hole."""
+        clipped = bool((np.abs(values[self._moved]) >= CLIPPED).any())
+        return round(CLIPPED_S * self.rate_hz) if clipped else self._least
 
     def _may_hold(self, samples: Samples) -> bool:
         """Whether samples may hold a hole, by a look at few of them: a hole holds at least two of those that lie apart so."""
@@ -134,16 +145,28 @@ class HoleFinder:
 
     def _remember(self, clean: Samples) -> None:
         if len(clean):
-            length = round(FILL_S * self.rate_hz)
+            length = round(BEFORE_S * self.rate_hz)
             # Copies, since a part of a block would keep the whole block in memory.
             kept = clean[-length:] if len(clean) >= length else _joined(self._before, clean)[-length:]
             self._before = kept.copy(order="K")
 
     def _fill(self, hole: Samples) -> None:
-        if len(self._before):
-            places = (self._filled + np.arange(len(hole))) % len(self._before)
-            hole[:] = self._before[places]
+        if not self._filled:
+            self._filling = self._quietest()
+        if len(self._filling):
+            places = (self._filled + np.arange(len(hole))) % len(self._filling)
+            hole[:] = self._filling[places]
         self._filled += len(hole)
+
+    def _quietest(self) -> Samples:
+        """The half second before a hole in which the least happens, by the differences of its samples."""
+        length = round(FILL_S * self.rate_hz)
+        begins = range(len(self._before) - length, -1, -length // 2)
+        if not begins:
+            return self._before
+        loudness = [float(np.square(np.diff(self._before[k : k + length], axis=0)).mean()) for k in begins]
+        quietest = begins[int(np.argmin(loudness))]
+        return self._before[quietest : quietest + length]
 
     def _note(self, first: int, end: int, values: Samples, goes_on: bool) -> None:
         begin_s = first / self.rate_hz
@@ -182,7 +205,9 @@ def mended(samples: Samples, found: set[int], at: int = 0) -> Samples:
         return samples
     few = max(1, len(samples) // 2048)
     off = np.abs(samples[1:-1:few] - (samples[:-2:few] + samples[2::few]) / 2)
-    usual = np.maximum(FAR / 4 * np.median(off, axis=0), np.finfo(np.float32).tiny)
+    # In quiet sound most differences are 0, and the smallest other one is a bit.
+    bit = np.array([column[column > 0].min(initial=1.0) for column in off.T], np.float32)
+    usual = FAR / 4 * np.maximum(np.median(off, axis=0), bit)
     for begin in range(0, len(samples), CACHED):
         part = samples[begin : begin + CACHED + 2]
         steps = part[1:] - part[:-1]

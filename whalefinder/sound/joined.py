@@ -67,10 +67,14 @@ class ChainedRecording(Recording):
 
 def _blocks(recording: Recording, part: Part) -> Iterator[Samples]:
     """The part's frames in three stretches: before, within and after `watched`. Only `watched` reports problems."""
+    return recording.filled(_watched(recording, part), part.begin, part.end)
+
+
+def _watched(recording: Recording, part: Part) -> Iterator[Samples]:
     first, last = (min(max(frame, part.begin), part.end) for frame in part.watched)
     for begin, end in ((part.begin, first), (first, last), (last, part.end)):
         if begin < end:
             before = list(recording.problems)
-            yield from recording.checked_blocks(begin, end)
+            yield from recording.watched_blocks(begin, end)
             if (begin, end) != (first, last):
                 recording.problems[:] = before

@@ -15,6 +15,9 @@ from whalefinder.errors import OptionError
 from whalefinder.sound.clock import Clock
 from whalefinder.sound.zones import checked, offset_hours
 
+MOST_DRIFT = 0.01
+"""No recorder's clock is worse. A larger value is a typing error."""
+
 
 def _hours(value: object) -> object:
     """Hours of an offset, which may be written as a number or as text."""
@@ -140,10 +143,6 @@ def _recorder(described: _Recorder, path: Path) -> Recorder:
                 f"{truly.total_seconds():g} true seconds; clocks drift by less than {100 * MOST_DRIFT:g} %"
             )
     return Recorder(described.names, described.utc_offset, described.time_format, tuple(sync))
-
-
-MOST_DRIFT = 0.01
-"""No recorder's clock is worse. A larger value is a typing error."""
 
 
 def _first_problem(reason: ValidationError) -> str:

@@ -140,13 +140,21 @@ class Recording:
         Values that are not numbers are replaced by 0, holes are filled, single wrong samples mended. What is wrong is added
         to `problems`, `holes` and `wrong_s`.
         """
+        yield from self.filled(self.watched_blocks(begin, end), begin, end)
+
+    def watched_blocks(self, begin: int = 0, end: int | None = None) -> Iterator[Samples]:
+        """The same with holes and wrong samples as they are."""
         watch = _Watch(self, begin / self.rate_hz)
-        found = HoleFinder(self.rate_hz, begin, self.holes)
+        yield from map(watch.checked, self._raw_blocks(begin, end))
+        watch.finish()
+
+    def filled(self, blocks: Iterable[Samples], begin: int, end: int | None) -> Iterator[Samples]:
+        """Blocks of the samples [begin, end) of the file with their holes filled and wrong samples mended."""
+        found = HoleFinder(rate_hz=self.rate_hz, begin=begin, holes=self.holes)
         found.forget(end)
-        for block in found.blocks(map(watch.checked, self._raw_blocks(begin, end))):
+        for block in found.blocks(blocks):
             yield block * np.array(self.factors, np.float32) if self.factors else block
         self.wrong_s = sorted({*self.wrong_s, *(sample / self.rate_hz for sample in found.wrong)})
-        watch.finish()
 
     def _raw_blocks(self, begin: int, end: int | None) -> Iterator[Samples]:
         size = int(BLOCK_S * self.rate_hz)

@@ -51,7 +51,7 @@ HEX_YEARS = range(2014, 2045)
 WHOLE_SECOND_S = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StartTime:
     """A start time read from a file name.
 
@@ -90,7 +90,7 @@ class StartTime:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Stamp:
     """One time in a name, as written: [begin, end) are its characters."""
 
@@ -132,7 +132,7 @@ def start_time(name: str, time_format: str | None = None, utc_offset: float | No
     if short:
         doubts.insert(0, f"{short[0]} holds a date, but no time to the second")
     warning = f"{name}: no start time: {doubts[0]}; give `time_format`" if doubts else None
-    return StartTime(None, warning, others=name)
+    return StartTime(utc=None, warning=warning, others=name)
 
 
 def _stamps(form: re.Pattern[str], stem: str, doubts: list[str]) -> list[_Stamp]:
@@ -213,7 +213,16 @@ def _stamp(match: re.Match[str], stem: str, local: datetime) -> _Stamp:
     if zone.remark and not zone.refused:
         remarks.append(zone.remark)
     sure = not (groups.get("y") or groups.get("r")) or "__DMY_" in match[0]
-    return _Stamp(match.start(), end + zone.length, local + fraction, zone, tuple(remarks), step_s, sure, number)
+    return _Stamp(
+        begin=match.start(),
+        end=end + zone.length,
+        local=local + fraction,
+        zone=zone,
+        remarks=tuple(remarks),
+        step_s=step_s,
+        sure=sure,
+        number=number,
+    )
 
 
 def _is_minute(digits: str) -> bool:
@@ -275,7 +284,17 @@ def _told(name: str, stem: str, stamps: list[_Stamp], utc_offset: float | None) 
     zone, word = first.zone, zone_elsewhere(others)
     if zone.hours is None and not zone.refused:
         zone = word
-    told = StartTime(None, None, text, others, None, first.step_s, zone.hours, first.sure, first.number)
+    told = StartTime(
+        utc=None,
+        warning=None,
+        text=text,
+        others=others,
+        end_utc=None,
+        step_s=first.step_s,
+        hours=zone.hours,
+        sure=first.sure,
+        number=first.number,
+    )
     if zone.refused and utc_offset is None:
         return replace(told, warning=f"{name}: no start time: {zone.remark}; give `utc_offset`")
     hours, remarks = utc_offset if utc_offset is not None else zone.hours or 0.0, list(first.remarks)
@@ -336,7 +355,15 @@ def _formatted(
     if utc_offset is not None and hours not in (None, utc_offset):
         warning = f"{name}: the name says {in_words(hours or 0.0)}, and {in_words(used)} is used as `utc_offset` says"
     step_s = 1e-6 if "%f" in time_format else WHOLE_SECOND_S
-    return StartTime(_to_utc(found.replace(tzinfo=None), used), warning, name[begin:end], others, None, step_s, hours)
+    return StartTime(
+        utc=_to_utc(found.replace(tzinfo=None), used),
+        warning=warning,
+        text=name[begin:end],
+        others=others,
+        end_utc=None,
+        step_s=step_s,
+        hours=hours,
+    )
 
 
 def _width(time_format: str) -> int | None:

@@ -15,6 +15,7 @@ BANDS = 8
 STEADY_FRAMES, SUDDEN_FRAMES = 24, 4  # 0.26 s before and after tell by how much, 0.04 s that it is sudden
 GUARD = 2  # frames on each side whose windows reach over the step
 SUDDEN_SHARE = (0.7, 1.4)  # the sudden step is the lasting one
+LASTING_FRAMES, LEAST_FRAMES, QUIET = 280, 186, 0.15  # the quietest frames of 3 s on both sides; of 2 s at the least
 STEP_S = 1.5
 """So long before and after a step, the level and the noise that a network compares with are those of the other side."""
 
@@ -39,7 +40,21 @@ def level_steps(spectra: Sequence[Tensor], valid: Tensor) -> list[int]:
     found = (step.abs() >= LEAST_DB) & alike & (sudden / step > least) & (sudden / step < most)
     # Where it is most sudden. A burst, which is sudden on both sides, does not last there.
     highest = torch.nn.functional.max_pool1d(sudden.abs()[None], 2 * STEADY_FRAMES + 1, 1, STEADY_FRAMES)[0]
-    return (found & (sudden.abs() == highest)).nonzero()[:, 0].tolist()
+    frames = (found & (sudden.abs() == highest)).nonzero()[:, 0].tolist()
+    return [frame for frame in frames if _lasts(level.flatten(0, 1), frame, float(step[frame]))]
+
+
+def _lasts(level: Tensor, frame: int, step_db: float) -> bool:
+    """Whether the quietest moments after a frame are louder than those before it by as much, in every channel and band.
+
+    The begin or the end of a call is sudden too, but the sea between its parts and after it is as loud as before.
+    """
+    before = level[:, max(0, frame - GUARD - LASTING_FRAMES) : max(0, frame - GUARD)]
+    after = level[:, frame + GUARD + 1 : frame + GUARD + 1 + LASTING_FRAMES]
+    if min(before.shape[-1], after.shape[-1]) < LEAST_FRAMES:
+        return False
+    quietest = after.quantile(QUIET, -1) - before.quantile(QUIET, -1)
+    return bool(((quietest - step_db).abs() < ALIKE_DB).all())
 
 
 def _bands(powers: Tensor, bins: Tensor) -> Tensor:
