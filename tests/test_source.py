@@ -221,3 +221,74 @@ def test_damaged_headers_end_in_a_result_or_a_clear_line(tmp_path):
         path = tmp_path / f"mutant.{ending}"
         path.write_bytes(data)
         assert outcome(path) in FINE, seed
+
+
+@pytest.mark.parametrize("container", ["WAV", "RF64", "W64", "AIFF"])
+@pytest.mark.parametrize("size", [0, None])
+def test_chunks_behind_the_sound_are_no_sound_even_where_its_size_is_wrong(tmp_path, container, size):
+    data = written(container)
+    if container == "W64":
+        behind = b"levl" + bytes(12) + struct.pack("<Q", 48) + bytes(24)
+        at = data.index(b"data\xf3") + 16
+        data = patched(data, at, "<Q", 0) if size == 0 else data
+    else:
+        order = ">" if container == "AIFF" else "<"
+        behind = (b"NAME" if container == "AIFF" else b"LIST") + struct.pack(order + "I", 20) + b"INFOISFT" + bytes(12)
+        behind += b"LIST" + struct.pack(order + "I", 4) + b"abcd"
+        if container == "RF64" and size == 0:
+            data = patched(data, data.index(b"ds64") + 8, "<QQQ", 0, 0, 0)
+        elif size == 0:
+            data = patched(data, data.index(b"SSND" if container == "AIFF" else b"data") + 4, order + "I", 0)
+            if container == "AIFF":
+                data = patched(data, data.index(b"COMM") + 10, ">I", 0)
+    path = tmp_path / "a.wav"
+    path.write_bytes(data + behind)
+    source, samples = samples_of(path)
+    extra = len(samples) - len(AS_16_BITS)
+    assert 0 <= extra <= (len(behind) // 6 if container == "AIFF" and size == 0 else 0)
+    assert np.array_equal(np.round(samples[: len(AS_16_BITS)] * 2**15), AS_16_BITS) and not source.problems
+    assert bool(source.remarks) == (size == 0)
+
+
+def riff(*parts, pad=True):
+    body = b"WAVE"
+    for name, content in parts:
+        body += name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2 if pad else 0)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+FMT = struct.pack("<HHIIHH", 1, CHANNELS, RATE, SECOND, 2 * CHANNELS, 16)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        riff((b"data", AS_16_BITS.tobytes()), (b"fmt ", FMT)),
+        riff((b"LIST", b"odd"), (b"fmt ", FMT), (b"data", AS_16_BITS.tobytes()), pad=False),
+        riff((b"fmt ", FMT[:12] + struct.pack("<H", CHANNELS) + FMT[14:]), (b"data", AS_16_BITS.tobytes())),
+        riff((b"fmt ", b"\xfe\xff" + FMT[2:] + b"\0\0"), (b"data", AS_16_BITS.tobytes())),
+    ],
+    ids=["sound before format", "odd chunk", "bytes of one sample wrong", "extensible and short"],
+)
+def test_odd_but_whole_headers_are_read(tmp_path, data):
+    check_whole(tmp_path / "a.wav", data, said=False)
+
+
+def test_silence_and_loud_sound_behind_a_size_of_0_are_read(tmp_path):
+    for name, factor, silent in (("loud", 0.7, 0), ("late", 0.05, 2 * RATE)):
+        samples = (factor * np.clip(np.cumsum(SOUND, axis=0) / 10, -1, 1)).astype(np.float32)
+        samples[:silent] = 0
+        file = io.BytesIO()
+        soundfile.write(file, samples, RATE, format="WAV", subtype="FLOAT")
+        data = bytearray(file.getvalue())
+        path = tmp_path / f"{name}.wav"
+        path.write_bytes(patched(data, data.index(b"data") + 4, "<I", 0))
+        assert len(samples_of(path)[1]) == len(samples)
+
+
+def test_the_end_of_zeros_behind_the_sound_is_not_looked_for(tmp_path):
+    path = tmp_path / "a.wav"
+    path.write_bytes(written("WAV"))
+    with path.open("r+b") as file:
+        file.truncate(1 << 36)  # 64 GB that take no room on the disk
+    assert open_source(path).frames == len(SOUND)

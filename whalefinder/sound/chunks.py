@@ -17,6 +17,7 @@ W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 W64_WAVE = b"wave\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 RIFF = (b"RIFF", b"RIFX", b"RF64", b"BW64")
 FLAC_BLOCKS = (b"STRE", b"PADD", b"APPL", b"SEEK", b"VORB", b"CUES", b"PICT")
+USUAL = (b"fmt ", b"data", b"LIST", b"bext", b"JUNK", b"fact", b"harp", b"guan", b"COMM", b"SSND")
 UNKNOWN_32 = 0xFFFFFFFF
 """In RF64 and BW64 the size of a chunk whose size stands in the chunk ds64."""
 
@@ -50,7 +51,7 @@ def chunks(file: BinaryIO) -> Iterator[Chunk]:
     elif head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         yield from walk(file, 12, ">")
     elif head[:16] == W64_RIFF and head[24:40] == W64_WAVE:
-        yield from _walk_w64(file)
+        yield from walk_w64(file, 40)
     elif head[:4] == b"fLaC" or head[:3] == b"ID3":
         yield from _walk_flac(file)
 
@@ -72,7 +73,16 @@ def walk(file: BinaryIO, at: int, order: str = "<") -> Iterator[Chunk]:
         yield chunk
         if chunk.id == b"ds64":
             sizes = _long_sizes(chunk.read(file, 28 + 12 * 64))
-        at = chunk.begin + chunk.size + chunk.size % 2
+        at = chunk.begin + chunk.size
+        if chunk.size % 2 and at < length and not _follows_at_once(file, at):
+            at += 1
+
+
+def _follows_at_once(file: BinaryIO, at: int) -> bool:
+    """Whether a chunk begins at the odd byte `at`, without the byte that should fill up the one before it."""
+    file.seek(at)
+    there = file.read(5)
+    return there[:4] in USUAL and there[1:] not in USUAL
 
 
 def _long_sizes(body: bytes) -> dict[bytes, int]:
@@ -85,9 +95,9 @@ def _long_sizes(body: bytes) -> dict[bytes, int]:
     return sizes
 
 
-def _walk_w64(file: BinaryIO) -> Iterator[Chunk]:
+def walk_w64(file: BinaryIO, at: int) -> Iterator[Chunk]:
     """Sony's Wave64: names of 16 bytes whose first four are those of WAV, and sizes that count their own 24 bytes."""
-    at, length = 40, _length(file)
+    length = _length(file)
     for _ in range(MAX_CHUNKS):
         if at + 24 > length:
             return
@@ -107,6 +117,7 @@ def _walk_flac(file: BinaryIO) -> Iterator[Chunk]:
     head = file.read(10)
     if head[:3] == b"ID3" and len(head) == 10:
         at = 10 + sum((byte & 127) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+        at += 10 if head[5] & 0x10 else 0  # a footer
     last = True
     for _ in range(MAX_CHUNKS):
         file.seek(at)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
@@ -16,7 +18,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from whalefinder.sound.chunks import Chunk, chunks, walk
+from whalefinder.sound.chunks import Chunk, chunks, walk, walk_w64
 from whalefinder.sound.spliced import Spliced
 
 PCM, FLOAT, ALAW, ULAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE  # format tags of WAV
@@ -33,9 +35,11 @@ AIFF_OTHERS = {
     b"ulaw": "ULAW",
     b"alaw": "ALAW",
 }
+AIFF_LITTLE = (b"sowt", b"42ni", b"23ni")
 WIDTHS = {"FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1}
 UNCLOSED = (2**31 - 2**16, 2**31 + 2**16, 2**32 - 2**16, 2**32)
 """Sizes in these two ranges are what programs write before they know better, not the size of a sound."""
+W64_BEHIND = (b"levl", b"fact", b"LIST", b"list", b"bext", b"junk", b"mark", b"summ")
 KNOWN_BEHIND = {
     b"LIST",
     b"bext",
@@ -54,6 +58,8 @@ KNOWN_BEHIND = {
 """Chunks that are written behind the sound."""
 MAX_CHANNELS = 1024  # libsndfile's limit
 SHORT_S = 0.1  # a shortage below this loses nothing that matters: headers that count themselves, rounded clusters
+EMPTY = 64  # bytes; so little sound is a size that was never filled in, and nothing else but sound can follow it
+TAIL_BYTES, LOOK_BYTES = 1 << 16, 1 << 18
 LOOK_S = 0.5  # seconds of sound on both sides of a stated end that are compared
 ALIKE = 10.0  # factor in level, and in level of the differences, between sound and its continuation
 LARGEST = 1e12
@@ -99,6 +105,11 @@ class Layout:
         return self.width * self.channels
 
     @property
+    def is_big(self) -> bool:
+        """Whether sizes and samples have their highest byte first."""
+        return self.container == "AIFF" or self.endian == "BIG"
+
+    @property
     def is_honest(self) -> bool:
         """Whether the header says how the sound is, so that any program can read it."""
         return self.promised == self.frames and self.gain == 1.0
@@ -115,7 +126,7 @@ def layout_of(file: BinaryIO) -> Layout | None:
     found: dict[bytes, Chunk] = {}
     for chunk in chunks(file):
         found.setdefault(chunk.id, chunk)
-        if chunk.id in (b"data", b"SSND"):
+        if found.keys() & {b"data", b"SSND"} and found.keys() & {b"fmt ", b"COMM"}:
             break
     if head[:4] == b"FORM":
         stated, size = _of_aiff(file, found)
@@ -136,9 +147,13 @@ def _of_wav(file: BinaryIO, found: dict[bytes, Chunk], head: bytes) -> tuple[Lay
         return None, 0
     tag, channels, rate, _, block, bits = struct.unpack(order + "HHIIHH", body[:16])
     valid = bits
-    if tag == EXTENSIBLE and len(body) >= 26:
+    if tag == EXTENSIBLE and len(body) < 26:
+        tag = PCM  # what is usual; the header breaks off before it says so
+    elif tag == EXTENSIBLE:
         valid, tag = struct.unpack(order + "H", body[18:20])[0], struct.unpack(order + "H", body[24:26])[0]
-    width = block // channels if channels and block and block % channels == 0 else (bits + 7) // 8
+    width = (bits + 7) // 8
+    if channels and block % channels == 0 and 8 * (block // channels) >= bits:
+        width = block // channels
     subtype = WAV_SUBTYPES.get((tag, width))
     if subtype is None:
         return None, 0
@@ -161,7 +176,7 @@ def _of_aiff(file: BinaryIO, found: dict[bytes, Chunk]) -> tuple[Layout | None, 
     channels, frames, bits = struct.unpack(">hIh", comm[:8])
     kind = comm[18:22] or b"NONE"
     subtype = AIFF_OTHERS.get(kind) or AIFF_INTEGERS.get((bits + 7) // 8)
-    if subtype is None or kind not in (b"NONE", b"twos", b"sowt", *AIFF_OTHERS):
+    if subtype is None or kind not in (b"NONE", b"twos", b"in24", b"in32", *AIFF_LITTLE, *AIFF_OTHERS):
         return None, 0
     skipped = int.from_bytes(offset, "big")
     width = WIDTHS.get(subtype, (bits + 7) // 8)
@@ -169,7 +184,7 @@ def _of_aiff(file: BinaryIO, found: dict[bytes, Chunk]) -> tuple[Layout | None, 
     if 0 < frames * width * channels < size:
         size = frames * width * channels
     layout = Layout(
-        container="AIFF", subtype=subtype, endian="LITTLE" if kind == b"sowt" else "BIG", channels=channels,
+        container="AIFF", subtype=subtype, endian="LITTLE" if kind in AIFF_LITTLE else "BIG", channels=channels,
         rate_hz=_extended(comm[8:18]), begin=sound.begin + 8 + skipped, width=width, valid_bits=bits,
         promised=size // max(1, width * channels),
     )  # fmt: skip
@@ -200,6 +215,7 @@ def _measured(file: BinaryIO, stated: Layout, size: int) -> Layout:
 def _extent(file: BinaryIO, stated: Layout, size: int, left: int) -> tuple[int, str, str]:
     """Bytes of sound, a line about what is lost, and a line about a wrong header. `left` bytes follow the header."""
     second = stated.block * stated.rate_hz
+    left = _sound_end(file, stated, left) if size != left else left
     if size >= left:
         if size == left or size - left < stated.block:
             return left, "", ""
@@ -214,10 +230,12 @@ def _extent(file: BinaryIO, stated: Layout, size: int, left: int) -> tuple[int, 
             )
         lost = f"truncated, {left / second:.1f} s of the {size / second:.1f} s that its header promises"
         return left, lost, ""
-    if _ends_well(file, stated.begin + size):
+    if _ends_well(file, stated, stated.begin + size):
         return size, "", ""
+    if size <= EMPTY:
+        return left, "", _more(size, left, second)
     wrapped = size + (left - size) // 2**32 * 2**32
-    if wrapped > size and _ends_well(file, stated.begin + wrapped):
+    if wrapped > size and _ends_well(file, stated, stated.begin + wrapped):
         return wrapped, "", _more(size, wrapped, second)
     return _behind(file, stated, size, left)
 
@@ -229,8 +247,10 @@ def _behind(file: BinaryIO, stated: Layout, size: int, left: int) -> tuple[int, 
         return size, "", f"{left - size} bytes of zeros follow the sound that its header promises; they are not read"
     look = max(1, round(LOOK_S * stated.rate_hz)) * stated.block
     before = decoded(file, stated, stated.begin + max(0, cut - look), min(cut, look))
-    if _goes_on(before, decoded(file, stated, stated.begin + cut, min(left - cut, look))):
-        return left, "", _more(size, left, second)
+    for share in (0.0, 0.1, 0.5, 0.9):
+        at = cut + int(share * (left - cut)) // stated.block * stated.block
+        if _goes_on(before, decoded(file, stated, stated.begin + at, min(left - at, look))):
+            return left, "", _more(size, left, second)
     remark = (
         f"{left - size} bytes follow the sound that its header promises and do not sound like it; they are not read"
     )
@@ -242,19 +262,41 @@ def _more(size: int, there: int, second: int) -> str:
 
 
 def _is_unclosed(size: int) -> bool:
-    first, last, second, _ = UNCLOSED
-    return first <= size <= last or second <= size <= UNCLOSED[3] or size >= 2**62
+    first, last, second, third = UNCLOSED
+    return first <= size <= last or second <= size <= third or size >= 2**62
 
 
-def _ends_well(file: BinaryIO, at: int) -> bool:
+def _sound_end(file: BinaryIO, stated: Layout, left: int) -> int:
+    """How many bytes behind the header are sound, where its size is not known: chunks at the end of the file are none."""
+    length = file.seek(0, os.SEEK_END)
+    first = max(stated.begin, length - TAIL_BYTES)
+    file.seek(first)
+    tail = file.read()
+    names = b"|".join(map(re.escape, (*KNOWN_BEHIND, *W64_BEHIND)))
+    for found in re.finditer(names, tail):
+        end = at = first + found.start()
+        for chunk in _walked(file, stated, at):
+            end = chunk.begin + chunk.size
+        if at < end and 0 <= length - end <= 7:
+            return at - stated.begin
+    return left
+
+
+def _walked(file: BinaryIO, stated: Layout, at: int) -> Iterator[Chunk]:
+    """The chunks from byte `at` on."""
+    return walk_w64(file, at) if stated.container == "W64" else walk(file, at, ">" if stated.is_big else "<")
+
+
+def _ends_well(file: BinaryIO, stated: Layout, at: int) -> bool:
     """Whether the file ends at byte `at`, or has chunks there."""
     length = file.seek(0, os.SEEK_END)
-    if length - at <= 1:
+    if length - at <= (7 if stated.container == "W64" else 1):  # bytes that fill up the last chunk
         return True
-    for start in (at, at + 1):  # chunks begin at even bytes, but not all programs know
+    starts = ((at + 7) // 8 * 8,) if stated.container == "W64" else (at, at + 1)
+    for start in starts:  # chunks of WAV begin at even bytes, but not all programs know
         end = start
-        for chunk in walk(file, start):
-            if chunk.id in KNOWN_BEHIND:
+        for chunk in _walked(file, stated, start):
+            if chunk.id in KNOWN_BEHIND or chunk.id in W64_BEHIND:
                 return True
             end = chunk.begin + chunk.size
         if start < end and 0 <= length - end <= 1:
@@ -263,8 +305,10 @@ def _ends_well(file: BinaryIO, at: int) -> bool:
 
 
 def _is_zero(file: BinaryIO, at: int) -> bool:
-    file.seek(at)
-    while block := file.read(1 << 20):
+    length = file.seek(0, os.SEEK_END)
+    for place in np.linspace(at, max(at, length - LOOK_BYTES), 64).astype(int).tolist():
+        file.seek(place)
+        block = file.read(LOOK_BYTES)
         if block.count(0) != len(block):
             return False
     return True
@@ -276,7 +320,9 @@ def _goes_on(before: NDArray[Any], behind: NDArray[Any]) -> bool:
         return False
     level = _levels(behind)
     if len(before) < 256 or not _is_sound(before):
-        return bool(level[0] < NOISE_LEVEL)
+        return bool(
+            level[0] < NOISE_LEVEL or level[1] < level[0]
+        )  # bytes that are no sound differ by more than they swing
     ratio = level / np.maximum(_levels(before), 1e-12)
     return bool(((ratio < ALIKE) & (ratio > 1 / ALIKE)).all())
 
@@ -298,11 +344,11 @@ def _justified(file: BinaryIO, layout: Layout) -> Layout:
     The standard asks for the upper bits. Samples that use the bits below, and none of the highest, stand low.
     """
     valid, spare = layout.valid_bits, 8 * layout.width - layout.valid_bits
-    if not layout.subtype.startswith("PCM") or layout.width == 1 or valid < 8 or spare <= 0:
+    if not layout.subtype.startswith("PCM") or layout.width == 1 or valid < 8 or spare < 8:
         return layout
     low, highest = False, 0
     left = file.seek(0, os.SEEK_END) - layout.begin
-    for share in (0.0, 0.5, 0.9):
+    for share in np.linspace(0, 1, 64, endpoint=False):
         at = layout.begin + int(share * left) // layout.block * layout.block
         values = decoded(file, layout, at, 4096 * layout.block, np.int32).astype(np.int64) >> (32 - 8 * layout.width)
         low |= bool((values & ((1 << spare) - 1)).any())
