@@ -9,6 +9,7 @@ import soundfile
 
 from bench.fuzz import FINE, mutant, outcome
 from whalefinder.errors import RecordingError
+from whalefinder.sound.flac import frames_in, stream_info
 from whalefinder.sound.recording import open_recording
 from whalefinder.sound.source import open_source
 
@@ -292,3 +293,56 @@ def test_the_end_of_zeros_behind_the_sound_is_not_looked_for(tmp_path):
     with path.open("r+b") as file:
         file.truncate(1 << 36)  # 64 GB that take no room on the disk
     assert open_source(path).frames == len(SOUND)
+
+
+def flac_frames(data):
+    with open_flac(data) as file:
+        info = stream_info(file)
+        return list(frames_in(bytes(data), info, info.begin))
+
+
+def open_flac(data):
+    return io.BytesIO(bytes(data))
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 1), (0, 3), (5, 9), (-3, -2), (-1, None)])
+def test_missing_frames_of_a_flac_move_nothing_and_are_said(tmp_path, first, last):
+    path, data = tmp_path / "a.flac", written("FLAC")
+    frames = flac_frames(data)
+    begin, end = frames[first].at, len(data) if last is None else frames[last].at
+    del data[begin:end]
+    path.write_bytes(data)
+    source, samples = samples_of(path, 30_000)
+    lost = np.zeros(len(SOUND), bool)
+    for begin, end in source.damage:
+        lost[begin:end] = True
+    if last is None:
+        assert "truncated" in source.problems[0] and len(samples) == frames[-1].first and not lost.any()
+        lost[len(samples) :] = True
+    else:
+        assert len(samples) == len(SOUND) and lost.sum() == sum(frame.length for frame in frames[first:last])
+    assert np.array_equal(np.round(samples * 2**15)[~lost[: len(samples)]], AS_16_BITS[~lost])
+
+
+def test_the_last_frame_counts_where_the_one_before_it_is_damaged(tmp_path):
+    path, data = tmp_path / "a.flac", written("FLAC")
+    frames = flac_frames(data)
+    data[frames[-2].at : frames[-2].at + 8] = bytes(8)
+    path.write_bytes(data)
+    source, samples = samples_of(path)
+    assert len(samples) == len(SOUND) and source.damage == [(frames[-2].first, frames[-1].first)]
+
+
+def test_tags_and_zeros_around_a_flac_are_no_sound(tmp_path):
+    tag = b"ID3\4\0\x10" + bytes([0, 0, 1, 0]) + bytes(128) + b"3DI\4\0\x10" + bytes([0, 0, 1, 0])
+    check_whole(tmp_path / "a.flac", tag + written("FLAC") + b"TAG" + bytes(125), said=False)
+    check_whole(tmp_path / "b.flac", written("FLAC") + bytes(20_000_000), said=False)
+
+
+def test_two_flac_files_in_one_are_said(tmp_path):
+    file = io.BytesIO()
+    soundfile.write(file, AS_16_BITS[:RATE], RATE, format="FLAC", subtype="PCM_16")
+    path = tmp_path / "a.flac"
+    path.write_bytes(written("FLAC") + file.getvalue())
+    source, samples = samples_of(path)
+    assert np.array_equal(np.round(samples * 2**15), AS_16_BITS) and "another FLAC file" in source.problems[0]

@@ -156,20 +156,41 @@ def _crc8(text: bytes) -> int:
 
 def frames_there(file: BinaryIO, info: StreamInfo) -> tuple[int, bool]:
     """Samples per channel up to the end of the last whole frame (0 if there is none), and whether no part of one follows."""
-    length = file.seek(0, os.SEEK_END)
+    length = _end_of_bytes(file)
     for reach in TAIL_BYTES:
         at = max(info.begin, length - reach)
         file.seek(at)
-        tail = file.read()
+        tail = file.read(max(0, length - at))
         found = list(frames_in(tail, info))
-        # A header can appear by chance, so the last one must follow the one before it, if there is one.
-        for before, last in zip([*found[-2::-1], None], found[::-1], strict=True) if found else ():
-            if before is None or before.first + before.length == last.first:
-                whole = last.first + last.length == info.frames or _is_whole(tail[last.at :], info, last)
+        ends = {frame.first + frame.length for frame in found}
+        # Bytes of sound can look like a header. So the last one must follow another, or end where the header says, or decode.
+        for last in reversed(found):
+            whole = last.first + last.length == info.frames or _is_whole(tail[last.at :], info, last)
+            if whole or last.first in ends:
                 return last.first + (last.length if whole else 0), whole
         if at == info.begin:
             break
     return 0, False
+
+
+def _end_of_bytes(file: BinaryIO) -> int:
+    """Where the zeros begin that a file of a fixed size holds behind its sound; its length if there are none."""
+    end, step = file.seek(0, os.SEEK_END), 1 << 16
+    while end:
+        begin = max(0, end - step)
+        file.seek(begin)
+        block = file.read(end - begin).rstrip(b"\0")
+        if block:
+            return begin + len(block) + 16  # a frame may end in zeros
+        end, step = begin, min(2 * step, 1 << 24)
+    return 0
+
+
+def begins_whole(file: BinaryIO, info: StreamInfo) -> bool:
+    """Whether the first frame of the sound stands directly behind the header."""
+    file.seek(info.begin)
+    frame = _frame(file.read(16), 0, info)
+    return frame is not None and frame.first == 0
 
 
 def _is_whole(data: bytes, info: StreamInfo, frame: Frame) -> bool:
@@ -222,6 +243,13 @@ class FlacReader:
         found = found[(reached | leads) & (found[:, 1:].sum(1) <= self.frames)]
         latest = np.maximum.accumulate(found[:, 1], axis=0) if len(found) else found[:, 1]
         return found[found[:, 1] == latest]
+
+    def missing(self, begin: int, end: int) -> list[tuple[int, int]]:
+        """Samples [first, last) of [begin, end) that belong to no frame of the file."""
+        firsts, ends = self._index[:, 1], self._index[:, 1:].sum(1)
+        gaps = zip([0, *ends.tolist()], [*firsts.tolist(), self.frames], strict=True)
+        inside = ((max(begin, first), min(end, last)) for first, last in gaps)
+        return [(first, last) for first, last in inside if first < last]
 
     def blocks(self, begin: int, end: int, size: int) -> Iterator[Samples]:
         """Blocks `[time, channel]` of the samples [begin, end), each of at most `size`."""

@@ -6,6 +6,7 @@ the sound lies, and libsndfile decodes it there.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from whalefinder.errors import RecordingError
 from whalefinder.files import sound_path
-from whalefinder.sound.flac import FlacReader, StreamInfo, frames_there, opened, stream_info
+from whalefinder.sound.flac import FlacReader, StreamInfo, begins_whole, frames_there, opened, stream_info
 from whalefinder.sound.layout import Layout, layout_of, raw_sound
 from whalefinder.sound.spliced import Spliced
 
@@ -71,8 +72,10 @@ class Source:
             yield from _even(self._pieces(file, begin, min(end, self.frames), size), size)
 
     def _pieces(self, file: BinaryIO, begin: int, end: int, size: int) -> Iterator[Samples]:
-        at = begin
+        at, empty = begin, False
         try:
+            if self.info is not None and not begins_whole(file, self.info):
+                raise soundfile.SoundFileError("the first frame is missing")  # libsndfile would begin with the second
             with self._opened(file) as sound:
                 if begin:
                     sound.seek(begin)
@@ -82,11 +85,14 @@ class Source:
                         break
                     yield part if self.layout is None or self.layout.gain == 1 else part * np.float32(self.layout.gain)
                     at += len(part)
+                    empty = empty or (self.info is not None and _holds_zeros(part, self.info.longest_block))
         except soundfile.SoundFileError:
             if self.info is None:
                 raise
         if at < end and self.info is not None:
             yield from FlacReader(file, self.info, self.frames, self.damage).blocks(at, end, size)
+        elif empty and self.info is not None:  # silence, or frames that are missing: libsndfile gives zeros for both
+            self.damage.extend(FlacReader(file, self.info, self.frames).missing(begin, at))
 
     @contextmanager
     def _opened(self, file: BinaryIO) -> Iterator[soundfile.SoundFile]:
@@ -136,16 +142,34 @@ def _of_flac(path: Path, file: BinaryIO, info: StreamInfo) -> Source:
     there, whole = frames_there(file, info)
     if not there or not info.rate_hz:
         raise RecordingError(f"{path}: a FLAC header without a whole frame of sound behind it; copy it again")
+    another = _another_begins(file, info) if there != info.frames else 0
+    if another and info.frames:
+        there = info.frames  # the last frame is not of this file
     seconds, stated = there / info.rate_hz, info.frames / info.rate_hz
     what = f"promises {stated:.1f} s of sound" if info.frames else "does not say how long the sound is"
-    cut = info.frames > there and not whole
+    cut = info.frames > there and info.frames != 2 * there  # some programs count the samples of both channels
     broken = "" if whole else ", and the sound breaks off"
+    problems = (f"truncated, {seconds:.1f} s of the {stated:.1f} s that its header promises",) if cut else ()
+    if another:
+        problems = (*problems, f"another FLAC file begins inside it, at byte {another}, and is not read; cut it there")
     lies = there != info.frames
     return Source(
         path=path, channels=info.channels, rate_hz=info.rate_hz, frames=there, info=info, lies=lies,
         remarks=(f"its header {what}{broken}; all {seconds:.1f} s are read",) if lies and not cut else (),
-        problems=(f"truncated, {seconds:.1f} s of the {stated:.1f} s that its header promises",) if cut else (),
+        problems=problems,
     )  # fmt: skip
+
+
+def _another_begins(file: BinaryIO, info: StreamInfo) -> int:
+    """The byte at which another FLAC file begins behind the first frame, or 0."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return max(0, data.find(b"fLaC\0\0\0\x22", info.begin))
+
+
+def _holds_zeros(part: Samples, length: int) -> bool:
+    """Whether samples hold zeros for so long, by a look at few of them."""
+    silent = np.logical_not(part[:: max(1, length // 3)].any(axis=1, keepdims=True)).ravel()
+    return bool((silent[1:] & silent[:-1]).any())
 
 
 def _of_libsndfile(path: Path) -> Source:
