@@ -54,6 +54,8 @@ def test_help_has_examples_for_every_command():
         ["train", "segmenter"],
         ["train", "regressor"],
         ["train", "tracker"],
+        ["train", "classifier"],
+        ["train", "trunk"],
     ):
         code, text = run(*command, "--help")
         assert code == 0 and "Example" in text and f"whalefinder {' '.join(command)}" in text

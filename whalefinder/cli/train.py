@@ -169,6 +169,16 @@ def train_classifier(
             show_default="none",
         ),
     ] = None,
+    labels: Annotated[
+        int | None,
+        typer.Option(min=2, help="Number of labelled examples to learn from.", show_default="new ones in every step"),
+    ] = None,
+    trunk: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights whose trunk it begins with: of `train trunk`, or of a classifier.", show_default="none"
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=999_999, help="Random seed. The evaluation uses seeds from 10^9.")
     ] = 1,
@@ -183,6 +193,8 @@ def train_classifier(
       whalefinder train classifier --out runs/classifier
 
       whalefinder train classifier --optimiser sgd --rate 0.02 --l2 1e-4 --boat-ratio 20 --imbalance focal
+
+      whalefinder train classifier --trunk runs/trunk/trunk.safetensors --labels 128
     """
     from whalefinder.pages.plots import draw_curve
 
@@ -193,7 +205,7 @@ def train_classifier(
         settings = Settings(
             steps=steps, optimiser=optimiser, peak_rate=rate, l2=l2, weight_decay=decay, dropout=dropout,
             imbalance=imbalance, boat_ratio=boat_ratio, augment=not no_augment, seed=seed,
-            leave_out=tuple(leave_out or ()),
+            leave_out=tuple(leave_out or ()), examples=labels, trunk=None if trunk is None else str(trunk),
         )  # fmt: skip
         with training_in(out, "classifier", resume, overwrite):
             with progress_bar() as progress:
@@ -220,6 +232,38 @@ def training_in(out: Path, name: str, resume: bool, overwrite: bool) -> Iterator
             )
         untouched((out / f"{name}.safetensors", out / "curve.csv"), overwrite=resume or overwrite)
         yield
+
+
+@train_app.command("trunk")
+def train_trunk(
+    out: Out = Path("runs/trunk"),
+    steps: Annotated[int, typer.Option(min=1, help="Training steps, each a batch of 32 windows of 3 s.")] = 4000,
+    covered: Annotated[float, typer.Option(min=0.05, max=0.95, help="Share of a window that is covered.")] = 0.5,
+    seed: Annotated[
+        int, typer.Option(min=0, max=999_999, help="Random seed. The evaluation uses seeds from 10^9.")
+    ] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from OUT/last.pt.")] = False,
+) -> None:
+    """Pre-train the classifier without labels: it paints covered blocks of the spectrogram.
+
+    About half an hour on one core. After Ctrl-C, --resume continues.
+
+    Examples:
+      whalefinder train trunk --out runs/trunk
+
+      whalefinder train classifier --trunk runs/trunk/trunk.safetensors
+    """
+    from whalefinder.pages.plots import draw_curve
+
+    with one_line_errors():
+        from whalefinder.training.pretraining import Settings, train
+
+        settings = Settings(steps=steps, covered=covered, seed=seed)
+        with progress_bar() as progress:
+            task = progress.add_task("train", total=steps, note="drawing sounds …")
+            train(out, settings, resume=resume, report=training_report(progress, task))
+        draw_curve(out / "curve.csv", out / "curve.png", "variance that is not explained")
+        console.print(f"weights → {out}/trunk.safetensors, curve → {out}/curve.png")
 
 
 def training_report(progress: Progress, task: Any) -> Callable[[int, float, dict[str, float] | None], None]:

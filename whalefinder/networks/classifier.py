@@ -105,14 +105,23 @@ class Classifier(nn.Module):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")  # He 2015; equal weights would stay equal
         nn.init.zeros_(self.head.bias)
 
-    def features(self, planes: Tensor) -> Tensor:
-        """Planes `[batch, plane, frequency, frame]` to the last features `[batch, feature]`, from which it names."""
+    def stage_maps(self, planes: Tensor) -> list[Tensor]:
+        """The output of every residual stage, `[batch, width, frequency, frame]`, each coarser than the one before."""
         if self.marks and planes.shape[1] == self.input_channels:
             planes = torch.cat([planes, torch.ones_like(planes[:, :1])], dim=1)
         height = torch.linspace(-1.0, 1.0, planes.shape[-2], dtype=planes.dtype, device=planes.device)
         x = torch.cat([planes, height[:, None].expand_as(planes[:, :1])], dim=1)
         x = x.contiguous(memory_format=torch.channels_last)
-        x = self.stages(self.pool(torch.relu(self.stem_norm(self.stem(x)))))
+        x = self.pool(torch.relu(self.stem_norm(self.stem(x))))
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+    def features(self, planes: Tensor) -> Tensor:
+        """Planes `[batch, plane, frequency, frame]` to the last features `[batch, feature]`, from which it names."""
+        x = self.stage_maps(planes)[-1]
         return torch.cat([x.amax((-2, -1)), x.mean((-2, -1))], dim=1)
 
     def forward(self, planes: Tensor) -> Tensor:

@@ -65,6 +65,30 @@ def load_classifier(path: Path | str | None = None) -> Classifier:
     return _load(Classifier, path, "classifier")
 
 
+NAMING = ("head.", "temperature")  # the weights of a classifier that are not its trunk
+
+
+def take_trunk(network: Classifier, path: Path | str) -> None:
+    """Give a new classifier the trunk of other weights: of a pre-training, or of a classifier. Its head stays new.
+
+    Raises:
+        ModelError: the weights or their card cannot be read, or their trunk has other sizes.
+    """
+    file = Path(path)
+    expect(file, "classifier")
+    with fitting(file):
+        sizes = dict(read_card(file)["config"])
+    for name in ("widths", "input_channels", "marks"):
+        if sizes.get(name) != network.config[name]:
+            raise ModelError(
+                f"{file}: {name} {sizes.get(name)}, but this classifier has {name} {network.config[name]}; "
+                "give weights of a trunk or of a classifier with the same sizes"
+            )
+    with fitting(file):
+        given, own = load_file(file), network.state_dict()
+        network.load_state_dict({name: own[name] if name.startswith(NAMING) else given[name] for name in own})
+
+
 Network = TypeVar("Network", bound=nn.Module)
 
 

@@ -43,6 +43,7 @@ class Settings:
         patience: training stops after this many validations without a better loss.
         threads: threads of the processor.
         leave_out: sources of real calls that are not used in training (`clips.source_of`).
+        trunk: path of weights whose trunk it begins with (`weights.take_trunk`), or None for a new one.
 
     Raises:
         OptionError: an unknown name, or SGD with a weight decay.
@@ -71,6 +72,7 @@ class Settings:
     patience: int = 60
     threads: int = 1
     leave_out: tuple[str, ...] = ()
+    trunk: str | None = None
 
     @property
     def marks(self) -> bool:
