@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
+from bench import pretraining as benchmark
 from tests.helpers import RATE
 from whalefinder.cli import app
 from whalefinder.errors import ModelError
@@ -220,3 +221,24 @@ def test_so_many_labels_are_so_many_examples(tmp_path, monkeypatch):
     CliRunner().invoke(app, ["train", "classifier", "--labels", "32", "--trunk", "a/b", "--out", str(tmp_path)])
     CliRunner().invoke(app, ["train", "classifier", "--out", str(tmp_path)])
     assert [(settings.examples, settings.trunk) for settings in asked] == [(32, "a/b"), (None, None)]
+
+
+# The benchmark -------------------------------------------------------------------------------------------------------
+
+
+def test_both_arms_get_the_same_batches_and_differ_in_the_trunk_alone(sources, trunk, monkeypatch):
+    """With the trunk of a new network of the same seed, both arms are the same network to the end."""
+    few = benchmark.Judged(_windows(), np.array([True, False, False]), ["a", "b", "c"])
+    monkeypatch.setattr(benchmark, "judged", lambda split: few)
+    settings = ClassifierSettings(steps=2, batch=4, widths=SMALL.widths, examples=6)
+    scratch, begun = benchmark.pair(trunk, sources, settings)["test"]
+    assert not np.allclose(scratch, begun)
+    monkeypatch.setattr(benchmark, "take_trunk", lambda network, path: None)
+    scratch, begun = benchmark.pair(trunk, sources, settings)["test"]
+    assert np.array_equal(scratch, begun)
+
+
+def test_recall_lets_two_in_a_hundred_others_pass():
+    others, calls = np.arange(100.0), np.array([97.5, 98.5, 200.0])
+    orca = np.arange(103) >= 100
+    assert benchmark.recall(orca, np.concatenate([others, calls])) == pytest.approx(2 / 3)
