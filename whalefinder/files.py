@@ -122,6 +122,7 @@ def _lock(stack: contextlib.ExitStack, path: Path, *, shared: bool) -> None:
     except ImportError:  # Windows has no such locks
         return
     with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)  # a run that wrote nothing may have removed it just now
         file = path.open("a+", encoding="utf-8")
     stack.callback(file.close)
     try:
