@@ -1,11 +1,12 @@
 """Array files: what is accepted, what is refused and how it is said."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tests.helpers import needs_data
+from tests.helpers import array, needs_data
 from whalefinder.array.array_file import load_array, save_array
 from whalefinder.array.geometry import HydrophoneArray, tetrahedron
 from whalefinder.array.hydrophone_table import import_table
@@ -306,3 +307,42 @@ def test_real_arrays_load(tmp_path):
         array = import_table(path, 1484.0)
         save_array(array, tmp_path / "a.toml")
         assert load_array(tmp_path / "a.toml").num_channels == array.num_channels >= 4
+
+
+def test_a_table_says_its_channels_or_is_refused(tmp_path):
+    path = tmp_path / "t.csv"
+    for column in ("channel", "ch", "hydrophone"):
+        path.write_text(f"name,{column},x,y,z\na,3,0,0,0\nb,2,1,0,0\nc,1,0,1,0\n")
+        assert import_table(path, 1480.0).channels == (2, 1, 0)
+    path.write_text("channel,x,y,z\n0,0,0,0\n1,1,0,0\n2,0,1,0\n")
+    assert import_table(path, 1480.0).channels == (0, 1, 2)
+    path.write_text("x,y,z,sensitivity_db\n0,0,0,-200\n1,0,0,-200\n")
+    with pytest.raises(ArrayError, match="columns sensitivity_db cannot be used"):
+        import_table(path, 1480.0)
+
+
+def test_decimal_commas_are_read_or_refused(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("x\ty\tz\n0,5\t0\t-1\n0\t0\t0\n")
+    assert import_table(path, 1480.0).positions_m[0].tolist() == [0.5, 0.0, -1.0]
+    path.write_text("x,y,z\n0,5,0,0\n0,0,0\n")
+    with pytest.raises(ArrayError, match="hydrophone 1 has 4 of 3 columns; divide them by semicolons"):
+        import_table(path, 1480.0)
+
+
+def test_a_channel_that_cannot_be_is_refused_at_once(tmp_path):
+    path = tmp_path / "a.toml"
+    save_array(array(), path)
+    path.write_text(path.read_text().replace("channel = 4", "channel = 20000000"))
+    with pytest.raises(ArrayError, match="less than or equal to 1024"):
+        load_array(path)
+    path.write_text(path.read_text().replace("channel = 20000000", "channel = 1000"))
+    with pytest.raises(ArrayError, match="no hydrophone for channel 4") as caught:
+        load_array(path)
+    assert len(str(caught.value)) < 400
+
+
+def test_counts_are_no_volts():
+    loud = replace(array(), sensitivity_db=(-200.0,) * 4, full_scale_v=32768.0)
+    assert any("volts, not counts" in line for line in oddities(loud))
+    assert not any("full_scale_v" in line for line in oddities(replace(loud, full_scale_v=2.5)))

@@ -268,3 +268,10 @@ def test_names_of_any_bytes(tmp_path):
     save_array(array(), tmp_path / "array.toml")
     code, text = run("check", path, "-a", tmp_path / "array.toml", "-o", tmp_path / "health")
     assert code == 1 and f"{shown}: 1 channel; the array has 4" in text
+
+
+def test_a_file_named_lock_is_not_taken_for_one(tmp_path):
+    (tmp_path / "lock").write_text("precious")
+    with pytest.raises(OutputError, match="is a file of yours"), locked(tmp_path):
+        pass
+    assert (tmp_path / "lock").read_text() == "precious"

@@ -13,11 +13,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 import soundfile
 
 from whalefinder.errors import OutputError
 from whalefinder.words import REPLACED, printable
+
+LOCK_WORD = "process "
+"""So the files `lock` of this program begin."""
 
 
 @contextmanager
@@ -123,8 +127,11 @@ def _lock(stack: contextlib.ExitStack, path: Path, *, shared: bool) -> None:
         return
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)  # a run that wrote nothing may have removed it just now
-        file = path.open("a+", encoding="utf-8")
-    stack.callback(file.close)
+        file = path.open("a+", encoding="utf-8", errors="replace")
+    stack.callback(_closed, file)
+    file.seek(0)
+    if not (file.read(len(LOCK_WORD)) or LOCK_WORD).startswith(LOCK_WORD):
+        raise OutputError(f"{path}: is a file of yours and no lock; move it, or choose another `out`")
     try:
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -135,9 +142,17 @@ def _lock(stack: contextlib.ExitStack, path: Path, *, shared: bool) -> None:
         return _lock(stack, path, shared=shared)
     if not shared:
         stack.callback(_forget, path)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
-        file.flush()
+        with writing(path):
+            file.truncate(0)
+            file.write(
+                f"{LOCK_WORD}{os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+            )
+            file.flush()
+
+
+def _closed(file: IO[str]) -> None:
+    with contextlib.suppress(OSError):  # a full disk was said already
+        file.close()
 
 
 def _same(handle: int, path: Path) -> bool:

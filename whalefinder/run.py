@@ -21,7 +21,7 @@ from whalefinder.health.monitor import Monitor, listen
 from whalefinder.health.report import HealthLog, write_health
 from whalefinder.options import LocateOptions
 from whalefinder.pipeline import Held, Locator
-from whalefinder.results.folder import ResultsFolder, holds_results, name_in
+from whalefinder.results.folder import ResultsFolder, name_in
 from whalefinder.results.records import Detection, Track
 from whalefinder.results.tables import parse_formats, row_of, rows_of
 from whalefinder.sound.channel_files import group_recordings
@@ -99,8 +99,8 @@ def run_locate(
     times = times_of(options.time_format, options.utc_offset, options.recorders)
     with locked(out):
         opened = _open_all(group_recordings(paths, array), array, times, (begin_s, end_s), summary, say)
-        if not opened and holds_results(out):
-            return summary  # there is nothing to add; the results of an earlier run must stay
+        if not opened:
+            return summary  # there is nothing to write, and the results of an earlier run must stay
         folder = ResultsFolder.of(out, append=append, overwrite=overwrite)
         _name(opened, folder.paths)
         for line in _warnings(opened):

@@ -26,8 +26,12 @@ class _Entries(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
+MOST_CHANNELS = 1024
+SHOWN = 16  # channels that a message lists
+
+
 class _Hydrophone(_Entries):
-    channel: int = Field(ge=1)
+    channel: int = Field(ge=1, le=MOST_CHANNELS)
     x_m: float = Field(ge=-FAR_M, le=FAR_M)
     y_m: float = Field(ge=-FAR_M, le=FAR_M)
     z_m: float = Field(ge=-FAR_M, le=FAR_M)
@@ -166,7 +170,7 @@ def _build(described: _ArrayFile, path: Path) -> HydrophoneArray:
     if skipped and described.file_pattern is None:
         raise ArrayError(
             f"{path}: no hydrophone for channel {skipped[0]} although channels go up to {max(channels)}; "
-            f"add the hydrophone, or unused_channels = {skipped}"
+            f"add the hydrophone, or unused_channels = {_listed(skipped)}"
         )
     given = [phone.sensitivity_db for phone in phones]
     if any(s is None for s in given) and any(s is not None for s in given):
@@ -196,6 +200,10 @@ def _build(described: _ArrayFile, path: Path) -> HydrophoneArray:
         return check(array)
     except ArrayError as reason:
         raise ArrayError(f"{path}: {reason}") from reason
+
+
+def _listed(channels: list[int]) -> str:
+    return str(channels) if len(channels) <= SHOWN else f"[{', '.join(map(str, channels[:SHOWN]))}, …]"
 
 
 def save_array(array: HydrophoneArray, path: Path) -> None:

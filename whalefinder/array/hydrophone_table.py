@@ -18,6 +18,9 @@ from whalefinder.errors import ArrayError
 Row = dict[str, str]
 AXIS = re.compile(r"([xyz])(?:[ _]*[(\[]?m[)\]]?)?")
 """Names of a column of positions in metres: x, x_m, x (m), x [m]."""
+CHANNELS = ("channel", "ch", "hydrophone", "id")
+"""Names of a column of channels, from 1."""
+XAV_CHANNELS = ("array_channel", "audio_file_channel")
 SOUND_SPEED = ("sound_speed_m_s", "sound_speed")
 
 
@@ -60,7 +63,7 @@ def import_table(
         kind = _from_plain
         if {"hydrophoneId", "x", "y", "z"} <= columns:
             kind = _from_pamguard
-        elif {"name", "x", "y", "z"} <= columns:
+        elif {"name", "x", "y", "z"} <= columns and columns & set(XAV_CHANNELS):
             kind = _from_xav
         array = kind(path, rows, speed, depth_m)
         turned = array.positions_m @ attitude(heading_deg, pitch_deg, roll_deg).T
@@ -92,6 +95,12 @@ def _rows(path: Path) -> list[Row]:
         header, *cells = cells
     if not cells:
         raise ArrayError(f"{path}: holds a header and no hydrophones; one line per hydrophone is needed")
+    long = next((k for k, row in enumerate(cells, start=1) if len(row) > len(header) and any(row[len(header) :])), None)
+    if long is not None:
+        raise ArrayError(
+            f"{path}: hydrophone {long} has {len(cells[long - 1])} of {len(header)} columns; "
+            "divide them by semicolons where commas are decimal points"
+        )
     short = next((k for k, row in enumerate(cells, start=1) if len(row) < len(header)), None)
     if short is not None:
         raise ArrayError(
@@ -106,7 +115,10 @@ def _cells(lines: list[str]) -> list[list[str]]:
     if ";" in lines[0]:  # where commas are decimal points
         return [[cell.replace(",", ".") for cell in row] for row in csv.reader(lines, delimiter=";")]
     divider = next((sign for sign in ",\t" if sign in lines[0]), None)
-    return [line.split() for line in lines] if divider is None else list(csv.reader(lines, delimiter=divider))
+    if divider != ",":
+        cells = [line.split() for line in lines] if divider is None else list(csv.reader(lines, delimiter=divider))
+        return [[re.sub(r"^(-?\d+),(\d+)$", r"\1.\2", cell) for cell in row] for row in cells]
+    return list(csv.reader(lines))
 
 
 def _is_number(text: str) -> bool:
@@ -135,9 +147,23 @@ def _from_plain(path: Path, rows: list[Row], c: float, depth_m: float | None) ->
             f"columns {', '.join(rows[0])} hold no positions; needed are x, y, z in metres, or the table of PAMGuard "
             "(hydrophoneId, x, y, z) or XAV-arrays (name, x, y, z)"
         )
+    numbered = [name for name in rows[0] if name.lower() in CHANNELS]
+    unknown = set(rows[0]) - set(axes.values()) - set(numbered) - {"name", *SOUND_SPEED}
+    if len(numbered) > 1 or unknown:
+        raise ArrayError(
+            f"columns {', '.join(sorted(unknown or numbered))} cannot be used; leave x, y, z, one of "
+            f"{', '.join(CHANNELS)}, name and sound_speed_m_s, and write the rest into the array file"
+        )
     positions = np.array([[float(row[axes[axis]]) for axis in "xyz"] for row in rows])
-    channels = tuple(int(row.get("channel") or k) - 1 for k, row in enumerate(rows, start=1))
+    channels = tuple(_channel(row[numbered[0]]) if numbered else k for k, row in enumerate(rows))
+    if min(channels) < 0:  # channels that count from 0
+        channels = tuple(channel + 1 for channel in channels)
     return HydrophoneArray(name=path.stem, positions_m=positions, sound_speed_m_s=c, channels=channels, depth_m=depth_m)
+
+
+def _channel(text: str) -> int:
+    """A channel of a table, which counts from 1, as the program counts it."""
+    return int(float(text)) - 1
 
 
 def _from_pamguard(path: Path, rows: list[Row], c: float, depth_m: float | None) -> HydrophoneArray:
@@ -145,6 +171,8 @@ def _from_pamguard(path: Path, rows: list[Row], c: float, depth_m: float | None)
     for row in rows:
         first.setdefault(int(float(row["hydrophoneId"])), row)
     ids = sorted(first)
+    if ids != list(range(len(ids))) and ids != list(range(1, len(ids) + 1)):
+        raise ArrayError(f"hydrophoneId {ids[0]} to {ids[-1]} has gaps; number the hydrophones from 0, as the channels")
     positions = np.array([[float(first[i][axis]) for axis in "xyz"] for i in ids])
     centre = positions.mean(axis=0)
     errors = [float(first[i].get(name) or 0.0) for i in ids for name in ("xErr", "yErr", "zErr")]
@@ -155,7 +183,7 @@ def _from_pamguard(path: Path, rows: list[Row], c: float, depth_m: float | None)
         name=path.stem,
         positions_m=positions - centre,
         sound_speed_m_s=c,
-        channels=tuple(ids),
+        channels=tuple(range(len(ids))),
         depth_m=depth_m,
         position_error_m=error,
     )
@@ -163,7 +191,7 @@ def _from_pamguard(path: Path, rows: list[Row], c: float, depth_m: float | None)
 
 def _from_xav(path: Path, rows: list[Row], c: float, depth_m: float | None) -> HydrophoneArray:
     positions = np.array([[float(row[axis]) for axis in "xyz"] for row in rows])
-    key = "array_channel" if rows[0].get("array_channel") else "audio_file_channel"
+    key = next((name for name in XAV_CHANNELS if rows[0].get(name)), XAV_CHANNELS[-1])
     numbers = [int(float(row.get(key) or k)) for k, row in enumerate(rows)]
     if len(set(numbers)) < len(numbers):  # one file per hydrophone: every row says channel 0 or 1 of its own file
         numbers = list(range(len(rows)))

@@ -293,8 +293,9 @@ def open_recording(
         paths = files_of_all_channels(path, array)
     sources = [open_source(each) for each in paths]
     if array is not None and array.file_pattern is not None and any(source.channels != 1 for source in sources):
+        several = next(source for source in sources if source.channels != 1)
         raise RecordingError(
-            f"{path}: {sources[0].channels} channels in a file of one hydrophone; file_pattern is for mono files"
+            f"{several.path}: {several.channels} channels in a file of one hydrophone; file_pattern is for mono files"
         )
     rates = {source.rate_hz for source in sources}
     if len(rates) > 1:
