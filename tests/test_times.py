@@ -88,6 +88,92 @@ def test_a_header_without_a_zone_alone_is_said(tmp_path):
     assert opened(path, utc_offset=-7.0).start_utc == NOON and opened(path, utc_offset=-7.0).warnings == []
 
 
+GUANO = b"guan"
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        (GUANO, b"Timestamp: 2023-04-15T12:00:00+02:00"),
+        info(ICMT=AUDIOMOTH.replace("14:00", "12:00")),
+        info(ICRD="2023-04-15 12:00:00Z"),
+        wamd("2023-04-15 12:00:00+02:00"),
+        harp((NOON, 1.0)),
+    ],
+)
+def test_the_offset_of_the_user_counts_before_that_of_a_header_alone(tmp_path, chunk):
+    recording = opened(wav(tmp_path / "foo.wav", chunk), utc_offset=-7.0)
+    assert recording.start_utc == NOON + timedelta(hours=7)
+    assert "-07:00 is used as `utc_offset` says" in recording.warnings[0] and len(recording.warnings) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "hours"),
+    [("+5:30", 5.5), ("z", 0.0), ("\N{MINUS SIGN}3", -3.0), (" UTC+2", 2.0), (" pdt", -7.0), ("+1400", 14)],
+)
+def test_zones_of_headers(tmp_path, written, hours):
+    recording = opened(wav(tmp_path / "a.wav", (GUANO, f"Timestamp: 2023-04-15T12:00:00{written}".encode())))
+    assert recording.start_utc == NOON - timedelta(hours=hours) and recording.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("chunk", "word"),
+    [
+        ((GUANO, b"Timestamp: 2023-04-15T12:00:00+15:00"), "'+15:00', which is no offset"),
+        ((GUANO, b"Timestamp: 2023-04-15T12:00:00 BST"), "BST', which can mean +01:00"),
+        (wamd("2023-04-15 12:00:00 MESZ"), "'MESZ', which is no time zone that is known"),
+        (info(ICMT=AUDIOMOTH.replace("14:00", "12:00").replace("+2", "+15")), "'UTC+15', which is no offset"),
+        (info(ICRD="2023-04-15 12:00:00 PM"), "'PM'"),
+    ],
+)
+def test_a_zone_of_a_header_that_cannot_be_known_gives_no_time_and_is_said(tmp_path, chunk, word):
+    (line,) = (recording := opened(wav(tmp_path / "a.wav", chunk))).warnings
+    assert recording.start_utc is None and word in line and "give `utc_offset`" in line
+    known = opened(tmp_path / "a.wav", utc_offset=2.0)
+    assert known.start_utc == NOON - timedelta(hours=2) and known.warnings == []
+    named = opened(wav(tmp_path / "20230415_110000.wav", chunk))
+    assert named.start_utc == NOON - timedelta(hours=1) and word in named.warnings[0]
+
+
+def test_only_what_can_be_a_zone_is_called_local_time(tmp_path):
+    def line(name, stamp):
+        return opened(wav(tmp_path / name, (GUANO, f"Timestamp: {stamp}".encode()))).warnings
+
+    assert "local time" in line("20230415_120000.wav", "2023-04-15T22:00:00Z")[0]
+    assert "local time" not in line("20230415_120001.wav", "2023-04-19T10:00:01Z")[0]
+    assert "local time" not in line("20230415_120002.wav", "2023-04-15T12:07:02Z")[0]
+    assert line("20230415T120000+1000.wav", "2023-04-15T12:00:00") == []
+    assert line("20230415T120001+1000.wav", "2023-04-15T02:00:01") == []
+
+
+def with_rows(path, raws, change):
+    """An XWAV file of 10 s for each raw file, after `change` of (clock, place, size) in its table."""
+    name, body = harp(*raws)
+    rows = [list(struct.unpack("<8s2I16s", body[at : at + 32])) for at in range(56, len(body), 32)]
+    change(rows)
+    return opened(wav(path, (name, body[:56] + b"".join(struct.pack("<8s2I16s", *row) for row in rows)), seconds=30.0))
+
+
+def test_a_table_of_raw_files_that_contradicts_itself(tmp_path):
+    raws = [(NOON + timedelta(minutes=k), 10.0) for k in range(3)]
+    jumps = ((10.0, 50.0), (20.0, 50.0))
+
+    def sizes(value):
+        return lambda rows: [row.__setitem__(2, value) for row in rows]
+
+    def neither(rows):
+        for row in rows:
+            row[1:3] = 0, 0
+
+    for number, value in enumerate((0, 10**9, 7)):
+        assert with_rows(tmp_path / f"{number}.x.wav", raws, sizes(value)).clock.jumps == jumps
+    unknown = with_rows(tmp_path / "n.x.wav", raws, neither)
+    assert unknown.start_utc == NOON and unknown.clock.jumps == () and "does not fit the sound" in unknown.warnings[0]
+    undated = with_rows(tmp_path / "u.x.wav", raws, lambda rows: rows[0].__setitem__(0, bytes(8)))
+    assert undated.start_utc is None and "no date for the first stretch" in undated.warnings[0]
+    assert with_rows(tmp_path / "w.x.wav", raws, lambda rows: rows[2].__setitem__(0, bytes(8))).clock.jumps == jumps[:1]
+
+
 def test_a_doubtful_name_is_settled_by_the_header(tmp_path):
     path = wav(tmp_path / "20230415_070000_CST.wav", (b"guan", b"Timestamp:2023-04-15T07:00:00-05:00"))
     assert opened(path).start_utc == NOON and opened(path).warnings == []
@@ -129,7 +215,7 @@ def test_raw_files_that_follow_each_other_are_one_stretch(tmp_path):
 def test_a_table_that_is_longer_than_the_sound(tmp_path):
     raws = [(NOON + timedelta(minutes=k), 10.0) for k in range(5)]
     recording = opened(wav(tmp_path / "a.x.wav", harp(*raws), seconds=15.0))
-    assert recording.clock.jumps == ((10.0, 50.0),)
+    assert recording.clock.jumps == ((10.0, 50.0),) and "lists 3 raw files behind the end" in recording.warnings[0]
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 1000), st.floats(0, 5000)), max_size=6))

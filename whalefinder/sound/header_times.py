@@ -11,36 +11,39 @@ import re
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import BinaryIO
 
 from whalefinder.errors import OptionError
 from whalefinder.sound.chunks import Chunk, chunks
-from whalefinder.sound.zones import WORDS, offset_hours, shift
+from whalefinder.sound.zones import SEVERAL, WORDS, offset_hours, shift
 
 CHUNK_BYTES = 1 << 16
 """Texts of recorders are shorter."""
 HARP_HEAD, RAW_FILE, HARP_BYTES = 56, 32, 1 << 21  # a table of 65,535 raw files has 2 MB
+UNDATED = "has no date for the first stretch of sound, so it is not used"
+MISFIT = "does not fit the sound, so gaps inside the file are unknown"
 SAME_CHUNKS = 4
 """Of more chunks of one kind the rest is not read."""
 ISO = re.compile(
-    r"(\d{4})[-/:](\d\d)[-/:](\d\d)[T _]+(\d\d)[:\-](\d\d)[:\-](\d\d)(?:[.,](\d{1,9}))?\s*(Z\b|[+-]\d\d:?\d\d|[+-]\d\d\b|[A-Z]{3,4}\b)?"
+    r"(\d{4})[-/:](\d\d)[-/:](\d\d)[T _]+(\d\d)[:\-](\d\d)[:\-](\d\d)(?:[.,](\d+))?[ \t]*(.*)", re.IGNORECASE
 )
-AUDIOMOTH = re.compile(
-    r"Recorded at (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))? (\d\d)/(\d\d)/(\d{4}) (?:\(UTC([+-]\d{1,2}(?::?\d\d)?)?\))?"
-)
+AUDIOMOTH = re.compile(r"Recorded at (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))? (\d\d)/(\d\d)/(\d{4})(?: ?\(([^)]*)\)?)?")
+OFFSET = re.compile(r"(?:UTC|GMT)? ?[+\N{MINUS SIGN}-]\d{1,2}(?::?\d\d)?|Z|UTC|GMT", re.IGNORECASE)
 TIMES = {"date", "timestamp", "recordingstart", "recordingstarttimestamp"}
 """Names of times in the comments of FLAC."""
 
 
 @dataclass(frozen=True)
 class Sound:
-    """What a header says of the sound: samples and bytes of a second, 0 if unknown."""
+    """What a header says of the sound: samples and bytes of a second, and bytes in all; 0 if unknown."""
 
     rate_hz: int = 0
     bytes_per_s: int = 0
+    bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,8 @@ class HeaderTime:
         source: what tells it, to be shown.
         by_recorder: whether only recorders write it. Other programs may write the time at which they made the file.
         stretches: (second of the file, time in UTC) of every stretch of sound, if the header has such a table.
+        doubt: what is wrong with the header, in a few words that follow `source`, or "".
+        refused: whether the time must not be used: without a known offset if `hours` is None, otherwise never.
     """
 
     local: datetime
@@ -60,6 +65,8 @@ class HeaderTime:
     source: str
     by_recorder: bool = False
     stretches: tuple[tuple[float, datetime], ...] = ()
+    doubt: str = ""
+    refused: bool = False
 
     def utc(self, utc_offset: float | None = None) -> datetime:
         """The start in UTC. `utc_offset`, in hours, is that of a header which does not say its own; None: UTC."""
@@ -68,30 +75,54 @@ class HeaderTime:
 
 
 def _harp(body: bytes, sound: Sound) -> HeaderTime | None:
-    """Scripps' XWAV: for each raw file its time in UTC and its size in bytes. They lie in the sound side by side."""
+    """Scripps' XWAV: for each raw file its time in UTC, its place in the file and its size, in bytes."""
+    source = "its harp table"
     (count,) = struct.unpack("<H", body[36:38])
-    stretches: list[tuple[float, datetime]] = []
-    before = 0
-    for at in range(HARP_HEAD, min(len(body) - RAW_FILE + 1, HARP_HEAD + count * RAW_FILE), RAW_FILE):
-        year, month, day, hour, minute, second, milliseconds, _, size = struct.unpack("<6BHII", body[at : at + 16])
-        try:
-            time = datetime(2000 + year, month, day, hour, minute, second, tzinfo=UTC) + timedelta(
-                milliseconds=milliseconds
-            )
-        except ValueError:  # a place of the table that was never filled
-            time = None
-        if time is not None and (sound.bytes_per_s or not before):
-            stretches.append((before / max(1, sound.bytes_per_s), time))
-        before += size
-    if not stretches or stretches[0][0] > 0:
+    whole = min(count, (len(body) - HARP_HEAD) // RAW_FILE)
+    rows = list(struct.iter_unpack("<6BHII16x", body[HARP_HEAD : HARP_HEAD + max(0, whole) * RAW_FILE]))
+    times = [_time_of_raw(row) for row in rows]
+    first = next((time for time in times if time is not None), None)
+    if first is None:
         return None
+    if times[0] is None:
+        return HeaderTime(
+            local=first.replace(tzinfo=None), hours=0.0, source=source, by_recorder=True, doubt=UNDATED, refused=True
+        )
+    places = _places([row[7] for row in rows], [row[8] for row in rows], sound) if sound.bytes_per_s else None
+    doubt = "" if places or not sound.bytes_per_s or sum(map(bool, times)) == 1 else MISFIT
+    stretches = [(at, time) for at, time in zip(places or [0.0], times, strict=False) if time is not None]
     return HeaderTime(
-        local=stretches[0][1].replace(tzinfo=None),
+        local=first.replace(tzinfo=None),
         hours=0.0,
-        source="its harp table",
+        source=source,
         by_recorder=True,
         stretches=tuple(stretches),
+        doubt=doubt,
     )
+
+
+def _time_of_raw(row: tuple[int, ...]) -> datetime | None:
+    """The time of a place of the table, or None if it was never filled."""
+    year, month, day, hour, minute, second, milliseconds = row[:7]
+    try:
+        return datetime(2000 + year, month, day, hour, minute, second, tzinfo=UTC) + timedelta(
+            milliseconds=milliseconds
+        )
+    except ValueError:
+        return None
+
+
+def _places(begins: list[int], sizes: list[int], sound: Sound) -> list[float] | None:
+    """The second of the file at which each raw file begins, or None if the table contradicts itself.
+
+    By the sizes, if they are together the size of the sound. Otherwise by the places, if they go up.
+    """
+    places = list(accumulate(sizes[:-1], initial=0))
+    if sound.bytes not in (0, sum(sizes)) or 0 in sizes:
+        places = [begin - begins[0] for begin in begins]
+        if any(after <= before for before, after in pairwise(places)):
+            return None
+    return [place / sound.bytes_per_s for place in places]
 
 
 def _bext(body: bytes, sound: Sound) -> HeaderTime | None:
@@ -167,9 +198,8 @@ def _comment(text: str, source: str) -> HeaderTime | None:
     if found is None:
         return None
     hour, minute, second, fraction, day, month, year, offset = found.groups()
-    local = datetime(*map(int, (year, month, day, hour, minute, second))) + _seconds(fraction)  # type: ignore[arg-type]
-    hours = (0.0 if "(UTC)" in found[0] else None) if offset is None else offset_hours(offset)
-    return HeaderTime(local=local, hours=hours, source=source, by_recorder=True)
+    local = datetime(*map(int, (year, month, day, hour, minute, second)))  # type: ignore[arg-type]
+    return _zoned(local + _seconds(fraction), offset, source, by_recorder=True)
 
 
 def _iso(text: str, source: str, *, by_recorder: bool = False) -> HeaderTime | None:
@@ -178,20 +208,29 @@ def _iso(text: str, source: str, *, by_recorder: bool = False) -> HeaderTime | N
         return None
     *date, fraction, zone = found.groups()
     local = datetime(*map(int, date)) + _seconds(fraction)  # type: ignore[arg-type]
-    return HeaderTime(local=local, hours=_hours(zone), source=source, by_recorder=by_recorder)
+    return _zoned(local, zone, source, by_recorder=by_recorder)
 
 
 def _seconds(fraction: str | None) -> timedelta:
     return timedelta(seconds=float(f"0.{fraction or 0}"))
 
 
-def _hours(zone: str | None) -> float | None:
-    if zone is None or zone in WORDS:
-        return WORDS.get(zone or "")
+def _zoned(local: datetime, zone: str | None, source: str, *, by_recorder: bool) -> HeaderTime:
+    """A time and the text behind it. Where that is no zone of one meaning, the time is refused, as in names."""
+    zone = (zone or "").strip()
+    doubt, hours = "", None
     try:
-        return offset_hours(zone)
+        if zone.upper() in WORDS:
+            hours = WORDS[zone.upper()]
+        elif OFFSET.fullmatch(zone):
+            hours = offset_hours(zone.replace(" ", ""))
+        elif zone:
+            meanings = SEVERAL.get(zone.upper())
+            doubt = f"{zone[:24]!r}, which {f'can mean {meanings}' if meanings else 'is no time zone that is known'}"
     except OptionError:
-        return None
+        doubt = f"{zone!r}, which is no offset of a place on earth"
+    said = f"says {local:%Y-%m-%d %H:%M:%S} {doubt}" if doubt else ""
+    return HeaderTime(local=local, hours=hours, source=source, by_recorder=by_recorder, doubt=said, refused=bool(doubt))
 
 
 def _text(body: bytes) -> str:
@@ -210,7 +249,11 @@ def header_time(path: Path) -> HeaderTime | None:
             found = list(_times(file))
     except OSError:
         return None
-    return max(found, key=lambda told: (bool(told.stretches), told.by_recorder, told.hours is not None), default=None)
+    return max(found, key=_exactness, default=None)
+
+
+def _exactness(told: HeaderTime) -> tuple[bool, ...]:
+    return bool(told.stretches), told.by_recorder and not told.refused, told.hours is not None, told.refused
 
 
 def _times(file: BinaryIO) -> Iterator[HeaderTime]:
@@ -224,9 +267,12 @@ def _times(file: BinaryIO) -> Iterator[HeaderTime]:
                 continue
             kind, inner = head[4:8], Chunk(head[4:8], chunk.begin + 12, chunk.size - 12)
         if kind == b"fmt " and len(body := inner.read(file, 16)) == 16:
-            sound = Sound(*struct.unpack("<II", body[4:12]))
+            rate_hz, bytes_per_s = struct.unpack("<II", body[4:12])
+            sound = replace(sound, rate_hz=rate_hz, bytes_per_s=bytes_per_s)
         elif kind == b"STRE" and len(body := inner.read(file, 18)) == 18:
             sound = Sound(int.from_bytes(body[10:13], "big") >> 4, sound.bytes_per_s)
+        elif kind == b"data":
+            sound = replace(sound, bytes=inner.size)
         elif kind in READERS and read[kind] < SAME_CHUNKS:
             read[kind] += 1
             bodies.append((kind, inner.read(file, HARP_BYTES if kind == b"harp" else CHUNK_BYTES)))
