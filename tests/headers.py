@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from datetime import datetime
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 
@@ -12,8 +13,13 @@ RATE = 8000
 
 
 def wav(path: Path, *chunks: tuple[bytes, bytes], seconds: float = 1.0, behind: bool = False, rate: int = RATE) -> Path:
-    """A mono WAV file of noise with more chunks, before or behind the sound."""
-    sound = np.random.default_rng(0).integers(-300, 300, round(seconds * rate)).astype("<i2").tobytes()
+    """A mono WAV file of noise with more chunks, before or behind the sound. Files of other names have other noise."""
+    sound = (
+        np.random.default_rng(crc32(path.name.encode()))
+        .integers(-300, 300, round(seconds * rate))
+        .astype("<i2")
+        .tobytes()
+    )
     more = b"".join(name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2) for name, body in chunks)
     head = b"fmt " + struct.pack("<IHHIIHH", 16, 1, 1, rate, 2 * rate, 2, 16)
     data = b"data" + struct.pack("<I", len(sound)) + sound

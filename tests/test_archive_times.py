@@ -10,6 +10,7 @@ import soundfile
 
 from tests.headers import harp, wav
 from whalefinder.archive.describe import complaints, describe
+from whalefinder.archive.doubts import doubts
 from whalefinder.archive.job import make_job
 from whalefinder.archive.merge import detections_of, write_tables
 from whalefinder.archive.plan import chains, make_plan, recorders, seams
@@ -141,6 +142,36 @@ def test_copies_of_a_card_count_once_and_are_listed(tmp_path):
     assert (tmp_path / "left_out.csv").read_text().count("\n") == 4
 
 
+COPIES = ("Copy of {}.wav", "{} - Copy (2).wav", "{}_copy2.wav", "{} - Copy - Copy.wav", "old/reef.wav", "old/{}_b.WAV")
+
+
+@pytest.mark.parametrize("name", COPIES)
+@pytest.mark.parametrize("stem", ["pi_20230415_120000", "night"])
+def test_copies_with_other_names_count_once(tmp_path, name, stem):
+    original = wav(tmp_path / f"{stem}.wav")
+    copy = tmp_path / name.format(stem)
+    copy.parent.mkdir(exist_ok=True)
+    shutil.copy(original, copy)
+    plan = plan_of(tmp_path)
+    assert [entry.name for entry in plan.entries] == [original.name]
+    assert f"left out: {name.format(stem)}: is a copy of {original.name}" in said(plan)
+
+
+def test_what_may_be_a_copy_is_said_and_recorders_of_one_kind_are_not(tmp_path):
+    path = wav(tmp_path / "a" / "20230415_120000.wav")
+    sound, rate = soundfile.read(path)
+    soundfile.write(tmp_path / "a" / "20230415_120000.flac", sound[:-100], rate, subtype="PCM_16")
+    (tmp_path / "b").mkdir()
+    other = wav(tmp_path / "a" / "20230415_130000.wav", seconds=20.0)
+    (tmp_path / "b" / "Copy of 20230415_130000.wav").write_bytes(other.read_bytes()[:200_000])
+    text = "\n".join(doubts(plan_of(tmp_path).entries))
+    assert "a/20230415_120000.flac: has the name and the start of a/20230415_120000.wav and other sound" in text
+    assert "b/Copy of 20230415_130000.wav: has the name and the start of a/20230415_130000.wav" in text
+    for moth in ("m1", "m2"):
+        wav(tmp_path / "moths" / moth / "20230415_120000.WAV", (b"junk", moth.encode()))
+    assert "has the name" not in said(plan_of(tmp_path / "moths"))
+
+
 def test_files_of_the_same_name_that_differ_late_are_no_copies(tmp_path):
     for folder in ("a", "b"):
         path = wav(tmp_path / folder / "20230415_120000.wav", seconds=20.0)
@@ -178,6 +209,27 @@ def test_a_missing_or_doubled_hour_when_clocks_change_is_said(tmp_path, names, d
     assert doubt in said(plan_of(tmp_path)) and "clocks change" in said(plan_of(tmp_path))
 
 
+@pytest.mark.parametrize("day", ["20261025", "20261101", "20270404"])
+def test_a_doubled_hour_of_which_most_is_recorded_is_said(tmp_path, day):
+    """The files of the second time, 02:00 and 02:10, lie before those of the first, 02:40 and 02:50."""
+    record(tmp_path, [f"pi_{day}_{clock}00.wav" for clock in ("0240", "0250", "0200", "0210")], 600.0)
+    assert "pi_" + day + "_021000.wav: then no sound for 20 min" in said(plan_of(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("day", "clocks"),
+    [
+        ("20261025", ("0000", "0015", "0030", "0045", "0100", "0115", "0130", "0145", "0200", "0215")),  # a duty cycle
+        ("20260329", ("0200", "0240")),  # in spring no hour comes twice
+        ("20261018", ("0200", "0240")),
+        ("20261025", ("0400", "0440")),
+    ],
+)
+def test_seams_that_are_no_doubled_hour(tmp_path, day, clocks):
+    record(tmp_path, [f"pi_{day}_{clock}00.wav" for clock in clocks], 60.0)
+    assert "clocks change" not in said(plan_of(tmp_path))
+
+
 def test_other_nights_and_other_gaps_are_no_summer_time(tmp_path):
     record(tmp_path, [f"pi_{name}.wav" for name in ("20230415_015940", "20230415_030000", "20231029_130000")])
     assert "clocks change" not in said(plan_of(tmp_path))
@@ -201,5 +253,5 @@ def test_each_kind_of_warning_is_said_once(tmp_path):
     record(tmp_path, [f"5147.2304151200{t}.wav" for t in ("00", "20")])
     record(tmp_path, [f"z_20230415_12{t}00_CST.wav" for t in ("10", "20", "30")])
     text = said(plan_of(tmp_path))
-    assert text.count("start read as") == 1 and "and 1 more warnings of this kind" in text
+    assert text.count("start read as") == 1 and "and 1 more warning of this kind" in text
     assert text.count("CST can mean") == 1 and "and 2 more warnings of this kind" in text

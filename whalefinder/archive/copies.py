@@ -14,12 +14,16 @@ from whalefinder.archive.units import Entry, File
 
 SAMPLE_BYTES = 1 << 14
 SAMPLE_FRAMES = 2048
+ADDED_BEFORE = re.compile(r"^(?:(?:copy|kopie|copie)(?: \(\d+\))? (?:of|von|de) )+")
+ADDED_BEHIND = re.compile(r"(?:[ _-]*\(\d+\)|[ _-]+(?:copy|kopie|copie)[ _-]?\d*)+$")
+"""What programs add to the names of copies, as in `Copy of X`, `X (1)`, `X - Copy (2)`, `X_copy2`."""
 
 
 def without_copies(entries: Iterable[Entry]) -> tuple[list[Entry], tuple[tuple[str, str], ...]]:
     """The recordings without copies of others, and (name, reason) of those that are left out.
 
-    Of copies the one with the shortest path is kept, and a WAV rather than its FLAC.
+    Copies may have other names, but not other starts. The one with a start and the shortest path is kept, and a WAV
+    rather than its FLAC.
     """
     kept: list[Entry] = []
     left_out: list[tuple[str, str]] = []
@@ -42,31 +46,60 @@ def without_copies(entries: Iterable[Entry]) -> tuple[list[Entry], tuple[tuple[s
     return kept, tuple(sorted(left_out))
 
 
+def alike(entries: Iterable[Entry]) -> Iterator[tuple[Entry, Entry]]:
+    """Pairs of the same name and start that nevertheless differ, as a copy that was cut short does.
+
+    Recorders of one kind give the same names in their own folders: this alone is no sign of a copy.
+    """
+    groups: dict[object, list[Entry]] = {}
+    for entry in sorted(entries, key=_rank):
+        same = groups.setdefault((_stem(entry), entry.start_utc), [])
+        for other in same:
+            folders, suffixes = zip(*(_around(each.name) for each in (other, entry)), strict=True)
+            if folders[0] == folders[1] or suffixes[0] != suffixes[1] or (entry.marks and entry.marks == other.marks):
+                yield other, entry
+                break
+        same.append(entry)
+
+
+def _around(name: str) -> tuple[str, str]:
+    """Folder and suffix of a name."""
+    return name.rpartition("/")[0], name.lower().rpartition(".")[2]
+
+
 def _rank(entry: Entry) -> tuple[object, ...]:
-    return entry.name.count("/"), entry.name.lower().endswith(".flac"), len(entry.name), entry.name
+    return (
+        entry.start_utc is None,
+        entry.name.count("/"),
+        entry.name.lower().endswith(".flac"),
+        len(entry.name),
+        entry.name,
+    )
 
 
-def _base(entry: Entry) -> str:
-    """The name of a recording without its folder, and without what programs add to the names of copies."""
-    base = entry.name.rpartition("/")[2].lower()
-    return re.sub(r"[ _-]*(\(\d+\)|copy)(?=\.\w+$)", "", base)
+def _stem(entry: Entry) -> str:
+    """The name of a recording without its folder and suffix, and without what programs add to the names of copies."""
+    stem = entry.name.rpartition("/")[2].lower().rpartition(".")[0]
+    return ADDED_BEHIND.sub("", ADDED_BEFORE.sub("", stem))
 
 
 def _key_of_bytes(entry: Entry) -> object:
-    return _base(entry), tuple(file.size for file in entry.files), entry.marks
+    return tuple(file.size for file in entry.files), entry.marks
 
 
 def _key_of_sound(entry: Entry) -> object:
-    return _base(entry).rpartition(".")[0], entry.rate_hz, entry.frames, len(entry.columns)
+    return _stem(entry), entry.rate_hz, entry.frames, len(entry.columns)
 
 
 def _same_bytes(a: Entry, b: Entry) -> bool:
-    """Whether files whose names, sizes and first bytes are the same are so in the middle and at the end too.
+    """Whether files whose sizes and first bytes are the same are so in the middle and at the end too.
 
     Sound in which nothing changes is no evidence: two recorders whose hydrophones are silent write the same bytes.
     """
-    if is_remote(a.files[0].url):
-        return True
+    if None not in (a.start_utc, b.start_utc) and a.start_utc != b.start_utc:
+        return False
+    if is_remote(a.files[0].url) or is_remote(b.files[0].url):  # their other bytes are not fetched
+        return _stem(a) == _stem(b)
     alive = False
     for one, other in zip(a.files, b.files, strict=True):
         for mine, theirs in zip(_samples(one), _samples(other), strict=True):

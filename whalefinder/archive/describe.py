@@ -68,7 +68,7 @@ def complaints(plan: Plan) -> list[str]:
     for first, more in _kinds([line for entry in plan.entries for line in entry.warnings] + doubts(plan.entries)):
         lines.append(f"warning: {first}")
         if more:
-            lines.append(f"… and {more} more warnings of this kind")
+            lines.append(f"… and {count(more, 'more warning')} of this kind")
     return lines
 
 
