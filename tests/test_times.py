@@ -15,7 +15,7 @@ from tests.helpers import noise
 from whalefinder.errors import OptionError
 from whalefinder.sound.clock import Clock, clock_of
 from whalefinder.sound.header_times import READERS, Sound, header_time
-from whalefinder.sound.recorders import Recorder, Times, load_recorders
+from whalefinder.sound.recorders import Recorder, Times, load_recorders, times_of
 from whalefinder.sound.recording import open_recording
 
 NOON = datetime(2023, 4, 15, 12, tzinfo=UTC)
@@ -319,12 +319,18 @@ def test_one_known_instant_is_an_offset_and_several_are_a_broken_line():
         ),
         (FILE.replace("08.640Z", "59.000Z").replace("00:00:59", "12:00:59"), "clocks drift by less than 1 %"),
         ("names = [", "not a TOML file"),
+        ("[[recorder]]\nnames='a'\nutc_offset=true\n", "recorder.1.utc_offset = True: not allowed; give hours"),
+        ("[[recorder]]\nnames='a'\ntime_format='%Y%m%d'\n", "recorder.1.time_format = '%Y%m%d': gives no hour"),
+        ("[[recorder]]\nnames='a'\ntime_format='%Y%m%d%Y'\n", "recorder.1.time_format = '%Y%m%d%Y': no format"),
+        ("[[recorder]]\nnames=3\n", "recorder.1.names = 3: not allowed; give a pattern"),
+        ("recorder=3\n", "recorder = 3: not allowed; give a [[recorder]]"),
     ],
 )
 def test_errors_of_a_file_of_recorders_name_the_entry(tmp_path, text, message):
     with pytest.raises(OptionError) as error:
         load_recorders(recorders_file(tmp_path / "recorders.toml", text))
     assert message in str(error.value) and "\n" not in str(error.value)
+    assert not any(word in str(error.value) for word in ("Input", "Value error", "datetime", "should"))
 
 
 def test_the_example_of_the_documentation_is_read(tmp_path):
@@ -337,3 +343,36 @@ def test_the_example_of_the_documentation_is_read(tmp_path):
 def test_a_missing_file_of_recorders(tmp_path):
     with pytest.raises(OptionError, match="cannot be read"):
         load_recorders(tmp_path / "no.toml")
+
+
+def test_a_file_of_recorders_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "r.toml").write_text("[[recorder]]\nnames='a'\n", encoding="utf-8-sig")
+    assert load_recorders(tmp_path / "r.toml") == (Recorder("a"),)
+
+
+def test_entries_that_count_for_no_file_are_said():
+    times = Times(recorders=(Recorder("A*"), Recorder("A1*"), Recorder("b/*.wav"), Recorder("*"), Recorder("c*")))
+    lines = list(times.unused(["A1.wav", "A2.wav", "x/b/1.wav", "x/d.wav"]))
+    assert len(lines) == 2 and "'A1*' fits only files that an entry before it fits" in lines[0]
+    assert "'c*' fits no file" in lines[1]
+    assert list(Times().unused(["a.wav"])) == []
+
+
+@pytest.mark.parametrize(
+    ("form", "missing"),
+    [
+        ("%H%M%S", "year and no month and no day"), ("%Y%m%d", "no hour"), ("%d%H%M", "year and no month"), ("%Y%j", "hour"),
+        ("%Y%m%d_%I%M", "hour"), ("%m%d%H", "year"), ("%Y%m%d%Y", "twice"), ("%Y%m%d_%Q", "no format"), ("", "year"),
+    ],
+)  # fmt: skip
+def test_a_format_that_gives_no_start_is_refused(tmp_path, form, missing):
+    with pytest.raises(OptionError, match=missing) as error:
+        times_of(form, None, None)
+    assert "`time_format`" in str(error.value) and "%Y%m%d_%H%M%S" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "form", ["%Y%m%d_%H%M%S", "%d.%m.%y %H", "%Y%j%H%M", "%b %d %Y %I%p", "%c", "%Y%m%dT%H%M%S.%f%z", "100%%_%Y%m%d%H"]
+)
+def test_formats_of_date_and_hour_are_taken(form):
+    assert times_of(form, None, None).time_format == form

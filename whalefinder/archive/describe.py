@@ -65,6 +65,7 @@ def complaints(plan: Plan) -> list[str]:
     lines += [f"left out: {name}: {reason}" for name, reason in plan.left_out[:SHOWN]]
     if len(plan.left_out) > SHOWN:
         lines.append(f"… and {len(plan.left_out) - SHOWN} more left out, all are in left_out.csv")
+    lines += [f"warning: {line}" for line in plan.remarks[:SHOWN]]
     for first, more in _kinds([line for entry in plan.entries for line in entry.warnings] + doubts(plan.entries)):
         lines.append(f"warning: {first}")
         if more:

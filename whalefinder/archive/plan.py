@@ -53,6 +53,7 @@ class Plan:
         units: the units of work.
         unreadable: (name, reason) of files that cannot be read.
         left_out: (name, reason) of files that are not read, since they are copies of others.
+        remarks: one line for each option that changes nothing.
         with_array: whether there is an array.
         options: how to search.
     """
@@ -63,6 +64,7 @@ class Plan:
     with_array: bool
     options: LocateOptions
     left_out: tuple[tuple[str, str], ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ def make_plan(folders: list[str], job: Job, out: Path | None = None) -> Plan:
         left_out=left_out,
         with_array=job.array is not None,
         options=job.options,
+        remarks=tuple(times.unused(group[0].url for group in groups)),
     )
 
 

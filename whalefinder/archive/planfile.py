@@ -34,6 +34,7 @@ def save_plan(plan: Plan, out: Path) -> None:
         "units": units,
         "unreadable": plan.unreadable,
         "left_out": plan.left_out,
+        "remarks": plan.remarks,
         "options": OPTIONS.dump_python(plan.options, mode="json"),
     }
     with atomic(out / PLAN) as file:
@@ -63,6 +64,7 @@ def load_plan(out: Path) -> Plan:
             left_out=left_out,
             with_array=content["with_array"],
             options=options,
+            remarks=tuple(content.get("remarks", ())),
         )
     except (OSError, ValueError, KeyError, TypeError) as reason:
         raise OutputError(f"{out / PLAN}: no readable plan; plan the archive into this folder first") from reason

@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path, PurePath
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from whalefinder.errors import OptionError
 from whalefinder.sound.clock import Clock
+from whalefinder.sound.time_format import checked_format
 from whalefinder.sound.zones import checked, offset_hours
 
 MOST_DRIFT = 0.01
 """No recorder's clock is worse. A larger value is a typing error."""
+ALLOWED = {
+    "names": "a pattern of file names, with * and ?",
+    "utc_offset": "hours from -12 to 14, or hh:mm as in '+05:30'",
+    "time_format": "a format of a time such as '%Y%m%d_%H%M%S'",
+    "sync": "a list of { recorder = time, true = time }",
+    "recorder": "a time with an offset, as in 2026-07-01T12:00:00Z",
+    "true": "a time with an offset, as in 2026-07-01T12:00:00Z",
+}
 
 
 def _hours(value: object) -> object:
     """Hours of an offset, which may be written as a number or as text."""
+    if isinstance(value, bool):  # which Python counts as a number
+        raise ValueError(f"is not allowed; give {ALLOWED['utc_offset']}")
     try:
         return offset_hours(value) if isinstance(value, str) else value
     except OptionError as reason:
         raise ValueError(str(reason).partition(" is ")[2]) from reason
+
+
+def _format(value: str) -> str:
+    try:
+        return checked_format(value)
+    except OptionError as reason:
+        raise ValueError(str(reason).partition(repr(value))[2].strip()) from reason
 
 
 class _Sync(BaseModel):
@@ -37,7 +56,7 @@ class _Recorder(BaseModel):
     model_config = ConfigDict(extra="forbid")
     names: str = Field(min_length=1)
     utc_offset: Annotated[float, BeforeValidator(_hours)] | None = Field(default=None, ge=-12.0, le=14.0)
-    time_format: str | None = Field(default=None, pattern="%")
+    time_format: Annotated[str, AfterValidator(_format)] | None = None
     sync: list[_Sync] = []
 
 
@@ -83,11 +102,29 @@ class Times:
     Args:
         time_format, utc_offset: as in `Recorder`, for all recorders that do not say something else.
         recorders: those of a file. The first whose `names` fit counts.
+
+    Raises:
+        OptionError: `time_format` is no format of date and hour.
     """
 
     time_format: str | None = None
     utc_offset: float | None = None
     recorders: tuple[Recorder, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.time_format is not None:
+            checked_format(self.time_format)
+
+    def unused(self, paths: Iterable[str | PurePath]) -> Iterator[str]:
+        """One line for each of `recorders` that counts for none of some files."""
+        named = [[each for each in self.recorders if PurePath(path).match(each.names)] for path in paths]
+        for recorder in self.recorders:
+            if any(fitting[:1] == [recorder] for fitting in named):
+                continue
+            if any(recorder in fitting for fitting in named):
+                yield f"`recorders`: names = {recorder.names!r} fits only files that an entry before it fits; move it up"
+            else:
+                yield f"`recorders`: names = {recorder.names!r} fits no file, so this entry is not used; check the pattern"
 
     def of(self, path: str | PurePath) -> Recorder:
         """How the times of a file are read."""
@@ -104,7 +141,7 @@ def times_of(time_format: str | None, utc_offset: float | None, recorders: Path 
     """How times are read, from the options of a run.
 
     Raises:
-        OptionError: an offset that no place has, or a file of recorders that cannot be read or is wrong.
+        OptionError: an offset that no place has, a format without date or hour, or a file of recorders that cannot be read or is wrong.
     """
     if utc_offset is not None:
         checked(utc_offset)
@@ -119,7 +156,7 @@ def load_recorders(path: Path) -> tuple[Recorder, ...]:
             allowed.
     """
     try:
-        described = _RecordersFile(**tomllib.loads(path.read_text(encoding="utf-8")))
+        described = _RecordersFile(**tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except OSError as reason:
         raise OptionError(
             f"`recorders` {path}: cannot be read ({reason.strerror}); give the path of a TOML file"
@@ -153,4 +190,9 @@ def _first_problem(reason: ValidationError) -> str:
     if problem["type"] == "extra_forbidden":
         known = _Sync if "sync" in problem["loc"] else _Recorder if len(problem["loc"]) > 1 else _RecordersFile
         return f"{place} is not a known entry; known are {', '.join(known.model_fields)}"
-    return f"{place} = {problem['input']!r}: {problem['msg'].removeprefix('Value error, is ')}"
+    value, name = problem["input"], str(problem["loc"][-1])
+    shown = f"{place} = {value}" if isinstance(value, datetime) else f"{place} = {value!r}"
+    if problem["type"] == "value_error" and isinstance(value, str | bool):
+        return f"{shown}: {problem['msg'].removeprefix('Value error, ').removeprefix('is ')}"
+    allowed = ALLOWED.get(name) if len(problem["loc"]) > 1 else None
+    return f"{shown}: not allowed; give {allowed or 'a [[recorder]] with names for each recorder'}"
