@@ -35,6 +35,9 @@ def names_of(folder, names, array, seconds=(1.0, 1.0, 1.0, 1.0)):
         ("ch{channel}_*.wav", [f"ch{k:03d}_20230415_120000.wav" for k in (0, 1, 2)]),
         ("channel{channel}_*.wav", [f"channel{k}_2021-10-11_13-11-09.wav" for k in "ABC"]),
         ("*_{channel}.wav", [f"site_20230415_120000_{k}.wav" for k in "abc"]),
+        ("ch{channel}_*.wav", [f"ch{k}_x.wav" for k in ("1", "02", "3")]),
+        ("ch{channel}_*.wav", [f"ch{k}_x.wav" for k in ("01", "2", "003")]),
+        ("a?_{channel}.wav", [f"a7_{k}.wav" for k in (1, 2, 3)]),
         ("*{channel}.wav", [f"hydrophone{k}.wav" for k in (1, 2, 3)]),
     ],
 )
@@ -45,7 +48,7 @@ def test_numbers_from_0_or_1_and_letters(tmp_path, pattern, names):
 def test_channels_of_the_array_choose_among_the_files(tmp_path):
     names = [f"x{k}.wav" for k in range(4)]
     assert names_of(tmp_path, names, three("x{channel}.wav", (3, 0, 1), unused=(2,))) == ["x3.wav", "x0.wav", "x1.wav"]
-    with pytest.raises(RecordingError, match="channels 0 to 3, but array 'three' describes 3"):
+    with pytest.raises(RecordingError, match=r"4 channels \(0, 1, 2, 3\), but array 'three' describes 3"):
         open_recording(tmp_path / "x0.wav", three("x{channel}.wav"))
 
 
@@ -91,3 +94,20 @@ def test_a_copy_that_is_cut_short_explains_a_shorter_file(tmp_path):
 
 def test_a_name_that_does_not_fit_says_what_fits(tmp_path):
     opening(wav(tmp_path / "channelAB_1.wav"), three("channel{channel}_*.wav"), "a number or one letter")
+
+
+@pytest.mark.parametrize(
+    ("channels", "message"),
+    [
+        ("024", r"no file for channel 2 \(numbers from 0; there are 0, 2, 4\)"),
+        ("1234", r"files of 4 channels \(1, 2, 3, 4\), but array 'three' describes 3"),
+        ("ABCD", r"files of 4 channels \(A, B, C, D\)"),
+        ("0246", r"files of 4 channels \(0, 2, 4, 6\)"),
+        ("AC", r"no file for channel 2 \(letters from A; there are A, C\)"),
+        (("1", "01", "2", "3"), "has the same number of a channel"),
+    ],
+)
+def test_what_is_said_of_channels_is_what_there_is(tmp_path, channels, message):
+    for channel in channels:
+        wav(tmp_path / f"x{channel}.wav")
+    opening(tmp_path / f"x{channels[0]}.wav", three("x{channel}.wav"), message)

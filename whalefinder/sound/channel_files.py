@@ -19,6 +19,8 @@ SAME_BEGIN_S = 1e-3
 A_LITTLE_LATER_S = 60.0
 LOOKED_AT = 2000
 """Names of a folder that are read to explain why a file is missing."""
+WIDTHS = (1, 2, 3)
+"""Digits of a number of a channel. Names of one recording may mix `1` and `02`."""
 CHANNEL = {"numbers": r"(?P<channel>\d+)", "letters": r"(?P<channel>[A-Za-z])"}
 
 
@@ -26,7 +28,7 @@ def pattern_expression(pattern: str, kind: str = "numbers") -> re.Pattern[str]:
     """Turn a file pattern such as `AMAR*.{channel}.*.wav` into a regular expression with a group `channel`.
 
     Args:
-        pattern: the pattern.
+        pattern: the pattern. `*` is any text and `?` any letter.
         kind: whether the channels have `numbers` or `letters`.
 
     Raises:
@@ -34,8 +36,8 @@ def pattern_expression(pattern: str, kind: str = "numbers") -> re.Pattern[str]:
     """
     if pattern.count("{channel}") != 1:
         raise ArrayError(f"file_pattern = {pattern!r} must hold {{channel}} once, as in 'AMAR*.{{channel}}.*.wav'")
-    parts = re.split(r"(\*|\{channel\})", pattern)
-    table = {"*": "(.*?)", "{channel}": CHANNEL[kind]}
+    parts = re.split(r"(\*|\?|\{channel\})", pattern)
+    table = {"*": "(.*?)", "?": "(.)", "{channel}": CHANNEL[kind]}
     return re.compile("".join(table.get(part, re.escape(part)) for part in parts) + "$")
 
 
@@ -50,7 +52,8 @@ def files_of_all_channels(path: Path, array: HydrophoneArray) -> tuple[Path, ...
     Numbers may begin at 1 or at 0, letters at A: channel 1 of the array is the first of them.
 
     Raises:
-        RecordingError: the name does not fit the pattern, or the file of a hydrophone is missing.
+        RecordingError: the name does not fit the pattern, the file of a hydrophone is missing, or there are more files than
+            the array describes.
     """
     pattern = str(array.file_pattern)
     match = channel_in(path.name, pattern)
@@ -60,36 +63,53 @@ def files_of_all_channels(path: Path, array: HydrophoneArray) -> tuple[Path, ...
             "{channel} stands for a number or one letter"
         )
     described = array.num_channels + len(array.unused_channels)
-    from_zero = _sibling(path, match, 0) is not None
-    if from_zero and _sibling(path, match, described) is not None:
+    found = _siblings(path, match, max(2 * described, *array.channels) + 1)
+    if len(found) > described:
         raise RecordingError(
-            f"{path}: there are channels 0 to {described}, but array {array.name!r} describes {described}; "
-            "move the file without a hydrophone, or name its channel in unused_channels"
+            f"{path}: there are files of {len(found)} channels ({_listed(path, match, found)}), but array {array.name!r} "
+            f"describes {described}; move the file without a hydrophone, or name its channel in unused_channels"
         )
-    files = []
+    first = 0 if 0 in found else 1
     for channel in array.channels:
-        file = _sibling(path, match, channel if from_zero else channel + 1)
-        if file is None:
-            raise RecordingError(_missing(path, match, channel, array, from_zero=from_zero))
-        files.append(file)
-    return tuple(files)
+        if channel + first not in found:
+            raise RecordingError(_missing(path, match, channel, array, found))
+    return tuple(found[channel + first] for channel in array.channels)
 
 
-def _sibling(path: Path, match: re.Match[str], number: int) -> Path | None:
-    """The file that differs from `path` in the channel only, or None. Letters count from 1, as A."""
+def _siblings(path: Path, match: re.Match[str], last: int) -> dict[int, Path]:
+    """The files that differ from `path` in the channel only, by its number up to `last`. Letters count from 1, as A.
+
+    Raises:
+        RecordingError: two files have the same number, as `1` and `01`.
+    """
     begin, end = match.span("channel")
     own = match["channel"]
-    if own.isalpha():
-        letter = chr(ord("A") + number - 1)
-        names = {letter if own.isupper() else letter.lower()} if 1 <= number <= 26 else set()
-    else:
-        names = {str(number).zfill(len(own)), str(number)}
-    files = [path.with_name(path.name[:begin] + name + path.name[end:]) for name in sorted(names)]
-    return next((file for file in files if file.exists()), None)
+    found: dict[int, Path] = {}
+    for number in range(last + 1):
+        if own.isalpha():
+            letter = chr(ord("A") + number - 1)
+            names = [letter if own.isupper() else letter.lower()] if 1 <= number <= 26 else []
+        else:
+            names = sorted({str(number).zfill(width) for width in (len(own), *WIDTHS)})
+        files = [path.with_name(path.name[:begin] + name + path.name[end:]) for name in names]
+        there = [file for file in files if file.exists()]
+        if len(there) > 1:
+            raise RecordingError(f"{there[0]}: {there[1].name} has the same number of a channel; move one of them away")
+        if there:
+            found[number] = there[0]
+    return found
 
 
-def _missing(path: Path, match: re.Match[str], channel: int, array: HydrophoneArray, *, from_zero: bool) -> str:
+def _listed(path: Path, match: re.Match[str], found: dict[int, Path]) -> str:
+    """The channels of files, as in their names."""
+    begin, end = match.span("channel")
+    behind = len(path.name) - end
+    return ", ".join(file.name[begin : len(file.name) - behind] for file in found.values())
+
+
+def _missing(path: Path, match: re.Match[str], channel: int, array: HydrophoneArray, found: dict[int, Path]) -> str:
     """One line about the missing file of a channel. It names a file of that channel with almost the same time."""
+    from_zero = 0 in found
     began = start_time(path.name).utc
     for other in islice(path.parent.iterdir(), LOOKED_AT) if began else ():
         fits = channel_in(other.name, str(array.file_pattern))
@@ -105,7 +125,8 @@ def _missing(path: Path, match: re.Match[str], channel: int, array: HydrophoneAr
             )
     own = match["channel"]
     kind = "letters from A" if own.isalpha() else "numbers from 0" if from_zero else "numbers from 1"
-    return f"{path}: no file for channel {channel + 1} ({kind}); every hydrophone needs its file"
+    there = _listed(path, match, found)
+    return f"{path}: no file for channel {channel + 1} ({kind}; there are {there}); every hydrophone needs its file"
 
 
 def _number(channel: str) -> int:
