@@ -84,6 +84,14 @@ def test_names_with_one_reading_are_read_without_a_word(name, expected):
         ("20230415_120000-0700.wav", "2023-04-15T19:00:00", "offset from UTC"),
         ("20230415T120000-05.wav", "2023-04-15T17:00:00", "offset from UTC"),
         ("20230415_120000-07.wav", "2023-04-15T12:00:00", "not as an offset"),
+        *(
+            (f"20230415_120000_{zone}.wav", "2023-04-15T12:00:00", f"{zone} may be a time zone")
+            for zone in ("pst", "Cst", "ET", "PT", "AET", "MESZ", "WIB", "CLT", "BRT")
+        ),
+        ("20230415_120000_096000.wav", "2023-04-15T12:00:00", "not as microseconds"),
+        ("20230415_120000_048000.wav", "2023-04-15T12:00:00", "not as microseconds"),
+        ("a_20230415_120000_192000_b.wav", "2023-04-15T12:00:00", "not as microseconds"),
+        ("2023-04-15_12-00-00-012.wav", "2023-04-15T12:00:00", "the number of a file"),
         ("20230415_120000_XST.wav", "2023-04-15T12:00:00", "XST may be a time zone"),
         ("PDT_20230415_120000+0200.wav", "2023-04-15T10:00:00", "another part of the name says -07:00"),
         ("20230415T120000_678901_2.0dB.wav", "2023-04-15T12:00:00", "678901"),
@@ -209,3 +217,19 @@ def test_the_names_of_the_documentation_are_read():
     for name in names:
         utc = start_time(name if "." in name[-4:] else f"{name}.wav").utc
         assert utc is not None and (utc.year, utc.hour) == (2026, 12), name
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("20230415T120000\N{MINUS SIGN}0700.wav", "2023-04-15T19:00:00"),
+        ("2023-04-15 at 11.30.00 pm.wav", "2023-04-15T23:30:00"),
+        ("2023-04-15 12.30.00 am.wav", "2023-04-15T00:30:00"),
+        ("20230415_120000_amplified.wav", "2023-04-15T12:00:00"),
+        ("2023-04-15_12-00-00-123.wav", "2023-04-15T12:00:00.123000"),
+        ("2023-04-15_12-00-00-987654.wav", "2023-04-15T12:00:00.987654"),
+        ("20230415_120000_096001.wav", "2023-04-15T12:00:00.096001"),
+    ],
+)
+def test_forms_of_phones_and_small_computers(name, expected):
+    assert told(name) == expected and start_time(name).warning is None

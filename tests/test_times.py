@@ -376,3 +376,12 @@ def test_a_format_that_gives_no_start_is_refused(tmp_path, form, missing):
 )
 def test_formats_of_date_and_hour_are_taken(form):
     assert times_of(form, None, None).time_format == form
+
+
+@pytest.mark.parametrize(("stamp", "doubtful"), [
+    ("19700101_000000", True), ("20000101_000000", True), ("20000103_070000", True), ("19800101_000512", True),
+    ("20000201_000000", False), ("20230101_000000", False),
+])  # fmt: skip
+def test_a_clock_that_was_never_set_is_said(tmp_path, stamp, doubtful):
+    warnings = opened(wav(tmp_path / f"{stamp}.wav")).warnings
+    assert any("never set" in line for line in warnings) == doubtful

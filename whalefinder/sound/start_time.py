@@ -47,6 +47,10 @@ SOME_DATE = re.compile(
 ENDED = re.compile(r"Z(?![A-Za-z])|[+-]\d\d")
 BEHIND = "behind the time is read as"
 """What remarks say of digits that can be a fraction or a number."""
+RATES = {
+    f"{khz * 1000:06.0f}" for khz in (8, 11.025, 16, 22.05, 24, 32, 44.1, 48, 64, 88.2, 96, 128, 144, 192, 288, 384)
+}
+"""Sample rates that programs write behind the time. They look like microseconds."""
 HEX_YEARS = range(2014, 2045)
 WHOLE_SECOND_S = 1.0
 
@@ -122,7 +126,7 @@ def start_time(name: str, time_format: str | None = None, utc_offset: float | No
     """
     if time_format is not None:
         return _by_format(name, time_format, utc_offset)
-    stem = re.sub(r"(\.x)?\.[A-Za-z]\w*$", "", name)
+    stem = re.sub(r"(\.x)?\.[A-Za-z]\w*$", "", name).replace("\N{MINUS SIGN}", "-")
     doubts: list[str] = []
     for form in FORMS:
         stamps = list(_stamps(form, stem, doubts))
@@ -204,9 +208,9 @@ def _stamp(match: re.Match[str], stem: str, local: datetime) -> _Stamp:
     fraction, end, step_s, number = _fraction(stem, match.end(), local, remarks)
     if groups.get("ms"):
         fraction, step_s = timedelta(milliseconds=int(groups["ms"])), 1e-3
-    half = re.match(r"[ _]?(AM|PM)(?![A-Za-z])", stem[end:])
+    half = re.match(r"[ _]?([AaPp])[Mm](?![A-Za-z])", stem[end:])
     if half and 1 <= local.hour <= 12:
-        local = local.replace(hour=local.hour % 12 + 12 * (half[1] == "PM"))
+        local = local.replace(hour=local.hour % 12 + 12 * (half[1] in "Pp"))
         end += half.end()
     absolute = groups.get("unix") or groups.get("hex")
     zone = Zone(0.0) if absolute else zone_after(stem[end:], iso="T" in match[0])
@@ -244,7 +248,8 @@ def _fraction(stem: str, at: int, local: datetime, remarks: list[str]) -> tuple[
         if number is None or number >= 100:
             return timedelta(seconds=float(f"0.{digits}")), dot.end(), 10.0 ** -len(digits), number
         return _number(digits, number, at, remarks)
-    line = re.compile(r"_(\d{3}|\d{6})(?!\d)").match(stem, at)
+    between = "[_-]" if stem[at - 3] == "-" else "_"  # 12-00-00-123
+    line = re.compile(between + r"(\d{3}|\d{6})(?!\d)").match(stem, at)
     if line is None:
         return nothing
     digits, last = line[1], line.end() == len(stem)
@@ -253,7 +258,7 @@ def _fraction(stem: str, at: int, local: datetime, remarks: list[str]) -> tuple[
     number = int(digits) if len(digits) == 3 else None
     if number is not None and number < 100:
         return _number(digits, number, at, remarks)
-    if number is None and not last:
+    if number is None and (not last or digits in RATES):
         remarks.append(f"{digits} {BEHIND} a number, not as microseconds")
         return nothing
     if not last or (number is None and _is_later(digits, local)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from whalefinder.sound.clock import Clock, clock_of
@@ -18,6 +18,10 @@ SAME_S = 2.0
 """A name and a header that differ by less tell the same: some round to a second, some write the header later."""
 QUARTER_S, FARTHEST_S = 900.0, 14 * 3600.0
 """Times of zones differ from UTC by whole quarters of an hour, and by 14 hours at most."""
+
+RESET = tuple(datetime(year, 1, 1, tzinfo=UTC) for year in (1970, 1980, 2000))
+"""Where clocks begin that were never set, or whose battery was empty."""
+SINCE_RESET = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,12 @@ def _compared(
 
 
 def _doubts(name: str, told: StartTime, clock: Clock, seconds: float) -> Iterator[str]:
-    """Lines about gaps inside the file, and about an end in the name that does not fit its length."""
+    """Lines about a clock that was never set, gaps inside the file, and an end in the name that does not fit its length."""
+    if any(-timedelta(seconds=FARTHEST_S) <= clock.start_utc - reset < SINCE_RESET for reset in RESET):
+        yield (
+            f"{name}: begins at {shown(clock.start_utc)} UTC, so the clock of the recorder was probably never set; give the "
+            "true time as a sync in `recorders`"
+        )
     if clock.jumps:
         gap_s = sum(length for _, length in clock.jumps)
         stretches = len(clock.jumps) + 1

@@ -24,6 +24,11 @@ SEVERAL = {
     "LOCAL": "any", "LOCALTIME": "any",
 }  # fmt: skip
 """Words of several meanings."""
+UNKNOWN = set(
+    "ET CT MT PT AT NT AKT AET ACT AWT NZT MEZ MESZ MET MEST WIB WITA WIT CLT CLST BRT BRST ART UYT PYT COT PET ECT VET "
+    "BOT GFT FNT AMT PKT NPT BDT MMT ICT PHT MYT TRT IRST EAT CAT WAT AZOT CHAST FJT TAHT".split()
+)
+"""Words that are zones somewhere. They are too rare, or too short, to be believed."""
 ELSEWHERE = set(SEVERAL) - {"WEST", "LT", "MST", "AST", "SST", "GST", "WST", "LOCAL"}
 """Those that make a time doubtful wherever they stand in a name."""
 NO_ZONES = {"TEST", "EAST", "WEST", "POST", "LAST", "COST", "HOST", "BEST", "FAST", "COAST", "RED", "END", "CAST"}
@@ -114,7 +119,9 @@ def zone_after(text: str, *, iso: bool) -> Zone:
             return Zone(WORDS[name], word.end())
         if name in SEVERAL:
             return Zone(None, word.end(), f"{name} can mean {SEVERAL[name]}", refused=True)
-        if re.fullmatch(r"[A-Z]{1,3}[SD]T", name) and name not in NO_ZONES:
+        if name.upper() in WORDS or (name.upper() in SEVERAL and name.upper() not in NO_ZONES):
+            return Zone(remark=f"{name} may be a time zone, and only {name.upper()} would be read as one")
+        if name in UNKNOWN or (re.fullmatch(r"[A-Z]{1,3}[SD]T", name) and name not in NO_ZONES):
             return Zone(remark=f"{name} may be a time zone, and is not one that is known")
     return _signed(text, iso=iso)
 
