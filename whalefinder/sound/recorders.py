@@ -141,7 +141,8 @@ def times_of(time_format: str | None, utc_offset: float | None, recorders: Path 
     """How times are read, from the options of a run.
 
     Raises:
-        OptionError: an offset that no place has, a format without date or hour, or a file of recorders that cannot be read or is wrong.
+        OptionError: an offset that no place has, a format without date or hour, or a file of recorders that cannot be
+            read or is wrong.
     """
     if utc_offset is not None:
         checked(utc_offset)
