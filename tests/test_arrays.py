@@ -161,8 +161,21 @@ def test_a_plain_table_may_name_channels_and_the_sound_speed(tmp_path):
         ("x,y,z\n", "holds a header and no hydrophones"),
         ("1,0,0,0\n2,1,0,0\n", "4 columns without a header"),
         ("x,y,z\n0,0,0\n1,0\n", "hydrophone 2 has 2 of 3 columns"),
-        ("x,y,z,sound_speed\n0,zero,0,1480\n1,0,0,1480\n", "'zero'; coordinates and channels must be numbers"),
+        ("x,y,z,sound_speed\n0,zero,0,1480\n1,0,0,1480\n", "hydrophone 1: y = 'zero' is no number; give metres"),
         ("x_cm,y_cm,z_cm,sound_speed\n0,0,0,1480\n", "hold no positions"),
+        (
+            "x,y,z\n0,0,0\n0,5,0,0\n",
+            "hydrophone 2 has 4 of 3 columns; divide them by semicolons where commas are decimal points",
+        ),
+        ("x,y,z,sound_speed\n0,0,,1480\n", "hydrophone 1: z = '' is no number"),
+        ("x,y,z,sound_speed\n0,0,0 m,1480\n", "z = '0 m' is no number; give metres without the unit"),
+        ("x,y,z,channel,sound_speed\n0,0,0,1.5,1480\n", "channel = 1.5 is no channel"),
+        (
+            "x,y,z,channel,sound_speed\n0,0,0,20000000,1480\n1,0,0,1,1480\n",
+            "channel = 20000000: must be less than or equal to 1024",
+        ),
+        ("x,y,z,x,sound_speed\n0,0,0,0,1480\n", "has two columns 'x'"),
+        ("x,y,z,sound_speed\n0,0,0,1480\n1e30,0,0,1480\n", r"x_m = 1e\+30: must be less"),
     ],
 )
 def test_what_a_plain_table_lacks_is_said_in_one_line(tmp_path, text, words):
@@ -171,6 +184,65 @@ def test_what_a_plain_table_lacks_is_said_in_one_line(tmp_path, text, words):
     with pytest.raises(ArrayError, match=words) as caught:
         import_table(path)
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "channels", "said"),
+    [
+        ("name,channel,x,y,z\na,4,0,0,0\nb,3,1,0,0\nc,2,0,1,0\nd,1,0,0,1\n", (3, 2, 1, 0), ()),
+        ("x,y,z,CH\n0,0,0,2\n1,0,0,1\n", (1, 0), ()),
+        ("hydrophone\tx\ty\tz\n2\t0\t0\t0\n1\t0,5\t0\t0\n", (1, 0), ()),
+        ("hydrophone,ch,x,y,z\nH9,2,0,0,0\nH3,1,1,0,0\n", (1, 0), ()),
+        ("id,x,y,z\n1,0,0,0\n0,1,0,0\n", (1, 0), ("channels count from 0; written from 1",)),
+        ("id,x,y,z,gain\n2,0,0,0,20\n1,1,0,0,20\n", (1, 0), ("not used: gain",)),
+        ("channel,x,y,z\n1,0,0,0\n2,1,0,0\n5,0,1,0\n", (0, 1, 4), ("channel 3, 4 of 5",)),
+        ("x,y,z,xErr\n0,0,0,1\n1,0,0,1\n", (0, 1), ("not used: xErr",)),
+    ],
+)
+def test_the_channels_of_a_table_are_read_and_what_is_not_is_said(tmp_path, text, channels, said):
+    (tmp_path / "h.csv").write_text(text)
+    lines = []
+    array = import_table(tmp_path / "h.csv", 1480.0, say=lines.append)
+    assert array.channels == channels
+    assert len(lines) == len(said) and all(part in line for part, line in zip(said, lines, strict=True))
+    save_array(array, tmp_path / "a.toml")
+    assert load_array(tmp_path / "a.toml").channels == channels
+
+
+def test_a_table_may_hold_sensitivities(tmp_path):
+    (tmp_path / "h.csv").write_text("x,y,z,sensitivity_db\n0,0,0,-170\n1,0,0,-172\n")
+    assert import_table(tmp_path / "h.csv", 1480.0).sensitivity_db == (-170.0, -172.0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "x,y,z\n0,0,0\n0.5,0,-1\n".encode("utf-16"),
+        b"sep=;\r\nx;y;z\r\n0;0;0\r\n0,5;0;-1\r\n",
+        b"x\ty\tz\n0\t0\t0\n0,5\t0\t-1\n",
+        b"x y z\n0 0 0\n0,5 0 -1\n",
+        b"0,0 0 0\n0,5 0 -1\n",
+        b"0, 0, 0\n0.5, 0, -1,\n",
+    ],
+)
+def test_tables_as_spreadsheets_write_them(tmp_path, content):
+    (tmp_path / "h.csv").write_bytes(content)
+    assert import_table(tmp_path / "h.csv", 1480.0).positions_m.tolist() == [[0, 0, 0], [0.5, 0, -1]]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "No such file.*give the path of a table"),
+        ("é,x,y,z\n".encode("latin-1"), "save it as UTF-8"),
+        ("x,y,z\n".encode("utf-16-le"), "save it as CSV in UTF-8"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_told_what_to_do(tmp_path, content, words):
+    if content is not None:
+        (tmp_path / "h.csv").write_bytes(content)
+    with pytest.raises(ArrayError, match=words):
+        import_table(tmp_path / "h.csv", 1480.0)
 
 
 def test_the_example_file_loads():
@@ -195,6 +267,10 @@ SENSITIVE = GOOD.replace("z_m = 0.0", "z_m = 0.0\nsensitivity_db = -170.0")
     [
         (SENSITIVE, ("-170.0", "170.0"), ("sensitivity_db = 170", "-260…-90", "the sign is missing")),
         (SENSITIVE, ("-170.0", "-50.0"), ("sensitivity_db = -50", "V/Pa is 120 dB higher")),
+        (SENSITIVE, ("depth_m", "full_scale_v = 32768\ndepth_m"), ("full_scale_v = 32768", "not counts")),
+        (SENSITIVE, ("depth_m", "full_scale_v = 1e-30\ndepth_m"), ("full_scale_v = 1e-30", "not counts")),
+        (GOOD, ("channel = 2", "channel = 20000000"), ("20000000", "1024")),
+        (GOOD, ("channel = 2", "channel = 1000"), ("channel 2 although channels go up to 1000",)),
         (GOOD, ("z_m = 0.0", "z_m = 3.4"), ("channel 2 is 0.4 m above the water", "depth_m is 3", "z_m counts upward")),
         (GOOD, ("heading_deg = 90.0", "pitch_deg = 90.0\nmin_range_m = 1e9"), ("min_range_m = 1000000000.0", "50000")),
         (GOOD, ("heading_deg", "position_error_m = 5.0\nheading_deg"), ("position_error_m = 5", "1 m", "5 mm are 0.005")),
@@ -253,6 +329,23 @@ def test_files_of_any_editor(tmp_path, encoding, ending):
 def test_what_is_odd_is_said(tmp_path, change, words):
     said = list(oddities(load_array(written(tmp_path, GOOD.replace(*change, 1)))))
     assert len(said) == len(words) and all(word in line for word, line in zip(words, said, strict=True))
+
+
+def test_an_odd_full_scale_is_said(tmp_path):
+    text = SENSITIVE.replace("depth_m", "full_scale_v = {}\ndepth_m")
+    assert not list(oddities(load_array(written(tmp_path, text.format(2.5)))))
+    for volts in (500.0, 1e-4):
+        (line,) = oddities(load_array(written(tmp_path, text.format(volts))))
+        assert f"full_scale_v = {volts:g} is unusual" in line and "not counts" in line
+
+
+def test_entries_at_the_wrong_place_are_told_where_they_belong(tmp_path):
+    assert "take the line [array] away" in refused(tmp_path, "[array]\nsound_speed_m_s = 1480.0\n")
+    line = refused(tmp_path, "sound_speed_m_s = 1480.0\nhydrophone = [[0, 0, 0], [1, 0, 0]]\n")
+    assert "hydrophone.1 = [0, 0, 0]: must be a table of entries" in line and "_Hydrophone" not in line
+    (tmp_path / "array.toml").write_bytes(GOOD.replace("pair", "\xe9").encode("latin-1"))
+    with pytest.raises(ArrayError, match="save it as UTF-8"):
+        load_array(tmp_path / "array.toml")
 
 
 def test_odd_sensitivities_and_air(tmp_path):
@@ -316,9 +409,12 @@ def test_a_table_says_its_channels_or_is_refused(tmp_path):
         assert import_table(path, 1480.0).channels == (2, 1, 0)
     path.write_text("channel,x,y,z\n0,0,0,0\n1,1,0,0\n2,0,1,0\n")
     assert import_table(path, 1480.0).channels == (0, 1, 2)
-    path.write_text("x,y,z,sensitivity_db\n0,0,0,-200\n1,0,0,-200\n")
-    with pytest.raises(ArrayError, match="columns sensitivity_db cannot be used"):
-        import_table(path, 1480.0)
+    pamguard = "hydrophoneId,x,y,z\n1,0,0,0\n2,1,0,0\n{},0,1,0\n"
+    path.write_text(pamguard.format(3))
+    assert import_table(path, 1480.0).channels == (0, 1, 2)
+    path.write_text(pamguard.format(3).replace("1,0,0,0\n", "0,0,0,0\n"))
+    gap = import_table(path, 1480.0)
+    assert gap.channels == (0, 2, 3) and gap.unused_channels == (1,)
 
 
 def test_decimal_commas_are_read_or_refused(tmp_path):

@@ -7,7 +7,7 @@ import difflib
 import shlex
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,15 +19,13 @@ from whalefinder.files import replacing
 
 FAR_M = 1e5
 """No hydrophone is further from the origin of its array."""
+MOST_CHANNELS = 1024
+"""No recorder has more channels."""
 
 
 class _Entries(BaseModel):
     # Strict: "1.5" and true are no numbers.
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-
-MOST_CHANNELS = 1024
-SHOWN = 16  # channels that a message lists
 
 
 class _Hydrophone(_Entries):
@@ -49,14 +47,14 @@ class _ArrayFile(_Entries):
     position_error_m: float = Field(default=0.0, ge=0.0)
     timing_error_s: float = Field(default=0.0, ge=0.0)
     sound_speed_error_m_s: float = Field(default=0.0, ge=0.0)
-    unused_channels: list[Annotated[int, Field(ge=1)]] = []
+    unused_channels: list[Annotated[int, Field(ge=1, le=MOST_CHANNELS)]] = []
     file_pattern: str | None = None
     full_scale_v: float | None = Field(default=None, gt=0.0)
     hydrophone: list[_Hydrophone] = Field(min_length=1)
 
 
 REMEDIES = {
-    "channel": "channels of the recording count from 1",
+    "channel": f"channels of the recording count from 1, to {MOST_CHANNELS} at most",
     "sound_speed_m_s": "sea water is about 1480 m/s; 343 is air",
     "depth_m": "give the metres from the surface down to the origin, positive",
     "heading_deg": "give degrees clockwise from true north",
@@ -91,7 +89,7 @@ def load_array(path: Path | str) -> HydrophoneArray:
     """
     path = Path(path)
     try:
-        parsed = tomllib.loads(_text(path.read_bytes()))
+        parsed = tomllib.loads(text_of(path.read_bytes()))
     except OSError as reason:
         raise ArrayError(
             f"{path}: cannot read the array file ({reason.strerror}); give the path of a TOML file"
@@ -102,10 +100,16 @@ def load_array(path: Path | str) -> HydrophoneArray:
                 f"{path}: is a table, not an array file; turn it into one with: "
                 f"whalefinder import-array {shlex.quote(str(path))}"
             ) from reason
+        if isinstance(reason, UnicodeDecodeError):
+            raise ArrayError(f"{path}: not a TOML file in UTF-8 or UTF-16; save it as UTF-8") from reason
         raise ArrayError(
             f"{path}: not a TOML file ({reason}); it needs sound_speed_m_s, and for each hydrophone a [[hydrophone]] "
             "with channel, x_m, y_m, z_m"
         ) from reason
+    return _built(parsed, path)
+
+
+def _built(parsed: dict[str, Any], path: Path) -> HydrophoneArray:
     try:
         described = _ArrayFile(**parsed)
     except ValidationError as reason:
@@ -113,7 +117,7 @@ def load_array(path: Path | str) -> HydrophoneArray:
     return _build(described, path)
 
 
-def _text(content: bytes) -> str:
+def text_of(content: bytes) -> str:
     """The text of a file as editors write it: in UTF-8 or UTF-16, with any ends of lines."""
     utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     text = content.decode("utf-16" if utf16 else "utf-8-sig")
@@ -129,8 +133,10 @@ def _first_problem(reason: ValidationError) -> str:
     if problem["type"] == "missing":
         return f"{place} is missing; add it ({REMEDIES[entry].removeprefix('give ')})"
     if problem["type"] == "extra_forbidden":
-        return f"{place} is not a known entry{_of_hydrophones(of_phone)}; {_meant(entry, of_phone)}"
+        return f"{place} is not a known entry{_of_hydrophones(of_phone)}; {_meant(entry, problem['input'], of_phone)}"
     said = problem["msg"].replace("Input should be", "must be").replace("valid list", "list")
+    if problem["type"] == "model_type":
+        said = "must be a table of entries (channel, x_m, y_m, z_m)"
     return f"{place} = {_short(problem['input'])}: {said}; {REMEDIES.get(entry, 'correct it')}"
 
 
@@ -138,7 +144,7 @@ def _of_hydrophones(of_phone: bool) -> str:
     return " of a hydrophone" if of_phone else ""
 
 
-def _meant(entry: str, of_phone: bool) -> str:
+def _meant(entry: str, value: object, of_phone: bool) -> str:
     """What an unknown entry may have been meant to be."""
     own, other = (_Hydrophone, _ArrayFile) if of_phone else (_ArrayFile, _Hydrophone)
     if entry in other.model_fields:
@@ -147,6 +153,8 @@ def _meant(entry: str, of_phone: bool) -> str:
             if of_phone
             else "it belongs to a hydrophone, so write it below its [[hydrophone]]"
         )
+    if isinstance(value, dict):
+        return f"entries stand alone, above the first [[hydrophone]]; take the line [{entry}] away"
     near = [name for name in own.model_fields if name.startswith(f"{entry.lower()}_")]
     near += difflib.get_close_matches(entry.lower(), own.model_fields, n=1)
     if near:
@@ -170,7 +178,7 @@ def _build(described: _ArrayFile, path: Path) -> HydrophoneArray:
     if skipped and described.file_pattern is None:
         raise ArrayError(
             f"{path}: no hydrophone for channel {skipped[0]} although channels go up to {max(channels)}; "
-            f"add the hydrophone, or unused_channels = {_listed(skipped)}"
+            f"add the hydrophone, or unused_channels = {_short(skipped)}"
         )
     given = [phone.sensitivity_db for phone in phones]
     if any(s is None for s in given) and any(s is not None for s in given):
@@ -202,15 +210,23 @@ def _build(described: _ArrayFile, path: Path) -> HydrophoneArray:
         raise ArrayError(f"{path}: {reason}") from reason
 
 
-def _listed(channels: list[int]) -> str:
-    return str(channels) if len(channels) <= SHOWN else f"[{', '.join(map(str, channels[:SHOWN]))}, …]"
-
-
 def save_array(array: HydrophoneArray, path: Path) -> None:
     """Write an array as a TOML file, with positions in the frame of the earth (heading 0).
 
     Raises:
+        ArrayError: `load_array` could not read the file.
         OutputError: the file cannot be written.
+    """
+    text = toml_of(array, path)
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def toml_of(array: HydrophoneArray, path: Path) -> str:
+    """The text of an array file, as `load_array` reads it.
+
+    Raises:
+        ArrayError: it could not read that. The line begins with `path`.
     """
     lines = [f"name = {_quoted(array.name)}", f"sound_speed_m_s = {array.sound_speed_m_s!r}"]
     if array.depth_m is not None:
@@ -228,8 +244,9 @@ def save_array(array: HydrophoneArray, path: Path) -> None:
         lines += ["", "[[hydrophone]]", f"channel = {channel + 1}", f"x_m = {x!r}", f"y_m = {y!r}", f"z_m = {z!r}"]
         if array.sensitivity_db:
             lines.append(f"sensitivity_db = {array.sensitivity_db[index]!r}")
-    with replacing(path) as beside:
-        beside.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    text = "\n".join(lines) + "\n"
+    _built(tomllib.loads(text), path)
+    return text
 
 
 def _quoted(text: str) -> str:

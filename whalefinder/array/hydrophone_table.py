@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import csv
-import math
 import re
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from whalefinder.array.array_file import MOST_CHANNELS, text_of, toml_of
 from whalefinder.array.geometry import HydrophoneArray, attitude
 from whalefinder.array.physics import check
+from whalefinder.array.table_rows import Row, numbers, rows_of, whole_numbers
 from whalefinder.errors import ArrayError
 
-Row = dict[str, str]
 AXIS = re.compile(r"([xyz])(?:[ _]*[(\[]?m[)\]]?)?")
 """Names of a column of positions in metres: x, x_m, x (m), x [m]."""
-CHANNELS = ("channel", "ch", "hydrophone", "id")
-"""Names of a column of channels, from 1."""
-XAV_CHANNELS = ("array_channel", "audio_file_channel")
 SOUND_SPEED = ("sound_speed_m_s", "sound_speed")
+CHANNEL = ("channel", "ch", "hydrophone", "id")
+"""Names of a column of channels in a plain table, the best first. Of the last two, text is a name and no channel."""
+XAV_CHANNEL = ("array_channel", "audio_file_channel")
+NAMES = ("name", *CHANNEL[2:])
+"""Columns whose text need not be kept."""
 
 
 def import_table(
@@ -32,6 +34,7 @@ def import_table(
     heading_deg: float = 0.0,
     pitch_deg: float = 0.0,
     roll_deg: float = 0.0,
+    say: Callable[[str], None] = print,
     **facts: Any,
 ) -> HydrophoneArray:
     """Read a table of hydrophone positions as an array. The header tells which program wrote the table.
@@ -41,159 +44,175 @@ def import_table(
       depths are stored negative). If a hydrophone has rows with several time stamps, its first row counts.
       The centre of the hydrophones becomes the origin of the array, and its depth the array's depth.
     * Any other: x, y, z in metres (east, north, up), one row per hydrophone in the order of the channels, or with a
-      column `channel` (from 1). Without a header the three columns are x, y, z. Cells are divided by commas,
-      semicolons, tabs or spaces; lines that begin with # are comments.
+      column `channel`, `ch`, `hydrophone` or `id`; and `sensitivity_db`. Without a header the three columns are x, y, z.
+      Cells are divided by commas, semicolons, tabs or spaces (where it is no comma, commas are decimal points); lines
+      that begin with # are comments.
+
+    Channels that count from 0 are counted from 1, channels without a hydrophone are unused, and columns that are not
+    used stay out of the array; each of these is said.
 
     Args:
-        path: the table, a text file in UTF-8.
+        path: the table, a text file in UTF-8 or UTF-16.
         sound_speed_m_s: metres per second, or None if the table has a column `sound_speed_m_s`.
         depth_m: depth of the array's origin in metres, positive down, or None if unknown.
         heading_deg: direction of the table's y axis, clockwise from true north.
         pitch_deg, roll_deg: how the array is tilted, positive with y up and with x down (docs/conventions.md).
+        say: is called with each line about what was changed or left out.
         facts: further fields of `HydrophoneArray`, such as `position_error_m`. None: as in the table, or unknown.
 
     Raises:
         ArrayError: the file is not such a table, there is no sound speed, or no such array can exist.
     """
     path = Path(path)
-    rows = _rows(path)
+    rows = rows_of(path, _read(path))
     columns = set(rows[0])
     try:
-        speed = _sound_speed(rows) if sound_speed_m_s is None else sound_speed_m_s
+        speed, speeds = (sound_speed_m_s, set(SOUND_SPEED)) if sound_speed_m_s is not None else _sound_speed(rows)
         kind = _from_plain
         if {"hydrophoneId", "x", "y", "z"} <= columns:
             kind = _from_pamguard
-        elif {"name", "x", "y", "z"} <= columns and columns & set(XAV_CHANNELS):
+        elif {"x", "y", "z"} <= columns and columns & set(XAV_CHANNEL):
             kind = _from_xav
-        array = kind(path, rows, speed, depth_m)
-        turned = array.positions_m @ attitude(heading_deg, pitch_deg, roll_deg).T
+        found = kind(rows)
+        if found.remark:
+            say(f"{path}: {found.remark}")
+        unused = [name for name in rows[0] if name and name not in (*found.used, *speeds) and name.lower() not in NAMES]
+        if unused:
+            say(f"{path}: not used: {', '.join(unused)}")
+        array = HydrophoneArray(
+            name=path.stem,
+            positions_m=found.positions_m @ attitude(heading_deg, pitch_deg, roll_deg).T,
+            sound_speed_m_s=speed,
+            channels=found.channels,
+            depth_m=found.depth_m if depth_m is None else depth_m,
+            position_error_m=found.position_error_m,
+            sensitivity_db=found.sensitivity_db,
+        )
         given = {name: value for name, value in facts.items() if value is not None}
-        return check(replace(array, positions_m=turned, **given))
-    except ValueError as reason:
-        raise ArrayError(f"{path}: {reason}; coordinates and channels must be numbers") from reason
+        array = _numbered(check(replace(array, **given)), path, say)
+        toml_of(array, path)  # no file is written that cannot be read
+        return array
     except ArrayError as reason:
-        raise ArrayError(f"{path}: {reason}") from reason
+        line = str(reason)
+        raise ArrayError(line if line.startswith(f"{path}: ") else f"{path}: {line}") from reason
 
 
-def _rows(path: Path) -> list[Row]:
-    """Every row as a dictionary by column. Three columns without a header are x, y, z."""
+def _read(path: Path) -> str:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as reason:
-        raise ArrayError(f"{path}: cannot read the table ({reason}); it must be text in UTF-8") from reason
-    lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    cells = [[cell.strip() for cell in row] for row in _cells(lines)]
-    if not cells:
-        raise ArrayError(f"{path}: holds no hydrophones; one line per hydrophone is needed, with x, y, z in metres")
-    if all(map(_is_number, cells[0])):
-        header = ["x", "y", "z"]
-        if len(cells[0]) != 3:
-            raise ArrayError(
-                f"{path}: {len(cells[0])} columns without a header; give x, y, z in metres, or name the columns"
-            )
-    else:
-        header, *cells = cells
-    if not cells:
-        raise ArrayError(f"{path}: holds a header and no hydrophones; one line per hydrophone is needed")
-    long = next((k for k, row in enumerate(cells, start=1) if len(row) > len(header) and any(row[len(header) :])), None)
-    if long is not None:
-        raise ArrayError(
-            f"{path}: hydrophone {long} has {len(cells[long - 1])} of {len(header)} columns; "
-            "divide them by semicolons where commas are decimal points"
+        text = text_of(path.read_bytes())
+    except OSError as reason:
+        raise ArrayError(f"{path}: cannot read the table ({reason.strerror}); give the path of a table") from reason
+    except UnicodeDecodeError as reason:
+        raise ArrayError(f"{path}: is neither UTF-8 nor UTF-16; save it as UTF-8") from reason
+    if "\0" in text:
+        raise ArrayError(f"{path}: is no table of text; save it as CSV in UTF-8")
+    return text
+
+
+@dataclass(kw_only=True)
+class _Found:
+    """What a table says. `used` are the columns that were read; `remark`: what was changed."""
+
+    positions_m: np.ndarray
+    channels: tuple[int, ...]
+    used: tuple[str, ...]
+    depth_m: float | None = None
+    position_error_m: float = 0.0
+    sensitivity_db: tuple[float, ...] | None = None
+    remark: str = ""
+
+
+def _numbered(array: HydrophoneArray, path: Path, say: Callable[[str], None]) -> HydrophoneArray:
+    """The array, with channels that have no hydrophone as `unused_channels`. A pattern of files finds its channels."""
+    last = max(array.channels)
+    if array.file_pattern is not None or last >= MOST_CHANNELS:
+        return array
+    gaps = sorted(set(range(last)) - set(array.channels) - set(array.unused_channels))
+    if gaps:
+        say(
+            f"{path}: no hydrophone on channel {', '.join(str(c + 1) for c in gaps)} of {last + 1}; "
+            "written as unused_channels"
         )
-    short = next((k for k, row in enumerate(cells, start=1) if len(row) < len(header)), None)
-    if short is not None:
-        raise ArrayError(
-            f"{path}: hydrophone {short} has {len(cells[short - 1])} of {len(header)} columns; complete it"
-        )
-    return [dict(zip(header, row, strict=False)) for row in cells]
+    return replace(array, unused_channels=(*array.unused_channels, *gaps))
 
 
-def _cells(lines: list[str]) -> list[list[str]]:
-    if not lines:
-        return []
-    if ";" in lines[0]:  # where commas are decimal points
-        return [[cell.replace(",", ".") for cell in row] for row in csv.reader(lines, delimiter=";")]
-    divider = next((sign for sign in ",\t" if sign in lines[0]), None)
-    if divider != ",":
-        cells = [line.split() for line in lines] if divider is None else list(csv.reader(lines, delimiter=divider))
-        return [[re.sub(r"^(-?\d+),(\d+)$", r"\1.\2", cell) for cell in row] for row in cells]
-    return list(csv.reader(lines))
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
-def _sound_speed(rows: list[Row]) -> float:
+def _sound_speed(rows: list[Row]) -> tuple[float, set[str]]:
     column = next((name for name in SOUND_SPEED if name in rows[0]), None)
     if column is None:
         raise ArrayError(
             "no sound speed; give it in m/s (in sea water it is about 1480), or in a column sound_speed_m_s"
         )
-    values = {float(row[column]) for row in rows}
+    values = set(numbers(rows, column, "m/s"))
     if len(values) > 1:
         raise ArrayError(f"{column} differs between rows ({min(values):g} to {max(values):g} m/s); an array has one")
-    return values.pop()
+    return values.pop(), {column}
 
 
-def _from_plain(path: Path, rows: list[Row], c: float, depth_m: float | None) -> HydrophoneArray:
+def _positions(rows: list[Row], x: str, y: str, z: str) -> np.ndarray:
+    return np.array([numbers(rows, name, "metres") for name in (x, y, z)]).T
+
+
+def _from_plain(rows: list[Row]) -> _Found:
     axes = {found[1]: name for name in rows[0] if (found := AXIS.fullmatch(name.lower()))}
     if set(axes) != set("xyz"):
         raise ArrayError(
             f"columns {', '.join(rows[0])} hold no positions; needed are x, y, z in metres, or the table of PAMGuard "
-            "(hydrophoneId, x, y, z) or XAV-arrays (name, x, y, z)"
+            "(hydrophoneId, x, y, z) or XAV-arrays (name, x, y, z, audio_file_channel)"
         )
-    numbered = [name for name in rows[0] if name.lower() in CHANNELS]
-    unknown = set(rows[0]) - set(axes.values()) - set(numbered) - {"name", *SOUND_SPEED}
-    if len(numbered) > 1 or unknown:
-        raise ArrayError(
-            f"columns {', '.join(sorted(unknown or numbered))} cannot be used; leave x, y, z, one of "
-            f"{', '.join(CHANNELS)}, name and sound_speed_m_s, and write the rest into the array file"
-        )
-    positions = np.array([[float(row[axes[axis]]) for axis in "xyz"] for row in rows])
-    channels = tuple(_channel(row[numbered[0]]) if numbered else k for k, row in enumerate(rows))
-    if min(channels) < 0:  # channels that count from 0
-        channels = tuple(channel + 1 for channel in channels)
-    return HydrophoneArray(name=path.stem, positions_m=positions, sound_speed_m_s=c, channels=channels, depth_m=depth_m)
-
-
-def _channel(text: str) -> int:
-    """A channel of a table, which counts from 1, as the program counts it."""
-    return int(float(text)) - 1
-
-
-def _from_pamguard(path: Path, rows: list[Row], c: float, depth_m: float | None) -> HydrophoneArray:
-    first: dict[int, Row] = {}
-    for row in rows:
-        first.setdefault(int(float(row["hydrophoneId"])), row)
-    ids = sorted(first)
-    if ids != list(range(len(ids))) and ids != list(range(1, len(ids) + 1)):
-        raise ArrayError(f"hydrophoneId {ids[0]} to {ids[-1]} has gaps; number the hydrophones from 0, as the channels")
-    positions = np.array([[float(first[i][axis]) for axis in "xyz"] for i in ids])
-    centre = positions.mean(axis=0)
-    errors = [float(first[i].get(name) or 0.0) for i in ids for name in ("xErr", "yErr", "zErr")]
-    if depth_m is None and centre[2] < 0:
-        depth_m = -float(centre[2])
-    error = float(np.sqrt(np.mean(np.square(errors))))
-    return HydrophoneArray(
-        name=path.stem,
-        positions_m=positions - centre,
-        sound_speed_m_s=c,
-        channels=tuple(range(len(ids))),
-        depth_m=depth_m,
-        position_error_m=error,
+    columns = {name.lower(): name for name in rows[0]}
+    used = tuple(axes.values())
+    channels = list(range(1, len(rows) + 1))
+    column = next((columns[name] for name in CHANNEL if name in columns and _are_channels(rows, columns[name])), None)
+    if column is not None:
+        channels, used = whole_numbers(rows, column), (*used, column)
+    first = min(1, *channels)
+    sensitivity = columns.get("sensitivity_db")
+    levels = None
+    if sensitivity is not None:
+        used = (*used, sensitivity)
+        if any(row[sensitivity] for row in rows):
+            levels = tuple(numbers(rows, sensitivity, "dB re 1 V/µPa"))
+    return _Found(
+        positions_m=_positions(rows, axes["x"], axes["y"], axes["z"]),
+        channels=tuple(channel - first for channel in channels),
+        used=used,
+        sensitivity_db=levels,
+        remark="" if first else "channels count from 0; written from 1, as in array files",
     )
 
 
-def _from_xav(path: Path, rows: list[Row], c: float, depth_m: float | None) -> HydrophoneArray:
-    positions = np.array([[float(row[axis]) for axis in "xyz"] for row in rows])
-    key = next((name for name in XAV_CHANNELS if rows[0].get(name)), XAV_CHANNELS[-1])
-    numbers = [int(float(row.get(key) or k)) for k, row in enumerate(rows)]
-    if len(set(numbers)) < len(numbers):  # one file per hydrophone: every row says channel 0 or 1 of its own file
-        numbers = list(range(len(rows)))
-    channels = tuple(numbers)
-    return HydrophoneArray(name=path.stem, positions_m=positions, sound_speed_m_s=c, channels=channels, depth_m=depth_m)
+def _are_channels(rows: list[Row], column: str) -> bool:
+    """Whether a column holds channels: not if it is empty, and text in a column of names is a name."""
+    cells = [row[column] for row in rows]
+    return any(cells) and (column.lower() not in NAMES or all(cell.isdecimal() for cell in cells))
+
+
+def _from_pamguard(rows: list[Row]) -> _Found:
+    first: dict[int, Row] = {}
+    for channel, row in zip(whole_numbers(rows, "hydrophoneId"), rows, strict=True):
+        first.setdefault(channel, row)
+    ids = sorted(first)
+    from_1 = ids == list(range(1, len(ids) + 1))
+    rows = [first[i] for i in ids]
+    positions = _positions(rows, "x", "y", "z")
+    centre = positions.mean(axis=0)
+    errors = [name for name in ("xErr", "yErr", "zErr") if any(row.get(name) for row in rows)]
+    squares = [np.square(numbers(rows, name, "metres")) for name in errors]
+    return _Found(
+        positions_m=positions - centre,
+        channels=tuple(range(len(ids))) if from_1 else tuple(ids),
+        used=("hydrophoneId", "x", "y", "z", "xErr", "yErr", "zErr"),
+        depth_m=-float(centre[2]) if centre[2] < 0 else None,
+        position_error_m=float(np.sqrt(np.sum(squares) / (3 * len(rows)))),
+        remark="hydrophoneId counts from 1; taken as the channels from 1" if from_1 else "",
+    )
+
+
+def _from_xav(rows: list[Row]) -> _Found:
+    key = next((name for name in XAV_CHANNEL if rows[0].get(name)), None)
+    channels = list(range(len(rows))) if key is None else whole_numbers(rows, key)
+    if len(set(channels)) < len(channels):  # one file per hydrophone: every row says channel 0 or 1 of its own file
+        channels = list(range(len(rows)))
+    return _Found(
+        positions_m=_positions(rows, "x", "y", "z"), channels=tuple(channels), used=("x", "y", "z", *XAV_CHANNEL)
+    )

@@ -14,8 +14,10 @@ WATER_M_S = (1390.0, 1650.0)
 """Sound speed of fresh and salt water from ice to the hottest spring, and down to the deepest floor."""
 SENSITIVITY_DB = (-260.0, -90.0)
 """dB re 1 V/µPa, with the gain of any preamplifier. Above it the sign is missing, or the unit is V/Pa."""
-USUAL_FULL_SCALE_V = (1e-3, 100.0)
 USUAL_SENSITIVITY_DB = (-220.0, -140.0)
+FULL_SCALE_V = (1e-6, 1000.0)
+"""Volts at the hydrophone of a full sample, from a microphone amplifier to the supply of a preamplifier."""
+USUAL_FULL_SCALE_V = (1e-3, 100.0)
 ABOVE_WATER_M = 0.1
 """A hydrophone may be this far above the surface, as far as waves and tape measures go."""
 LARGE_SHARE = 0.25
@@ -48,6 +50,12 @@ def _impossible(array: HydrophoneArray) -> Iterator[str]:
         yield (
             f"file_pattern = {pattern!r} must be the name of a file, without folder, that holds {{channel}} once, "
             "as in 'AMAR*.{channel}.*.wav'; for files of all channels leave it out"
+        )
+    volts = array.full_scale_v
+    if volts is not None and not FULL_SCALE_V[0] <= volts <= FULL_SCALE_V[1]:
+        yield (
+            f"full_scale_v = {volts:g} is outside {FULL_SCALE_V[0]:g}…{FULL_SCALE_V[1]:g}; give the volts at the "
+            "hydrophone that make a full sample, not counts (2.5 V are 2.5)"
         )
     wide, speed = array.aperture_m, array.sound_speed_m_s
     crossing_s = wide / speed
@@ -105,9 +113,9 @@ def oddities(array: HydrophoneArray) -> Iterator[str]:
             yield f"sensitivity_db = {strange:g} is unusual; hydrophones have {low:g} to {high:g} dB re 1 V/µPa"
         if array.full_scale_v is None:
             yield "sensitivity_db without full_scale_v gives no levels (level_db); add full_scale_v, the volts of a full sample"
-    if array.full_scale_v is not None and not USUAL_FULL_SCALE_V[0] <= array.full_scale_v <= USUAL_FULL_SCALE_V[1]:
-        low, high = USUAL_FULL_SCALE_V
-        yield f"full_scale_v = {array.full_scale_v:g} is unusual; a full sample is {low:g} to {high:g} volts, not counts"
+    volts = array.full_scale_v
+    if volts is not None and not USUAL_FULL_SCALE_V[0] <= volts <= USUAL_FULL_SCALE_V[1]:
+        yield f"full_scale_v = {volts:g} is unusual; recorders have {USUAL_FULL_SCALE_V[0]:g} to {USUAL_FULL_SCALE_V[1]:g} V (volts, not counts)"
     if array.position_error_m > LARGE_SHARE * wide:
         yield f"position_error_m = {array.position_error_m:g} is large for an array of {wide:.3g} m; directions will be vague"
     if array.timing_error_s > LARGE_SHARE * wide / speed:
