@@ -77,6 +77,54 @@ def test_a_folder_of_results_is_added_to_replaced_or_left_alone(tmp_path):
     assert {path.name for path in out.iterdir()} == {"detections.csv", "recordings.csv", "health.csv"}
 
 
+def test_files_that_this_run_does_not_make_are_kept(tmp_path):
+    out, a, b = tmp_path / "out", recording(tmp_path / "x", "a.wav"), recording(tmp_path / "x", "b.wav", 4.0)
+    assert locate(out, a, "-f", "raven")[0] == 0
+    mine = (out / "a.selections.txt").read_text() + "2\tmy row\n"
+    (out / "a.selections.txt").write_text(mine)
+    (out / "a.labels.txt").write_text("my own")
+    (out / "_all.selections.txt").write_text("of the whole year")
+    code, text = locate(out, b, "--append")
+    assert code == 1 and "_all.selections.txt: exists already and is kept" in text
+    (out / "_all.selections.txt").unlink()
+    assert locate(out, b, "--append", "-f", "audacity")[0] == 0
+    assert (out / "a.selections.txt").read_text() == mine and (out / "a.labels.txt").read_text() == "my own"
+    assert (out / "b.selections.txt").exists() and (out / "b.labels.txt").exists()
+    assert locate(out, a, "--append")[0] == 0 and (out / "a.selections.txt").read_text() != mine  # searched again
+
+
+def test_a_table_of_all_of_another_program_is_kept(tmp_path):
+    out, a, b = tmp_path / "out", recording(tmp_path / "x", "a.wav"), recording(tmp_path / "x", "b.wav", 4.0)
+    out.mkdir()
+    (out / "_all.selections.txt").write_text("of the whole year")
+    assert locate(out, a, b, "-f", "raven")[0] == 1
+    assert content(out) == {"_all.selections.txt": b"of the whole year"}
+    assert locate(out, a, b, "-f", "raven", "--overwrite")[0] == 0
+
+
+def test_a_row_that_was_cut_is_said(tmp_path):
+    out, a, b = tmp_path / "out", recording(tmp_path / "x", "a.wav"), recording(tmp_path / "x", "b.wav", 4.0)
+    assert locate(out, a)[0] == 0
+    whole = (out / "detections.csv").read_bytes()
+    (out / "detections.csv").write_bytes(whole[: len(whole) - 40])
+    code, text = locate(out, b, "--append")
+    assert code == 0 and "detections.csv: the last row was cut and is left out; search a.wav again" in text
+    assert "was cut" not in locate(out, a, "--append")[1] and counted(out) == {"a.wav": 1, "b.wav": 1}
+
+
+def test_a_run_that_found_nothing_to_open_leaves_no_results(tmp_path):
+    out, a = tmp_path / "out", recording(tmp_path / "x", "a.wav")
+    assert locate(out, tmp_path / "nope.wav", "-f", "json")[0] == 1 and not out.exists()
+    out.mkdir()
+    for name, columns in (("detections", DETECTIONS), ("recordings", RECORDINGS)):
+        write_table(out / f"{name}.csv", tuple(c.name for c in columns), [])
+    assert locate(out, a)[0] == 0 and counted(out) == {"a.wav": 1}
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "detections.csv").write_text("of another program\n")
+    assert locate(other, a)[0] == 1 and content(other) == {"detections.csv": b"of another program\n"}
+
+
 def test_a_part_does_not_replace_more(tmp_path):
     out, a = tmp_path / "out", recording(tmp_path / "x", "a.wav")
     assert locate(out, a, "--end", 6)[0] == 0
@@ -180,6 +228,26 @@ def test_the_lock_of_a_killed_process_locks_nothing(tmp_path):
     with locked(tmp_path), pytest.raises(OutputError, match="another run"), locked(tmp_path):
         pass
     assert not (tmp_path / "lock").exists()
+
+
+@pytest.mark.parametrize("content", [b"my key", b"\xff\x00", b"proc"])
+@pytest.mark.parametrize("name", ["lock", "lock.1-2"])
+def test_a_lock_of_the_user_is_kept(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(OutputError, match="is a file of yours"), locked(tmp_path, "1/2"):
+        pass
+    assert (tmp_path / name).read_bytes() == content
+
+
+def test_a_full_disk_at_the_lock_is_one_line(tmp_path):
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))  # no file may grow
+    try:
+        with pytest.raises(OutputError, match="lock: cannot write"), locked(tmp_path):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture(scope="module")

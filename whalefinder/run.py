@@ -103,10 +103,10 @@ def run_locate(
             return summary  # there is nothing to write, and the results of an earlier run must stay
         folder = ResultsFolder.of(out, append=append, overwrite=overwrite)
         _name(opened, folder.paths)
-        for line in [*times.unused(recording.paths[0] for recording in opened), *_warnings(opened)]:
+        for line in [*folder.remarks, *times.unused(recording.paths[0] for recording in opened), *_warnings(opened)]:
             say(f"warning: {line}")
         again = sum(recording.name in folder.paths for recording in opened)
-        folder.begin(opened, with_array=array is not None, overwrite=overwrite)
+        folder.begin(opened, with_array=array is not None, overwrite=overwrite, formats=others)
         if again:
             say(f"{count(again, 'recording')} of {len(opened)} had results here already, which the new ones replace")
         for line in _remarks(opened, array):

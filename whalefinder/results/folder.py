@@ -28,19 +28,23 @@ ROUNDED_S = 1e-3
 """Times in tables are rounded, so a part may seem longer than it is by this."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ResultsFolder:
     """The tables of an output folder.
 
     Args:
         out: the folder.
         rows: rows of each of `TABLES`, those of earlier runs first.
-        formats: formats besides CSV that earlier runs wrote. They are written again from all rows.
+        formats: formats besides CSV that earlier runs wrote. They go on, with all rows.
+        remarks: what is odd about the tables of earlier runs.
+        searched: recordings of this run, by name.
     """
 
     out: Path
     rows: dict[str, list[Row]] = field(default_factory=lambda: {name: [] for name in TABLES})
     formats: tuple[str, ...] = ()
+    remarks: list[str] = field(default_factory=list)
+    searched: set[str] = field(default_factory=set)
     writers: dict[str, CsvWriter] = field(default_factory=dict)
 
     @classmethod
@@ -62,13 +66,16 @@ class ResultsFolder:
             )
         held = holds_results(out)
         if held is None or overwrite:
-            return cls(out)
+            return cls(out=out)
         if not append:
             raise OutputError(
                 f"{out}: holds results already ({held}); add to them with `append`, replace them with `overwrite`, "
                 "or choose another `out`"
             )
-        found = cls(out, {name: _read(out / f"{name}.csv", columns) for name, columns in TABLES.items()}, _formats(out))
+        found = cls(out=out)
+        for name, columns in TABLES.items():
+            found.rows[name] = _read(out / f"{name}.csv", columns, found.remarks)
+        found.formats = found._formats()
         known = {row["recording"] for row in found.rows["recordings"]}
         strange = {row["recording"] for name in TABLES for row in found.rows[name]} - known
         if strange:
@@ -88,8 +95,10 @@ class ResultsFolder:
         """The highest number of a track."""
         return max((row["track"] for row in self.rows["tracks"]), default=0)
 
-    def begin(self, recordings: Sequence[Heard], *, with_array: bool, overwrite: bool) -> None:
-        """Open the tables for a run over these recordings.
+    def begin(
+        self, recordings: Sequence[Heard], *, with_array: bool, overwrite: bool, formats: Iterable[str] = ()
+    ) -> None:
+        """Open the tables for a run over these recordings, which writes these formats besides CSV.
 
         Raises:
             OptionError: a part of a recording would replace results of more of it.
@@ -103,7 +112,14 @@ class ResultsFolder:
             self._remove_earlier()
         stems = stems_of([*earlier, *(recording.name for recording in recordings)])
         new = (stems[recording.name] for recording in recordings if recording.name not in earlier)
-        untouched((path for stem in new for path in self._files_of(stem)), overwrite=overwrite)
+        paths = [path for stem in new for path in self._files_of(stem)]
+        if (
+            "raven" in {*formats, *self.formats}
+            and len(stems) > 1
+            and not ("raven" in self.formats and len(earlier) > 1)
+        ):
+            paths.append(self.out / f"{ALL}{PER_RECORDING['raven']}")
+        untouched(paths, overwrite=overwrite)
         for name, columns in TABLES.items():
             if name in ("recordings", "detections") or (name == "tracks" and (with_array or self.rows[name])):
                 self.writers[name] = CsvWriter(self.out / f"{name}.csv", names(columns), self.rows[name])
@@ -114,6 +130,7 @@ class ResultsFolder:
         Raises:
             OutputError: a table cannot be written.
         """
+        self.searched.add(recording.name)
         row, listed = row_of_recording(recording), self.rows["recordings"]
         place = next((k for k, old in enumerate(listed) if old["recording"] == recording.name), None)
         if place is None:
@@ -156,10 +173,23 @@ class ResultsFolder:
     def write_others(self, formats: Iterable[str]) -> None:
         """Write the formats besides CSV from all rows: those of this run, and those that the folder had.
 
+        Files about a recording that this run did not search are kept: rows may have been added to them by hand.
+
         Raises:
             OutputError: a file cannot be written.
         """
-        write_formats(self.rows["detections"], self.out, {*formats, *self.formats}, self.rows["recordings"])
+        recordings = self.rows["recordings"]
+        stems = stems_of(row["recording"] for row in recordings)
+        others = [stem for name, stem in stems.items() if name not in self.searched]
+        kept = {path for stem in others for path in self._files_of(stem) if path.exists()}
+        write_formats(self.rows["detections"], self.out, {*formats, *self.formats}, recordings, kept=kept)
+
+    def _formats(self) -> tuple[str, ...]:
+        """The formats besides CSV of which the folder holds files."""
+        stems = stems_of(row["recording"] for row in self.rows["recordings"]).values()
+        whole = [kind for kind in ("parquet", "json", "jsonl") if (self.out / f"detections.{kind}").exists()]
+        each = PER_RECORDING.items()
+        return (*whole, *(kind for kind, end in each if any((self.out / f"{stem}{end}").exists() for stem in stems)))
 
     def _files_of(self, stem: str) -> list[Path]:
         return [self.out / f"{stem}{ending}" for ending in (*PICTURES, *PER_RECORDING.values())]
@@ -179,15 +209,30 @@ class ResultsFolder:
 
 
 def holds_results(out: Path) -> str | None:
-    """Name of a file of results in a folder, or None if it holds none."""
-    return next((name for name in (*(f"{table}.csv" for table in TABLES), *WHOLE) if (out / name).exists()), None)
+    """Name of a file of results in a folder, or None if it holds none. A table of ours without rows is none."""
+    tables = (f"{name}.csv" for name, columns in TABLES.items() if not _is_empty(out / f"{name}.csv", columns))
+    return next((name for name in (*tables, *WHOLE) if (out / name).exists()), None)
 
 
-def _read(path: Path, columns: tuple[Column, ...]) -> list[Row]:
-    """Rows of a table that is to be written again. A table that does not exist has none."""
+def _is_empty(path: Path, columns: tuple[Column, ...]) -> bool:
+    try:
+        header, *rows = path.read_text(encoding="utf-8").splitlines() if path.is_file() else ("",)
+    except (OSError, ValueError):  # of another program
+        return False
+    return not rows and set(header.split(",")) <= set(names(columns))
+
+
+def _read(path: Path, columns: tuple[Column, ...], remarks: list[str]) -> list[Row]:
+    """Rows of a table that is to be written again. A table that does not exist has none. A row that is cut is said."""
     if not path.exists():
         return []
-    rows = read_rows(path, columns)
+
+    def cut(row: Row) -> None:
+        remarks.append(
+            f"{path}: the last row was cut and is left out; search {row.get('recording') or 'its recording'} again"
+        )
+
+    rows = read_rows(path, columns, cut)
     with path.open(newline="", encoding="utf-8") as file:
         others = set(next(csv.reader(file), ())) - set(names(columns))
     if others:
@@ -195,12 +240,6 @@ def _read(path: Path, columns: tuple[Column, ...]) -> list[Row]:
             f"{path}: has a column {min(others)!r}, which would be lost; choose another `out`, or take the column away"
         )
     return rows
-
-
-def _formats(out: Path) -> tuple[str, ...]:
-    """The formats besides CSV of which the folder holds files."""
-    found = [kind for kind in ("parquet", "json", "jsonl") if (out / f"detections.{kind}").exists()]
-    return (*found, *(kind for kind, ending in PER_RECORDING.items() if any(out.glob(f"*{ending}"))))
 
 
 def _refuse_less(recording: Heard, earlier: Row, out: Path) -> None:

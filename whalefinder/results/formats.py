@@ -10,7 +10,7 @@ import csv
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ def write_formats(
     recordings: Sequence[Row] = (),
     *,
     overwrite: bool = True,
+    kept: Collection[Path] = (),
 ) -> list[Path]:
     """Write the formats besides CSV. Raven, Audacity and DCASE have one file for each recording with detections.
 
@@ -45,6 +46,7 @@ def write_formats(
             Raven tables say where the files are; and for several recordings there is one Raven table of all, with
             times that run on from file to file.
         overwrite: replace files that exist.
+        kept: files that are not written.
 
     Returns:
         The paths written.
@@ -71,6 +73,7 @@ def write_formats(
             writes[folder / (stems[name] + PER_RECORDING[kind])] = partial(writers[kind], mine, listed)
     if "raven" in wanted and len(known) > 1 and found.keys() <= known.keys():
         writes[folder / (ALL + PER_RECORDING["raven"])] = partial(_write_raven, rows, recordings)
+    writes = {path: put for path, put in writes.items() if path not in kept}
     untouched(writes, overwrite=overwrite)
     for path, put in writes.items():
         put(path)
@@ -245,11 +248,11 @@ def _write_dcase(rows: Sequence[Row], recordings: Sequence[Row], path: Path) -> 
         beside.write_text("".join(",".join(map(str, line)) + "\n" for line in sorted(lines)), encoding="utf-8")
 
 
-def read_rows(path: Path, columns: tuple[Column, ...]) -> list[Row]:
+def read_rows(path: Path, columns: tuple[Column, ...], cut: Callable[[Row], None] = lambda row: None) -> list[Row]:
     """Read the rows of a CSV file, with values of the types of `columns`.
 
     A column that the file lacks becomes None. A column that is not in `columns` is kept as text. A last row without all
-    columns is left out: the process that wrote it was killed.
+    columns is left out, and `cut` is called with its text: the process that wrote it was killed.
 
     Raises:
         OptionError: the file is missing, or a value does not fit its column.
@@ -262,7 +265,7 @@ def read_rows(path: Path, columns: tuple[Column, ...]) -> list[Row]:
             reader = csv.DictReader(file)
             lines = [(reader.line_num, line) for line in reader]
         if lines and None in lines[-1][1].values():
-            lines.pop()
+            cut(lines.pop()[1])
         for number, line in lines:  # noqa: B007 - a message names it
             rows.append(empty | {name: _value(text, kinds.get(name, "text")) for name, text in line.items() if name})
     except (OSError, UnicodeDecodeError, csv.Error) as reason:
