@@ -5,6 +5,7 @@ import errno
 import math
 import os
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,7 +19,7 @@ from whalefinder.array.array_file import load_array, save_array
 from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.cli import app
 from whalefinder.cli.common import seconds_of
-from whalefinder.errors import OptionError
+from whalefinder.errors import ArrayError, OptionError
 from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.weights import save_network
 from whalefinder.pages.report import read_results
@@ -118,7 +119,7 @@ def test_locate_takes_another_classifier(tmp_path, toml):
     rows = read_rows(out / "detections.csv", DETECTIONS)
     assert rows and all(row["probability"] == pytest.approx(0.25, abs=0.01) for row in rows)
     code, text = run("locate", path, "-o", out, "--classifier", tmp_path / "none.safetensors")
-    assert code == 1 and "none.json: no readable model card" in text
+    assert code == 1 and "none.safetensors: no such file" in text
 
 
 def test_the_demo_has_one_line_a_call_at_eighty_columns(tmp_path, monkeypatch):
@@ -235,14 +236,18 @@ def test_bad_options_and_array_files(tmp_path, toml):
     assert run("locate", path, "--format", "xml", "-o", tmp_path / "o")[0] == 1
     assert "'xml' is unknown" in run("locate", path, "--format", "xml", "-o", tmp_path / "o")[1]
     code, text = run("locate", path, "--segmenter", tmp_path / "none.safetensors", "-o", tmp_path / "o")
-    assert code == 1 and "no readable model card" in text
+    assert code == 1 and "none.safetensors: no such file" in text
 
 
 def test_a_channel_map_that_skips_a_phone(tmp_path):
     skipping = HydrophoneArray(
         name="skip", positions_m=[[0, 0, 0], [1, 0, 0], [0, 1, 0]], sound_speed_m_s=1480.0, channels=(0, 1, 3)
     )
-    save_array(skipping, tmp_path / "skip.toml")
+    with pytest.raises(ArrayError, match="no hydrophone for channel 3"):  # no file is written that cannot be read
+        save_array(skipping, tmp_path / "skip.toml")
+    save_array(replace(skipping, unused_channels=(2,)), tmp_path / "skip.toml")
+    text = (tmp_path / "skip.toml").read_text()
+    (tmp_path / "skip.toml").write_text(text.replace("unused_channels = [3]\n", ""))
     code, text = run("check", tmp_path / "skip.toml")
     assert code == 1 and "no hydrophone for channel 3" in text and "unused_channels = [3]" in text
 

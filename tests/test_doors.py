@@ -93,9 +93,7 @@ def test_weights_of_other_sizes_are_told_briefly(tmp_path):
     assert len(str(reason.value).splitlines()) == 1 and len(str(reason.value)) < 400
 
 
-@pytest.mark.parametrize(
-    "address", ["nonsense", "tcp://head", "http://head:80", "tcp://head:0", "tcp://head:99999", ""]
-)
+@pytest.mark.parametrize("address", ["nonsense", "tcp://head", "http://head:80", "tcp://head:0", "tcp://head:99999"])
 def test_what_is_no_address_is_refused_at_once(tmp_path, address):
     code, text = run("archive", tmp_path, "-o", tmp_path / "out", "--scheduler", address)
     assert code == 1 and "is no address" in text and "tcp://head:8786" in text
@@ -103,7 +101,7 @@ def test_what_is_no_address_is_refused_at_once(tmp_path, address):
 
 def test_addresses():
     for address in ("tcp://head:8786", "127.0.0.1:8786", "tls://[::1]:80", "ws://head.example.org:1"):
-        Crew(scheduler=address).check_address()
+        Crew(scheduler=address).check()
 
 
 @pytest.mark.parametrize("listens", [False, True])
@@ -189,3 +187,32 @@ def test_ctrl_c_while_modules_are_imported_ends_in_one_line(tmp_path, module, co
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     (line,) = done.stderr.splitlines()
     assert done.returncode == 130 and line.startswith("stopped") and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("locate", "a.wav", "-o", ""), "-o is empty"),
+        (("locate", "a.wav", "--out="), "--out is empty"),
+        (("archive", ""), "an argument is empty"),
+        (("locate", "a.wav", "--end", "0"), "--end 0 s is not after --start (0 s); end later"),
+        (("locate", "a.wav", "--method", "guess"), "--method 'guess' is unknown"),
+        (("archive", ".", "--deployment", "a/b"), "--deployment 'a/b' cannot be the name of a folder"),
+        (("archive", ".", "--dry-run", "--shard", "0/3"), "--shard 0/3: write i/n"),
+        (("archive", ".", "--dry-run", "--shard", "5/3"), "--shard 5/3: write i/n"),
+        (("archive", ".", "--dry-run", "--shard", "a/b"), "--shard a/b: write i/n"),
+        (("locate", "a.wav", "--segmenter", "."), ".: no such file; give weights"),
+        (("locate", "a.wav", "--classifier", "x.safetensors"), "x.safetensors: no such file; give weights"),
+        (("check", "array.toml", "--file", "array.toml", "--overwrite"), "--file array.toml: the picture is a PNG"),
+        (("simulate", "--seconds", "2", "--calls", "1000"), "--calls 1000 in 2 s are more than 4 per second (8)"),
+        (("simulate", "--snr", "nan"), "give a finite number, such as 1.5"),
+        (("simulate", "--seconds", "nan"), "give a finite number, such as 1.5"),
+    ],
+)
+def test_options_that_cannot_be_end_in_a_line_that_names_them(tmp_path, monkeypatch, command, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")
+    write(tmp_path / "a.wav", np.zeros((16_000, 1)), 16_000)
+    code, text = run(*command)
+    assert code in (1, 2) and words in text, text
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]

@@ -65,12 +65,13 @@ class Crew:
             raise OptionError(f"`shard` {self.shard}: write i/n with 1 <= i <= n, for example 2/8")
         return int(number) - 1, int(count)
 
-    def check_address(self) -> None:
-        """Check the address of the scheduler, without a connection.
+    def check(self) -> None:
+        """Check the shard, and the address of the scheduler without a connection.
 
         Raises:
-            OptionError: it cannot be an address.
+            OptionError: there is no such shard, or it cannot be an address.
         """
+        _ = self.part
         found = None if self.scheduler is None else ADDRESS.fullmatch(self.scheduler)
         if self.scheduler is not None and (found is None or not 0 < int(found["port"]) < 65_536):
             raise OptionError(

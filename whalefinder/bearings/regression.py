@@ -80,7 +80,7 @@ def regression_for(array: HydrophoneArray | None, method: str, weights: Path | s
         OptionError: an unknown method, weights for `steering`, or `network` without an array.
     """
     if method not in METHODS:
-        raise OptionError(f"method {method!r} is unknown; allowed are {', '.join(METHODS)}")
+        raise OptionError(f"`method` {method!r} is unknown; allowed are {', '.join(METHODS)}")
     if method == "steering":
         if weights is not None:
             raise OptionError(f"regressor {weights}: steering takes none; add `method` network")

@@ -103,8 +103,7 @@ def archive(
             utc_offset=hours_of(utc_offset), recorders=recorders, min_probability=min_probability, all_events=all_events,
         )  # fmt: skip
         crew = Crew(workers, scheduler, shard)
-        _ = crew.part  # refuses what is no shard
-        crew.check_address()  # at once, before anything large is imported
+        crew.check()  # at once, before anything large is imported
         from whalefinder.archive.run import Archive, merge
         from whalefinder.array.physics import oddities
 

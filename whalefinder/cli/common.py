@@ -31,12 +31,15 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments; a message about one of them gets its value."""
         given = list(args)
+        _refuse_empty(given)
         try:
             return super().parse_args(ctx, args)
         except Exception as reason:
             value = _value_of(getattr(reason, "param", None), given)
             if value is not None and value not in getattr(reason, "message", value):
                 reason.message = f"{value} is refused: {reason.message}"  # type: ignore[attr-defined]
+            if value is not None and value.lower().strip("+-") in NOT_FINITE and hasattr(reason, "message"):
+                reason.message = f"{reason.message.rstrip('.')}; give a finite number, such as 1.5"
             raise
 
     def invoke(self, ctx: Any) -> Any:
@@ -48,6 +51,18 @@ class Command(TyperCommand):
                     if isinstance(value, float) and not math.isfinite(value):
                         raise OptionError(f"`{option.name}` {value:g} is not finite; give a finite number, such as 1.5")
         return super().invoke(ctx)
+
+
+NOT_FINITE = ("nan", "inf", "infinity")
+
+
+def _refuse_empty(arguments: list[str]) -> None:
+    """Refuse an empty text, such as that of a shell variable that is not set: as a path it would be this folder."""
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        flag = before if before.startswith("-") and not word else word.rstrip("=")
+        if not word or re.fullmatch(r"--[\w-]+=", word):
+            with _errors_in_one_line():
+                raise OptionError(f"{flag or 'an argument'} is empty (''); give a value, or leave it out")
 
 
 def _value_of(option: Any, arguments: list[str]) -> str | None:

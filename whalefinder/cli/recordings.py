@@ -92,6 +92,7 @@ def locate(
 
       whalefinder locate night.wav -a array.toml -o results --method network
     """
+    from whalefinder.errors import OptionError
     from whalefinder.options import LocateOptions
     from whalefinder.run import run_locate
 
@@ -102,6 +103,8 @@ def locate(
         )  # fmt: skip
         begin_s = 0.0 if start is None else seconds_of(start, "--start")
         end_s = None if end is None else seconds_of(end, "--end")
+        if end_s is not None and end_s <= begin_s:
+            raise OptionError(f"`end` {end_s:g} s is not after `start` ({begin_s:g} s); end later, or leave it out")
         with progress_bar(quiet) as progress:
             task = progress.add_task("locate", total=None, note="")
 
@@ -113,7 +116,7 @@ def locate(
                 begin_s=begin_s, end_s=end_s, append=append, overwrite=overwrite, report=report,
                 say=lambda text: errors.print(escaped(text), soft_wrap=True),
             )  # fmt: skip
-        if not quiet:
+        if not quiet and summary.recordings:
             heard = f"{duration(summary.seconds)} of {count(summary.recordings, 'recording')}"
             console.print(
                 f"{count(summary.calls, 'call')} in {heard} → {escaped(str(out))}/detections.csv", soft_wrap=True
@@ -158,13 +161,15 @@ def check(
             return
         if len(files) > 1 or files[0].suffix.lower() in (".wav", ".flac", ".w64", ".rf64"):
             raise OptionError(f"{files[0]} is no array file; give the array of recordings with `array`")
+        target = file or files[0].with_suffix(".png")
+        if target.suffix.lower() != ".png":
+            raise OptionError(f"`file` {target}: the picture is a PNG; give a name that ends in .png")
         loaded = load_array(files[0])
         table = Table(title=f"array {loaded.name}", show_header=False, title_justify="left")
         for what, value in describe(loaded):
             table.add_row(what, escaped(value))
         console.print(table)
         _warn(oddities(loaded))
-        target = file or files[0].with_suffix(".png")
         untouched([target], overwrite=overwrite)
         draw_array(loaded, target)
         console.print(f"drawn → {escaped(str(target))}", soft_wrap=True)
@@ -262,7 +267,7 @@ def import_array(
         loaded = import_table(
             table, sound_speed, depth_m=depth, heading_deg=heading, pitch_deg=pitch, roll_deg=roll,
             position_error_m=position_error, timing_error_s=timing_error, sound_speed_error_m_s=sound_speed_error,
-            min_range_m=min_range, file_pattern=file_pattern,
+            min_range_m=min_range, file_pattern=file_pattern, say=lambda line: _warn([line]),
         )  # fmt: skip
         _warn(oddities(loaded))
         save_array(loaded, file)

@@ -147,12 +147,14 @@ def read_card(weights: Path) -> dict[str, Any]:
     """Read the JSON card beside a weights file.
 
     Raises:
-        ModelError: there is no card, or it cannot be read.
+        ModelError: there are no weights or no card, or it cannot be read.
     """
+    if not weights.is_file():
+        raise ModelError(f"{weights}: no such file; give weights (.safetensors) with their card (.json) beside them")
     card = weights.with_suffix(".json")
     try:
         return json.loads(card.read_text())  # type: ignore[no-any-return]
-    except (OSError, json.JSONDecodeError) as reason:
+    except (OSError, ValueError) as reason:
         raise ModelError(
             f"{card}: no readable model card ({reason}); it must be in the same folder as the weights"
         ) from reason

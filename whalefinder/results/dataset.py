@@ -37,7 +37,7 @@ def check_deployment(deployment: str) -> None:
     """
     if not NAME.fullmatch(deployment):
         raise OptionError(
-            f"deployment {deployment!r} cannot be the name of a folder; use letters, digits, '.', '-' and '_', at most 64"
+            f"`deployment` {deployment!r} cannot be the name of a folder; use letters, digits, '.', '-' and '_', at most 64"
         )
 
 

@@ -24,6 +24,10 @@ PEAK = 0.5
 SOUND_FILES = {".wav", ".flac", ".w64"}
 
 
+MOST_CALLS_PER_S = 4.0
+"""Calls do not overlap, and below 0.2 s none is left of one."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What to simulate: the options of `whalefinder simulate`.
@@ -53,9 +57,15 @@ def draw_scene(plan: Plan, array: HydrophoneArray, seed: int) -> Scene:
     """A random scene: calls at even intervals from one swimming animal, and boats that pass at 30-150 m.
 
     Raises:
-        OptionError: the folder `calls_from` does not exist or holds no clips.
+        OptionError: there are more calls than `MOST_CALLS_PER_S`, or the folder `calls_from` does not exist or holds no clips.
         RecordingError: a clip cannot be read.
     """
+    most = int(MOST_CALLS_PER_S * plan.seconds)
+    if plan.calls > most:
+        raise OptionError(
+            f"`calls` {plan.calls} in {plan.seconds:g} s are more than {MOST_CALLS_PER_S:g} per second ({most}); "
+            "give fewer, or more `seconds`"
+        )
     rng = np.random.default_rng([seed, 7])
     depth = array.depth_m or 0.0
     distance, azimuth = rng.uniform(80, 400), rng.uniform(0, 2 * np.pi)
