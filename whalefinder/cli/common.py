@@ -21,6 +21,8 @@ from whalefinder.errors import OptionError, WhalefinderError
 from whalefinder.version import __version__
 from whalefinder.words import duration, printable
 
+NOT_FINITE = ("nan", "inf", "infinity")
+
 
 class Command(TyperCommand):
     """A command that takes only finite numbers, and whose messages say which value was wrong.
@@ -51,9 +53,6 @@ class Command(TyperCommand):
                     if isinstance(value, float) and not math.isfinite(value):
                         raise OptionError(f"`{option.name}` {value:g} is not finite; give a finite number, such as 1.5")
         return super().invoke(ctx)
-
-
-NOT_FINITE = ("nan", "inf", "infinity")
 
 
 def _refuse_empty(arguments: list[str]) -> None:
