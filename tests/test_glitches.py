@@ -5,7 +5,8 @@ import csv
 import numpy as np
 
 from tests.helpers import write
-from whalefinder.options import LocateOptions
+from whalefinder.archive.run import Archive
+from whalefinder.options import Crew, LocateOptions
 from whalefinder.run import run_locate
 
 RATE = 48_000
@@ -44,3 +45,22 @@ def test_gaps_steps_and_wrong_samples_are_said_and_are_no_whales(tmp_path):
     assert float(rows["gaps", "held"]["value"]) == 0.6
     assert rows["rough", "wrong"]["seen"] == "3" and rows["rough", "level"]["seen"] == "2"
     assert any("2.55 s of digital silence in 3 places" in line for line in said)
+
+
+def test_an_archive_says_what_locate_says(tmp_path):
+    samples = wind(14, 6)
+    samples[6 * RATE :] *= 4
+    samples[round(2.5 * RATE) : 3 * RATE] = 0
+    samples[RATE] = 0.9
+    sound = tmp_path / "sound"
+    sound.mkdir()
+    write(sound / "a_20260701_120000.wav", np.clip(samples, -1, 1)[:, None])
+    Archive([str(sound)], None, tmp_path / "archive", LocateOptions()).run(Crew())
+    run_locate([sound / "a_20260701_120000.wav"], None, tmp_path / "locate", LocateOptions(), pictures=False)
+    tables = []
+    for out in ("archive", "locate"):
+        with (tmp_path / out / "health.csv").open() as file:
+            tables.append(
+                sorted((row["kind"], row["from_s"], row["value"], row["seen"]) for row in csv.DictReader(file))
+            )
+    assert tables[0] == tables[1] and [row[0] for row in tables[0]] == ["gap", "level", "wrong"]

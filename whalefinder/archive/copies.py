@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from whalefinder.archive.sources import is_remote
 from whalefinder.archive.units import Entry, File
+from whalefinder.errors import RecordingError
+from whalefinder.sound.source import open_source
 
 SAMPLE_BYTES = 1 << 14
 SAMPLE_FRAMES = 2048
@@ -128,12 +129,11 @@ def _same_sound(a: Entry, b: Entry) -> bool:
         return a.name.rpartition("/")[0] == b.name.rpartition("/")[0]
     try:
         mine, theirs = (_middle(entry) for entry in (a, b))
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, RecordingError, StopIteration):
         return False
     return mine.shape == theirs.shape and bool(np.ptp(mine) and np.abs(mine - theirs).max() < 1e-4)
 
 
 def _middle(entry: Entry) -> np.ndarray:
-    with soundfile.SoundFile(entry.files[0].url) as file:
-        file.seek(max(0, entry.frames // 2 - SAMPLE_FRAMES))
-        return file.read(SAMPLE_FRAMES, dtype="float32", always_2d=True)
+    middle = max(0, entry.frames // 2 - SAMPLE_FRAMES)
+    return next(open_source(Path(entry.files[0].url)).blocks(middle, middle + SAMPLE_FRAMES, SAMPLE_FRAMES))

@@ -19,6 +19,7 @@ from whalefinder.health.findings import Finding
 from whalefinder.health.holes import findings_of_holes
 from whalefinder.health.report import row_of_finding
 from whalefinder.results.records import Detection
+from whalefinder.sound.holes import STEP
 from whalefinder.sound.joined import ChainedRecording, Part
 from whalefinder.sound.recording import Recording
 
@@ -83,8 +84,9 @@ def _piece(job: Job, piece: Piece, tick: Tick) -> tuple[list[Detection], list[tu
         for stretch in locator.stream(chain, monitor=monitor):
             kept += [_placed(d, rest) for d in stretch.detections if _is_own(d, rest)]
             tick(min(piece.seconds, passed_s + max(0.0, stretch.seconds_done - max(0.0, lead_s))))
-        if monitor is not None:
-            health += [_health_row(finding, rest) for finding in monitor.findings()]
+        findings = monitor.findings() if monitor is not None else []
+        chain.holes = [hole for hole in chain.holes if hole.what == STEP and _is_owned(hole.begin_s, rest)]
+        health += [_health_row(finding, rest) for finding in (*findings, *findings_of_holes(chain))]
         rest = _after(rest, chain.read)
     return kept, problems, health
 
@@ -154,6 +156,11 @@ def _opened(
 def _begin(detection: Detection, piece: Piece) -> float:
     """Frame of the piece at which a detection of the chained recording begins."""
     return piece.read[0] + detection.begin_s * piece.rate_hz
+
+
+def _is_owned(time_s: float, piece: Piece) -> bool:
+    """Whether a time of the chained recording lies in the piece itself, and not in what is read around it."""
+    return piece.own[0] <= piece.read[0] + time_s * piece.rate_hz < piece.own[1]
 
 
 def _is_own(detection: Detection, piece: Piece) -> bool:

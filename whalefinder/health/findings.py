@@ -28,7 +28,7 @@ REMEDIES = {
     "held": "the recorder lost sound; nothing is searched there, check its card and its supply",
     "jump": "no call is followed across such a place",
     "wrong": "they are replaced by the mean of their neighbours; check the recorder",
-    "level": "no call is searched for a second around it; was the gain changed?",
+    "level": "no call is searched for 1.5 s before and after; was the gain changed?",
 }
 """What to do, by kind of finding."""
 

@@ -27,7 +27,6 @@ Samples = NDArray[np.float32]
 INFO_BYTES = 34
 SYNC = re.compile(rb"\xff[\xf8\xf9]")  # 14 bits of ones and a zero, a reserved zero, and the kind of numbering
 TAIL_BYTES = (1 << 16, 1 << 20, 1 << 24)  # one after the other, until a frame begins in them
-UNKNOWN = 0
 
 
 class Bytes(Protocol):
@@ -39,7 +38,7 @@ class Bytes(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class StreamInfo:
-    """What the header of a FLAC file states. `frames`: samples per channel, `UNKNOWN` if not known; `begin`: of the sound."""
+    """What the header of a FLAC file states. `frames`: samples per channel, 0 if not known; `begin`: of the sound."""
 
     channels: int
     rate_hz: int

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from whalefinder.sound.holes import Hole
+from whalefinder.sound.holes import STEP, Hole
 from whalefinder.sound.recording import Recording, Samples, resampled
 
 
@@ -57,10 +57,13 @@ class ChainedRecording(Recording):
             with part.opened() as recording:
                 for block in _blocks(recording, part):
                     frames += len(block)
-                    self.holes[:] = [*before, *(hole.later(shift_s) for hole in recording.holes)]
+                    steps = (
+                        hole for hole in self.holes if hole.what == STEP
+                    )  # the search adds them to the chain itself
+                    self.holes[:] = [*before, *(hole.later(shift_s) for hole in recording.holes), *steps]
                     yield block
             self.read += 1
-            before, at = list(self.holes), at + part.end - part.begin
+            before, at = [hole for hole in self.holes if hole.what != STEP], at + part.end - part.begin
             if frames < part.end - part.begin:
                 return
 

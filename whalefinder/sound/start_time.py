@@ -81,18 +81,6 @@ class StartTime:
     sure: bool = True
     number: int | None = None
 
-    def with_number(self, *, as_fraction: bool) -> StartTime:
-        """The same time with `number` as its milliseconds, or with whole seconds."""
-        if self.utc is None or self.number is None:
-            return self
-        fraction = self.number * 1000 if as_fraction else 0
-        return replace(
-            self,
-            utc=self.utc.replace(microsecond=fraction),
-            step_s=1e-3 if as_fraction else WHOLE_SECOND_S,
-            warning=None,
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
 class _Stamp:
