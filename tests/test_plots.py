@@ -77,3 +77,11 @@ print(matplotlib.get_backend(), "matplotlib.pyplot" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.stdout.split() == ["svg", "False"], done.stderr[-500:]
+
+
+def test_holes_are_hatched():
+    """What is drawn in a hole is not the sea, and a reader must see that."""
+    picture = Picture(10.0)
+    picture.holes_s = [(2.0, 4.5), (7.0, 7.0)]
+    spans = [patch for patch in picture.figure("a.wav", [], with_bearing=False).axes[0].patches if patch.get_hatch()]
+    assert [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in spans] == [(2.0, 4.5), (7.0, 7.0)]

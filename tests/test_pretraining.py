@@ -196,7 +196,7 @@ def test_weights_that_do_not_fit_are_refused_in_one_line(trunk, tmp_path):
         (wide, trunk, r"widths \[4, 8\], but this classifier has widths \[4, 16\]; give weights of a trunk"),
         (Classifier(widths=SMALL.widths), trunk, "marks True, but this classifier has marks False"),
         (fitting, shipped_weights("segmenter"), "holds the weights of a segmenter"),
-        (fitting, tmp_path / "absent.safetensors", "no readable model card"),
+        (fitting, tmp_path / "absent.safetensors", "no such file"),
         (fitting, lacking, "'stem.weight'"),
         (fitting, narrow, "size mismatch for stem.weight"),
         (fitting, cut, "is no file of weights"),
@@ -212,7 +212,7 @@ def test_a_trunk_that_is_absent_is_said_before_anything_is_drawn(tmp_path):
     arguments = ["train", "classifier", "--trunk", str(tmp_path / "no.safetensors"), "--out", str(tmp_path / "out")]
     said = CliRunner().invoke(app, arguments)
     (line,) = said.output.strip().splitlines()
-    assert said.exit_code == 1 and "no readable model card" in line
+    assert said.exit_code == 1 and "no such file" in line
 
 
 def test_so_many_labels_are_so_many_examples(tmp_path, monkeypatch):

@@ -260,6 +260,7 @@ def _one(
                 summary.tracks += 1
                 folder.add("tracks", rows_of(track))
             if stem is not None:
+                picture.holes_s = [(hole.begin_s, hole.end_s) for hole in recording.holes]
                 picture.save(folder.out / f"{stem}.png", recording.name, calls, with_bearing)
                 if followed:
                     draw_tracks(followed, calls, folder.out / f"{stem}-tracks.png", recording.name)

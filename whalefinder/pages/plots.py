@@ -35,9 +35,11 @@ class Picture:
     Args:
         duration_s: length of the recording, or of its part.
         begin_s: where in the recording the part begins.
+        holes_s: begin and end of each stretch that is not the sea's sound; it is hatched. They may be added until it is saved.
     """
 
     def __init__(self, duration_s: float, begin_s: float = 0.0) -> None:
+        self.holes_s: list[tuple[float, float]] = []
         frames = max(1, int(np.ceil(duration_s / FRAME_S)) + 2)
         self.per_column = max(1, int(np.ceil(frames / MAX_COLUMNS)))
         columns = int(np.ceil(frames / self.per_column))
@@ -116,6 +118,8 @@ class Picture:
                 linewidth=1.4,
             )
             axis.add_patch(box)
+        for begin_s, end_s in self.holes_s:
+            axis.axvspan(begin_s, end_s, facecolor="#808080", edgecolor="white", hatch="//", alpha=0.7, linewidth=0.5)
         axis.set_ylim(SEEN_KHZ)  # a box may begin below the lowest frequency
         calls = sum(call.is_call for call in detections)
         axis.set_title(f"{title}: {count(calls, 'call')}", loc="left", color=INK, parse_math=False)
