@@ -1,0 +1,135 @@
+"""Where bearings jump to a wrong lobe: the pairwise probabilities of docs/how-it-works.md, "False lobes"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from scipy.special import ndtr
+
+from whalefinder.array.geometry import Floats, HydrophoneArray, equal_area_grid, great_circle_rad, tangents
+from whalefinder.planning.conditions import Conditions
+from whalefinder.planning.separation import Separation
+
+BEYOND_RAD = np.radians(10.0)
+"""A bearing that is further off is an outlier, as in the benchmark."""
+STEPS_PER_LOBE = 8
+WIDEST_STEP_RAD = 0.2
+NEIGHBOURS = 1.9
+"""Neighbours lie within this many steps of the grid."""
+SADDLE = 0.1
+"""A lobe is a lobe of its own if the path to it climbs by this share of the largest separation."""
+PATH = np.linspace(0.0, 1.0, 11)[1:-1, None]
+SURE = 40.0
+"""Lobes of a larger D do not matter: Q(√40) is 10⁻¹⁰."""
+COARSE = 0.06
+"""The grid misses a minimum by at most this share of the largest separation."""
+SQUARE = np.stack(np.meshgrid([-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0]), axis=-1).reshape(9, 2)
+PARABOLOID = np.linalg.pinv(
+    np.stack([np.ones(9), *SQUARE.T, SQUARE[:, 0] ** 2 / 2, SQUARE.prod(1), SQUARE[:, 1] ** 2 / 2], axis=1)
+)
+"""Coefficients of a paraboloid from its values on `SQUARE`, by least squares."""
+FINER = (0.5, 0.2, 0.05)
+"""Half widths of the squares on which a minimum is sought, in steps of the grid."""
+
+
+@dataclass(frozen=True)
+class Sphere:
+    """Directions that a bearing can have, with their neighbours.
+
+    Args:
+        u: `[direction, 3]` unit vectors.
+        step_rad: the distance of neighbours.
+        tree: finds the nearest of them.
+        neighbours: `[direction, k]` indices; the index of the direction itself fills up.
+    """
+
+    u: Floats
+    step_rad: float
+    tree: cKDTree
+    neighbours: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, step_rad: float, max_elevation_rad: float) -> Sphere:
+        """Directions `step_rad` apart, below the highest elevation."""
+        u = equal_area_grid(step_rad, max_elevation_rad)
+        tree = cKDTree(u)
+        _, near = tree.query(u, k=min(9, len(u)), distance_upper_bound=NEIGHBOURS * step_rad)
+        return cls(u, step_rad, tree, np.where(near < len(u), near, np.arange(len(u))[:, None]))
+
+
+def sphere_of(array: HydrophoneArray, conditions: Conditions, steps_per_lobe: float = STEPS_PER_LOBE) -> Sphere:
+    """Directions so dense that no lobe is missed. A lobe is as wide as the wavelength over the aperture."""
+    lobe = array.sound_speed_m_s / (conditions.call.high_hz * array.aperture_m)
+    return Sphere.of(min(lobe / steps_per_lobe, WIDEST_STEP_RAD), array.max_elevation_rad())
+
+
+def outliers(separation: Separation, u0: Floats, sphere: Sphere) -> tuple[Floats, Floats, Floats]:
+    """How often the likelihood of a wrong lobe is the highest.
+
+    The lobes are the minima of D, each with the probability p = Q(√D) of being preferred to the true direction. All
+    comparisons share the true direction, so their errors have positive correlations, and the probability that none is
+    lost is at least Π (1 - p) (Slepian 1962). The rest is what is returned: an upper bound.
+
+    Args:
+        separation: D of the array under its conditions.
+        u0: true directions `[n, 3]`.
+        sphere: directions among which the lobes are.
+
+    Returns:
+        `[n]` the probability that another lobe wins; the probability that one wins which is more than 10° off; and
+        the mean square of the angle to the lobe that wins, times the probability that one wins, rad².
+    """
+    sums = np.zeros((4, len(u0)))
+    for span, d, most in separation.from_each(u0, sphere.u):
+        row, place = _lobes(d, most, u0[span], sphere)
+        true, lobe = u0[span][row], sphere.u[place]
+        lobe, depth = _refined(separation, true, lobe, d[row, place], sphere)
+        off, p = great_circle_rad(true, lobe), ndtr(-np.sqrt(depth))
+        kept = np.log1p(-p)
+        for part, weights in zip(sums, (kept, kept * (off > BEYOND_RAD), p, p * off**2), strict=True):
+            part[span] = np.bincount(row, weights, len(most))
+    lobe_wins, beyond = -np.expm1(sums[:2])
+    return lobe_wins, beyond, lobe_wins * sums[3] / np.maximum(sums[2], 1e-300)
+
+
+def _lobes(d: Floats, most: Floats, u0: Floats, sphere: Sphere) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Minima of D `[n, direction]` that are lobes of their own and matter: index of the true direction, and of the lobe."""
+    lowest = (d[:, sphere.neighbours] >= d[..., None]).all(-1)
+    row, place = np.nonzero(lowest & (d - COARSE * most[:, None] < SURE))
+    # D along the arc to each minimum, at the nearest directions of the grid: without a saddle it is the true lobe.
+    true, lobe = u0[row, None], sphere.u[place, None]
+    angle = great_circle_rad(true, lobe)[..., None]
+    along = true * np.sin((1 - PATH) * angle) + lobe * np.sin(PATH * angle)
+    _, nearest = sphere.tree.query(along / np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-12))
+    own = d[row[:, None], nearest].max(-1, initial=0.0) - d[row, place] > SADDLE * most[row]
+    return row[own], place[own]
+
+
+def _refined(
+    separation: Separation, true: Floats, lobe: Floats, depth: Floats, sphere: Sphere
+) -> tuple[Floats, Floats]:
+    """The exact minima near directions of the grid, by paraboloids: their directions `[n, 3]` and D `[n]`."""
+    highest = sphere.u[:, 2].max() + sphere.step_rad / 2
+    for width in FINER:
+        h = width * sphere.step_rad
+        across = np.stack(tangents(lobe), axis=1)  # [n, axis, 3]
+        values = separation.of_pairs(true, _moved(lobe[:, None], h * SQUARE @ across))
+        _, gx, gy, hxx, hxy, hyy = PARABOLOID @ values.T
+        hessian = np.stack([np.stack([hxx, hxy], -1), np.stack([hxy, hyy], -1)], -2) + 1e-9 * np.eye(2)
+        step = np.linalg.solve(hessian, -np.stack([gx, gy], -1)[..., None])[..., 0]
+        # Not far beyond the square; where the paraboloid has no minimum, to the lowest of the nine.
+        convex = np.linalg.eigvalsh(hessian)[:, :1] > 0
+        step = np.where(convex, np.clip(step, -1.5, 1.5), SQUARE[values.argmin(1)])
+        moved = _moved(lobe, h * (step[:, None] @ across)[:, 0])
+        found = separation.of_pairs(true, moved[:, None])[:, 0]
+        better = (found < depth) & (moved[:, 2] <= highest)
+        lobe, depth = np.where(better[:, None], moved, lobe), np.where(better, found, depth)
+    return lobe, depth
+
+
+def _moved(u: Floats, offset: Floats) -> Floats:
+    moved = u + offset
+    return np.asarray(moved / np.linalg.norm(moved, axis=-1, keepdims=True))
