@@ -15,13 +15,13 @@ from whalefinder.planning.separation import Separation
 
 BEYOND_RAD = np.radians(10.0)
 """A bearing that is further off is an outlier, as in the benchmark."""
-STEPS_PER_LOBE = 8
+STEPS_PER_LOBE, ROUGH_STEPS = 8, 3
 WIDEST_STEP_RAD = 0.2
 NEIGHBOURS = 1.9
 """Neighbours lie within this many steps of the grid."""
-SADDLE = 0.1
-"""A lobe is a lobe of its own if the path to it climbs by this share of the largest separation."""
 PATH = np.linspace(0.0, 1.0, 11)[1:-1, None]
+SADDLE, SADDLE_SHARE = 1.0, 0.002
+"""A minimum is a lobe of its own if D climbs by this, and by this share of its largest value, on the way there."""
 SURE = 40.0
 """Lobes of a larger D do not matter: Q(√40) is 10⁻¹⁰."""
 COARSE = 0.06
@@ -35,35 +35,43 @@ FINER = (0.5, 0.2, 0.05)
 """Half widths of the squares on which a minimum is sought, in steps of the grid."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sphere:
     """Directions that a bearing can have, with their neighbours.
 
     Args:
         u: `[direction, 3]` unit vectors.
         step_rad: the distance of neighbours.
-        tree: finds the nearest of them.
         neighbours: `[direction, k]` indices; the index of the direction itself fills up.
+        rounds: how often the place of a lobe is refined, `len(FINER)` at most.
     """
 
     u: Floats
     step_rad: float
-    tree: cKDTree
     neighbours: NDArray[np.intp]
+    rounds: int = len(FINER)
 
     @classmethod
-    def of(cls, step_rad: float, max_elevation_rad: float) -> Sphere:
+    def of(cls, step_rad: float, max_elevation_rad: float, rounds: int = len(FINER)) -> Sphere:
         """Directions `step_rad` apart, below the highest elevation."""
         u = equal_area_grid(step_rad, max_elevation_rad)
-        tree = cKDTree(u)
-        _, near = tree.query(u, k=min(9, len(u)), distance_upper_bound=NEIGHBOURS * step_rad)
-        return cls(u, step_rad, tree, np.where(near < len(u), near, np.arange(len(u))[:, None]))
+        _, near = cKDTree(u).query(u, k=min(9, len(u)), distance_upper_bound=NEIGHBOURS * step_rad)
+        return cls(
+            u=u,
+            step_rad=step_rad,
+            neighbours=np.where(near < len(u), near, np.arange(len(u))[:, None]),
+            rounds=rounds,
+        )
 
 
-def sphere_of(array: HydrophoneArray, conditions: Conditions, steps_per_lobe: float = STEPS_PER_LOBE) -> Sphere:
-    """Directions so dense that no lobe is missed. A lobe is as wide as the wavelength over the aperture."""
+def sphere_of(array: HydrophoneArray, conditions: Conditions, *, rough: bool = False) -> Sphere:
+    """Directions so dense that no lobe is missed. A lobe is as wide as the wavelength over the aperture.
+
+    Rough ones are for a search that tries thousands of arrays.
+    """
     lobe = array.sound_speed_m_s / (conditions.call.high_hz * array.aperture_m)
-    return Sphere.of(min(lobe / steps_per_lobe, WIDEST_STEP_RAD), array.max_elevation_rad())
+    step = min(lobe / (ROUGH_STEPS if rough else STEPS_PER_LOBE), WIDEST_STEP_RAD)
+    return Sphere.of(step, array.max_elevation_rad(), 1 if rough else len(FINER))
 
 
 def outliers(separation: Separation, u0: Floats, sphere: Sphere) -> tuple[Floats, Floats, Floats]:
@@ -84,10 +92,16 @@ def outliers(separation: Separation, u0: Floats, sphere: Sphere) -> tuple[Floats
     """
     sums = np.zeros((4, len(u0)))
     for span, d, most in separation.from_each(u0, sphere.u):
-        row, place = _lobes(d, most, u0[span], sphere)
-        true, lobe = u0[span][row], sphere.u[place]
-        lobe, depth = _refined(separation, true, lobe, d[row, place], sphere)
-        off, p = great_circle_rad(true, lobe), ndtr(-np.sqrt(depth))
+        # Only minima that could matter: the grid misses their depth by a few per cent of the largest D.
+        lowest = (d[:, sphere.neighbours] >= d[..., None]).all(-1)
+        row, place = np.nonzero(lowest & (d - COARSE * most[:, None] < SURE))
+        if not len(row):
+            continue
+        true = u0[span][row]
+        lobe, depth = _refined(separation, true, sphere.u[place], d[row, place], sphere)
+        climb = separation.of_pairs(true, _between(true, lobe)).max(-1) - depth
+        own = climb > np.maximum(SADDLE, SADDLE_SHARE * most[row])
+        row, off, p = row[own], great_circle_rad(true, lobe)[own], ndtr(-np.sqrt(depth[own]))
         kept = np.log1p(-p)
         for part, weights in zip(sums, (kept, kept * (off > BEYOND_RAD), p, p * off**2), strict=True):
             part[span] = np.bincount(row, weights, len(most))
@@ -95,17 +109,10 @@ def outliers(separation: Separation, u0: Floats, sphere: Sphere) -> tuple[Floats
     return lobe_wins, beyond, lobe_wins * sums[3] / np.maximum(sums[2], 1e-300)
 
 
-def _lobes(d: Floats, most: Floats, u0: Floats, sphere: Sphere) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Minima of D `[n, direction]` that are lobes of their own and matter: index of the true direction, and of the lobe."""
-    lowest = (d[:, sphere.neighbours] >= d[..., None]).all(-1)
-    row, place = np.nonzero(lowest & (d - COARSE * most[:, None] < SURE))
-    # D along the arc to each minimum, at the nearest directions of the grid: without a saddle it is the true lobe.
-    true, lobe = u0[row, None], sphere.u[place, None]
-    angle = great_circle_rad(true, lobe)[..., None]
-    along = true * np.sin((1 - PATH) * angle) + lobe * np.sin(PATH * angle)
-    _, nearest = sphere.tree.query(along / np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-12))
-    own = d[row[:, None], nearest].max(-1, initial=0.0) - d[row, place] > SADDLE * most[row]
-    return row[own], place[own]
+def _between(u: Floats, other: Floats) -> Floats:
+    """Directions on the arcs from `u` to `other`, without the ends. `[n, 3]` twice → `[n, path, 3]`."""
+    angle = great_circle_rad(u, other)[:, None, None]
+    return _unit(u[:, None] * np.sin((1 - PATH) * angle) + other[:, None] * np.sin(PATH * angle))
 
 
 def _refined(
@@ -113,23 +120,22 @@ def _refined(
 ) -> tuple[Floats, Floats]:
     """The exact minima near directions of the grid, by paraboloids: their directions `[n, 3]` and D `[n]`."""
     highest = sphere.u[:, 2].max() + sphere.step_rad / 2
-    for width in FINER:
+    for width in FINER[: sphere.rounds]:
         h = width * sphere.step_rad
         across = np.stack(tangents(lobe), axis=1)  # [n, axis, 3]
-        values = separation.of_pairs(true, _moved(lobe[:, None], h * SQUARE @ across))
+        values = separation.of_pairs(true, _unit(lobe[:, None] + h * SQUARE @ across))
         _, gx, gy, hxx, hxy, hyy = PARABOLOID @ values.T
         hessian = np.stack([np.stack([hxx, hxy], -1), np.stack([hxy, hyy], -1)], -2) + 1e-9 * np.eye(2)
         step = np.linalg.solve(hessian, -np.stack([gx, gy], -1)[..., None])[..., 0]
         # Not far beyond the square; where the paraboloid has no minimum, to the lowest of the nine.
         convex = np.linalg.eigvalsh(hessian)[:, :1] > 0
         step = np.where(convex, np.clip(step, -1.5, 1.5), SQUARE[values.argmin(1)])
-        moved = _moved(lobe, h * (step[:, None] @ across)[:, 0])
+        moved = _unit(lobe + h * (step[:, None] @ across)[:, 0])
         found = separation.of_pairs(true, moved[:, None])[:, 0]
         better = (found < depth) & (moved[:, 2] <= highest)
         lobe, depth = np.where(better[:, None], moved, lobe), np.where(better, found, depth)
     return lobe, depth
 
 
-def _moved(u: Floats, offset: Floats) -> Floats:
-    moved = u + offset
-    return np.asarray(moved / np.linalg.norm(moved, axis=-1, keepdims=True))
+def _unit(vectors: Floats) -> Floats:
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import differential_evolution
+from scipy.optimize import differential_evolution, minimize
 
 from whalefinder.array.geometry import COINCIDENT_M, Floats, HydrophoneArray, distances_m, equal_area_grid
 from whalefinder.array.physics import check
@@ -16,12 +16,15 @@ from whalefinder.planning.outliers import Sphere, sphere_of
 from whalefinder.planning.predict import LARGEST_RAD, predict
 
 DIRECTIONS_STEP_RAD = 0.55
-STEPS_PER_LOBE = 3
-"""The search looks at lobes through a coarser grid than a prediction."""
 POPULATION = 6
 """Candidates per unknown."""
 CROWDED = 10.0
 """An error grows by this factor times the share that is lacking in the smallest distance."""
+TOLERANCE = 1e-3
+WALL = 0.01
+"""Places so near to a wall of the frame, in its extents, are tried on the wall too."""
+HOPELESS = 1.2
+"""A candidate is not looked at further if its error without lobes is this many times that of the best with lobes."""
 MARGIN = 1.0005
 """The search keeps this much more than the smallest distance, since positions are rounded in the end."""
 DIGITS = 4
@@ -68,7 +71,7 @@ def place(
     seed: int = 0,
     report: Callable[[int, str], None] = lambda done, note: None,
 ) -> HydrophoneArray:
-    """Place hydrophones by differential evolution (Storn and Price 1997), the best of the last generation by gradient.
+    """Place hydrophones by differential evolution (Storn and Price 1997); the best is polished by Powell's method.
 
     What is made small is the root-mean-square great-circle error, lobes included, over all azimuths and the elevations
     from `frame.lowest_deg` to the highest of the array.
@@ -85,46 +88,24 @@ def place(
         ArrayError: so many hydrophones do not fit into the frame at their smallest distance.
         OptionError: no direction is left.
     """
-    u = equal_area_grid(DIRECTIONS_STEP_RAD, like.max_elevation_rad())
-    u = u[u[:, 2] >= np.sin(np.radians(frame.lowest_deg)) - 1e-12]
-    if not len(u):
-        raise OptionError(
-            f"`lowest` {frame.lowest_deg:g}° leaves no direction below the highest elevation of the array, "
-            f"{np.degrees(like.max_elevation_rad()):.3g}°; give a lower one"
-        )
-    extent = np.array(frame.size_m)
-    free = np.flatnonzero(extent)
+    search = _Search(frame, like, conditions)
     done = 0
-
-    def positions(unknowns: Floats) -> Floats:
-        placed = np.zeros((frame.number, 3))
-        placed[:, free] = (unknowns.reshape(frame.number, -1) - 0.5) * extent[free]
-        return placed
-
-    # One grid for all candidates: that of the widest array that the frame can hold.
-    widest = _array_at(like, np.stack([-extent / 2, extent / 2, np.zeros(3)]))
-    sphere = None if widest.is_wide else sphere_of(widest, conditions, STEPS_PER_LOBE)
-
-    def cost(unknowns: Floats) -> float:
-        return _cost(positions(unknowns), frame, like, conditions, u, sphere)
 
     def after(best: Floats, convergence: float) -> None:
         nonlocal done
         done += 1
-        report(done, f"error {np.degrees(cost(best)):.3g}°")
+        report(done, f"error {np.degrees(search.best):.3g}°")
 
+    box = [(0.0, 1.0)] * (frame.number * len(search.free))
     found = differential_evolution(
-        cost,
-        [(0.0, 1.0)] * (frame.number * len(free)),
-        popsize=POPULATION,
-        maxiter=generations,
-        init="sobol",
-        seed=seed,
-        callback=after,
-        polish=True,
-        tol=1e-3,
-    )
-    placed = np.round(positions(found.x), DIGITS) + 0.0  # no -0.0 in the file
+        search.cost, box, popsize=POPULATION, maxiter=generations, init="sobol", seed=seed, callback=after, polish=False,
+        tol=TOLERANCE,
+    )  # fmt: skip
+    polished = minimize(search.cost, found.x, method="Powell", bounds=box, options={"xtol": 1e-3, "ftol": TOLERANCE})
+    # Powell's line searches end just before a wall, where hydrophones often belong.
+    at_wall = np.where(np.abs(polished.x - 0.5) > 0.5 - WALL, np.round(polished.x), polished.x)
+    best = min((found.x, polished.x, at_wall), key=search.cost)
+    placed = np.round(search.positions(best), DIGITS) + 0.0  # no -0.0 in the file
     nearest = _nearest_m(placed)
     if nearest < frame.spacing_m * (1 - 1e-9):
         raise ArrayError(
@@ -134,19 +115,48 @@ def place(
     return check(_array_at(like, _in_order(placed)))
 
 
-def _cost(
-    positions: Floats, frame: Frame, like: HydrophoneArray, conditions: Conditions, u: Floats, sphere: Sphere | None
-) -> float:
-    """Root-mean-square error in radians; more where hydrophones are too close."""
-    lacking = max(0.0, 1.0 - _nearest_m(positions) / (MARGIN * frame.spacing_m))
-    worst = (1 + CROWDED * lacking) * LARGEST_RAD
-    if _nearest_m(positions) < COINCIDENT_M:
-        return float(worst)
-    array = _array_at(like, positions)
-    if array.shape == "line":
-        return float(worst)
-    rms = np.sqrt(np.mean(predict(array, conditions, u, sphere=sphere).rms_rad ** 2))
-    return float(rms * (1 + CROWDED * lacking))
+class _Search:
+    """The cost of places: unknowns from 0 to 1, one for each hydrophone and axis along which the frame extends."""
+
+    def __init__(self, frame: Frame, like: HydrophoneArray, conditions: Conditions) -> None:
+        self.frame, self.like, self.conditions = frame, like, conditions
+        u = equal_area_grid(DIRECTIONS_STEP_RAD, like.max_elevation_rad())
+        self.u = u[u[:, 2] >= np.sin(np.radians(frame.lowest_deg)) - 1e-12]
+        if not len(self.u):
+            raise OptionError(
+                f"`lowest` {frame.lowest_deg:g}° leaves no direction below the highest elevation of the array, "
+                f"{np.degrees(like.max_elevation_rad()):.3g}°; give a lower one"
+            )
+        self.extent = np.array(frame.size_m)
+        self.free = np.flatnonzero(self.extent)
+        self.best = np.inf
+        # One grid for all candidates: that of the widest array that the frame can hold.
+        widest = _array_at(like, np.stack([-self.extent / 2, self.extent / 2, np.zeros(3)]))
+        self.sphere = None if widest.is_wide else sphere_of(widest, conditions, rough=True)
+
+    def positions(self, unknowns: Floats) -> Floats:
+        """Places `[channel, 3]` in metres."""
+        placed = np.zeros((self.frame.number, 3))
+        placed[:, self.free] = (unknowns.reshape(self.frame.number, -1) - 0.5) * self.extent[self.free]
+        return placed
+
+    def cost(self, unknowns: Floats) -> float:
+        """Root-mean-square error in radians; more where hydrophones are too close."""
+        positions = self.positions(unknowns)
+        nearest = _nearest_m(positions)
+        crowded = 1 + CROWDED * max(0.0, 1.0 - nearest / (MARGIN * self.frame.spacing_m))
+        if nearest < COINCIDENT_M or (array := _array_at(self.like, positions)).shape == "line":
+            return float(crowded * LARGEST_RAD)
+        # Without lobes the error is smaller, and fifty times as fast. Where it is bad already, the lobes do not matter.
+        cost = crowded * self._rms(array, None)
+        if self.sphere is not None and cost < HOPELESS * self.best:
+            cost = crowded * self._rms(array, self.sphere)
+            self.best = min(self.best, cost)
+        return float(cost)
+
+    def _rms(self, array: HydrophoneArray, sphere: Sphere | None) -> float:
+        rms = predict(array, self.conditions, self.u, sphere=sphere, lobes=sphere is not None).rms_rad
+        return float(np.sqrt(np.mean(rms**2)))
 
 
 def _nearest_m(positions: Floats) -> float:

@@ -12,6 +12,7 @@ from whalefinder.array.cramer_rao import bearing_covariance, delay_information
 from whalefinder.array.geometry import Floats, HydrophoneArray, angles, direction
 from whalefinder.errors import ArrayError
 from whalefinder.planning.conditions import Conditions
+from whalefinder.planning.flat import with_flat_axes
 from whalefinder.planning.outliers import BEYOND_RAD, Sphere, outliers, sphere_of
 from whalefinder.planning.separation import Separation
 
@@ -21,6 +22,8 @@ BUDGET = 3e9
 """Products of true direction, direction and frequency for outliers; beyond it, neighbours share an outlier share."""
 PIECE = 64
 SHOWN_ELEVATIONS_DEG = (-2.0, -20.0, -60.0)
+SKY_STEP_DEG, SKY_TOP_DEG = 5.0, 30.0
+SKY_DEG = (-90, -80, -70, -60, -50, -40, -32, -25, -19, -14, -10, -6, -3, 0, 3, 6, 10, 14, 19, 25)
 BEGIN_SHARE = 0.01
 SNR_DB = (-40.0, 40.0)
 
@@ -65,6 +68,8 @@ def predict(
     u: Floats,
     report: Callable[[float, float], None] = lambda done, total: None,
     sphere: Sphere | None = None,
+    *,
+    lobes: bool = True,
 ) -> Prediction:
     """Predict bearings from the directions `u` `[n, 3]`.
 
@@ -78,6 +83,7 @@ def predict(
         u: unit vectors `[n, 3]`.
         report: is called with (directions done, directions in all).
         sphere: directions among which the lobes are; None for all below `max_elevation_rad`.
+        lobes: whether lobes count.
 
     Raises:
         ArrayError: a line, which has no azimuth and elevation.
@@ -89,7 +95,7 @@ def predict(
         )
     f = conditions.frequencies_hz(array.aperture_m, array.sound_speed_m_s)
     noise = conditions.noise(array, f)
-    if not array.is_wide and sphere is None:
+    if lobes and not array.is_wide and sphere is None:
         sphere = sphere_of(array, conditions)
     separation = Separation(array, conditions)
     # Power and noise are of one snapshot; each frequency stands for several.
@@ -100,7 +106,7 @@ def predict(
     for begin in range(0, len(u), PIECE):
         piece = u[begin : begin + PIECE]
         information = repeats * delay_information(power, noise, f, array.delays_s(piece), gaussian=True)
-        covariance.append(bearing_covariance(array, piece, information))
+        covariance.append(_near(separation, piece, information))
         if sphere is not None:
             shares.append(np.stack(outliers(separation, piece[::thin], sphere)))
         report(min(begin + PIECE, len(u)), len(u))
@@ -111,6 +117,16 @@ def predict(
     lobe, beyond, square = np.concatenate(shares, axis=1)[:, cKDTree(heard).query(u)[1]]
     far = 1 - (1 - beyond) * (1 - _tail(near, BEYOND_RAD))
     return Prediction(u=u, covariance=near, beyond=far, rms_rad=np.sqrt((1 - lobe) * _variance(near) + square))
+
+
+def _near(separation: Separation, u: Floats, information: Floats) -> Floats:
+    """Covariance near the true direction `[n, 2, 2]` rad², also along axes that are hardly measured."""
+    array = separation.array
+    bound = bearing_covariance(array, u, information)
+    exact = bearing_covariance(replace(array, position_error_m=0.0, timing_error_s=0.0, sound_speed_error_m_s=0.0),
+                               u, information)  # fmt: skip
+    blur = np.linalg.eigvalsh(exact)[:, -1] / np.linalg.eigvalsh(bound)[:, -1]
+    return with_flat_axes(separation, u, bound, blur)
 
 
 def _tail(covariance: Floats, radius_rad: float) -> Floats:
@@ -129,6 +145,43 @@ def _tail(covariance: Floats, radius_rad: float) -> Floats:
 def _variance(covariance: Floats) -> Floats:
     """Variance on the sphere, at most that of ignorance. `[n, 2, 2]` → `[n]` rad²."""
     return np.asarray(np.minimum(np.trace(covariance, axis1=-2, axis2=-1), LARGEST_RAD**2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkyMap:
+    """Predictions all round, for a picture.
+
+    Args:
+        array, conditions: what was predicted.
+        azimuth_deg: `[a]`, from 0 to 360, so that the first direction is the last one too.
+        elevation_deg: `[e]`, rising.
+        error_deg: standard deviation on the sphere without outliers, `[e, a]` degrees.
+        beyond: share beyond 10°, `[e, a]`.
+    """
+
+    array: HydrophoneArray
+    conditions: Conditions
+    azimuth_deg: Floats
+    elevation_deg: Floats
+    error_deg: Floats
+    beyond: Floats
+
+
+def sky_map(
+    array: HydrophoneArray, conditions: Conditions, report: Callable[[float, float], None] = lambda done, total: None
+) -> SkyMap:
+    """Predict all round, from straight down to the highest elevation, or to 30° if that is higher."""
+    azimuth = np.arange(0.0, 360.0, SKY_STEP_DEG)
+    highest = min(float(np.degrees(array.max_elevation_rad())), SKY_TOP_DEG)
+    elevation = np.array([el for el in SKY_DEG if el < highest - 1] + [highest])
+    across, up = np.meshgrid(np.radians(azimuth), np.radians(elevation))
+    found = predict(array, conditions, direction(across.ravel(), up.ravel()), report)
+    error, beyond = (each.reshape(across.shape) for each in (found.error_deg, found.beyond))
+    closed = [np.concatenate([each, each[:, :1]], axis=1) for each in (error, beyond)]
+    return SkyMap(
+        array=array, conditions=conditions, azimuth_deg=np.append(azimuth, 360.0), elevation_deg=elevation,
+        error_deg=closed[0], beyond=closed[1],
+    )  # fmt: skip
 
 
 def at_elevations(array: HydrophoneArray, step_deg: float = 10.0) -> dict[float, Floats]:
