@@ -75,7 +75,16 @@ def plan_figure(maps: Sequence[SkyMap]) -> Figure:
                           va="center", color=INK)  # fmt: skip
     figure.text(0.02, 1 - 0.3 / height, "What to expect of bearings", color=INK, fontsize=15, weight="bold")
     figure.text(0.02, 1 - 0.58 / height, words_of(maps[0].conditions), color=QUIET, fontsize=10.5)
-    _draw_scale(figure, height, 0.36, error_norm, ERROR_COLOURS, "error near the true direction, 1 σ on the sphere", _degrees, ())
+    _draw_scale(
+        figure,
+        height,
+        0.36,
+        error_norm,
+        ERROR_COLOURS,
+        "error near the true direction, 1 σ on the sphere",
+        _degrees,
+        (),
+    )
     _draw_scale(figure, height, 0.70, share_norm, SHARE_COLOURS, "bearings more than 10° off", _per_cent, SHARE_LINES)
     return figure
 
@@ -83,7 +92,9 @@ def plan_figure(maps: Sequence[SkyMap]) -> Figure:
 def words_of(conditions: Conditions) -> str:
     """The conditions in one line."""
     call = conditions.call
-    text = f"Call of {call.seconds:g} s in {call.low_hz / 1e3:g}–{call.high_hz / 1e3:g} kHz, SNR {_signed(call.snr_db)} dB"
+    text = (
+        f"Call of {call.seconds:g} s in {call.low_hz / 1e3:g}–{call.high_hz / 1e3:g} kHz, SNR {_signed(call.snr_db)} dB"
+    )
     if conditions.boats_deg:
         text += f", {count(len(conditions.boats_deg), 'boat')} (▲), SIR {_signed(conditions.sir_db)} dB"
     return text + (", noise from all directions" if conditions.diffuse else "")
@@ -137,7 +148,9 @@ def _draw_phones(axis: Any, array: HydrophoneArray, reach: float) -> None:
         each.set_major_locator(matplotlib.ticker.MaxNLocator(4))
     axis.text2D(0.93, 0.86, "up (m)", transform=axis.transAxes, color=QUIET, fontsize=8)
     words = f"{count(array.num_channels, 'hydrophone')}, {array.shape}, aperture {array.aperture_m:.3g} m"
-    axis.text2D(0.06, 1.03, array.name, transform=axis.transAxes, color=INK, fontsize=12, weight="bold", parse_math=False)
+    axis.text2D(
+        0.06, 1.03, array.name, transform=axis.transAxes, color=INK, fontsize=12, weight="bold", parse_math=False
+    )
     axis.text2D(0.06, 0.965, words, transform=axis.transAxes, color=QUIET, fontsize=9)
 
 
@@ -166,11 +179,19 @@ def _draw_sky(axis: Any, sky: SkyMap, values: Floats, norm: LogNorm, colours: st
     axis.tick_params(axis="y", labelsize=7, colors=QUIET)
     axis.grid(color="#7d8a97", alpha=0.35, linewidth=0.6)
     axis.spines["polar"].set_color("#7d8a97")
-    axis.text(1.0, 0.0, f"median {label(np.median(values))}\nworst {label(values.max())}", transform=axis.transAxes,
+    axis.text(1.08, -0.03, f"median {label(_median(sky, values))}\nworst {label(values.max())}", transform=axis.transAxes,
               ha="right", va="bottom", fontsize=8, color=QUIET)  # fmt: skip
     for azimuth, elevation in sky.conditions.boats_deg:
         axis.plot(np.radians(azimuth), min(float(_radius(elevation)), top), "^", color=INK, markersize=8,
                   markeredgecolor="white", clip_on=False, zorder=5)  # fmt: skip
+
+
+def _median(sky: SkyMap, values: Floats) -> float:
+    """Median over the directions of the map, each counted by its solid angle."""
+    area = np.broadcast_to(np.cos(np.radians(sky.elevation_deg))[:, None], values.shape)[:, :-1].ravel()
+    order = np.argsort(values[:, :-1].ravel())
+    half = np.searchsorted(np.cumsum(area[order]), area.sum() / 2)
+    return float(values[:, :-1].ravel()[order[half]])
 
 
 def _free_azimuth(conditions: Conditions) -> float:
@@ -181,7 +202,9 @@ def _free_azimuth(conditions: Conditions) -> float:
     return float(places[apart.argmax()])
 
 
-def _draw_scale(figure: Figure, height: float, left: float, norm: LogNorm, colours: str, title: str, label: Any, lines: Any) -> None:
+def _draw_scale(
+    figure: Figure, height: float, left: float, norm: LogNorm, colours: str, title: str, label: Any, lines: Any
+) -> None:
     axis: Axes = figure.add_axes((left, 0.42 / height, 0.26, 0.13 / height))
     bar = figure.colorbar(matplotlib.cm.ScalarMappable(norm, colours), cax=axis, orientation="horizontal")
     ticks = _rounded_steps(float(norm.vmin or 0), float(norm.vmax or 1))

@@ -37,6 +37,13 @@ class Conditions:
     sir_db: float = -10.0
     diffuse: bool = False
 
+    def __post_init__(self) -> None:
+        if not 0 < self.call.low_hz < self.call.high_hz:
+            raise OptionError(
+                f"`low` {self.call.low_hz:g} Hz is not below `high` ({self.call.high_hz:g} Hz); give a band such as "
+                "1000 to 6000"
+            )
+
     @property
     def snr(self) -> float:
         """Power of the call in one bin of one hydrophone, if that of ambient is 1."""

@@ -7,14 +7,17 @@ no parabola, and the bound is far too large: in the plane itself it is infinite.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whalefinder.array.geometry import Floats, tangents
+from whalefinder.planning.outliers import SADDLE
 from whalefinder.planning.separation import Separation
 
-FLAT_RAD = np.radians(3.0)
+FLAT_RAD = np.radians(1.5)
 """From this standard deviation along its worse axis on, an error is taken from the likelihood itself."""
 REACH_RAD = np.linspace(-np.pi / 2, np.pi / 2, 181)
 """Where the likelihood is taken: steps of 1°."""
+MIDDLE = len(REACH_RAD) // 2
 
 
 def with_flat_axes(separation: Separation, u: Floats, covariance: Floats, blur: Floats) -> Floats:
@@ -35,9 +38,19 @@ def with_flat_axes(separation: Separation, u: Floats, covariance: Floats, blur: 
         return covariance
     axis = np.einsum("na,nax->nx", vectors[flat, :, -1], np.stack(tangents(u[flat]), axis=1))
     circle = np.cos(REACH_RAD)[:, None] * u[flat, None] + np.sin(REACH_RAD)[:, None] * axis[:, None]
-    weight = np.exp(-2 * blur[flat, None] * separation.of_pairs(u[flat], circle))
+    d = separation.of_pairs(u[flat], circle)
+    weight = np.exp(-2 * blur[flat, None] * d) * _in_lobe(d)
     weight *= circle[..., 2] <= np.sin(separation.array.max_elevation_rad()) + 1e-9
     # A true direction above the highest elevation has no weight anywhere near; it keeps itself.
-    weight[:, len(REACH_RAD) // 2] += 1e-12
-    values[flat, -1] = np.minimum(values[flat, -1], (weight * REACH_RAD**2).sum(-1) / weight.sum(-1))
+    weight[:, MIDDLE] += 1e-12
+    values[flat, -1] = (weight * REACH_RAD**2).sum(-1) / weight.sum(-1)
     return np.asarray((vectors * values[:, None, :]) @ vectors.swapaxes(-1, -2))
+
+
+def _in_lobe(d: Floats) -> NDArray[np.bool_]:
+    """Whether a place is in the lobe of the true direction: no ridge is on the way. `[n, place]` of D → the same."""
+    sides = []
+    for side in (d[:, MIDDLE::-1], d[:, MIDDLE:]):
+        ridge = np.maximum.accumulate(side, axis=-1)
+        sides.append(~np.logical_or.accumulate(ridge - side > SADDLE, axis=-1))
+    return np.concatenate([sides[0][:, :0:-1], sides[1]], axis=-1)

@@ -13,6 +13,7 @@ from whalefinder.array.geometry import Floats, HydrophoneArray, equal_area_grid,
 from whalefinder.planning.conditions import Conditions
 from whalefinder.planning.separation import Separation
 
+Index = NDArray[np.intp]
 BEYOND_RAD = np.radians(10.0)
 """A bearing that is further off is an outlier, as in the benchmark."""
 STEPS_PER_LOBE, ROUGH_STEPS = 8, 3
@@ -48,7 +49,7 @@ class Sphere:
 
     u: Floats
     step_rad: float
-    neighbours: NDArray[np.intp]
+    neighbours: Index
     rounds: int = len(FINER)
 
     @classmethod
@@ -95,10 +96,13 @@ def outliers(separation: Separation, u0: Floats, sphere: Sphere) -> tuple[Floats
         # Only minima that could matter: the grid misses their depth by a few per cent of the largest D.
         lowest = (d[:, sphere.neighbours] >= d[..., None]).all(-1)
         row, place = np.nonzero(lowest & (d - COARSE * most[:, None] < SURE))
+        true, lobe, depth = u0[span][row], sphere.u[place], d[row, place]
+        if len(row):
+            lobe, depth = _refined(separation, true, lobe, depth, sphere)
+        if separation.array.shape == "plane":
+            row, true, lobe, depth = _with_images(separation, u0[span], row, true, lobe, depth, sphere)
         if not len(row):
             continue
-        true = u0[span][row]
-        lobe, depth = _refined(separation, true, sphere.u[place], d[row, place], sphere)
         climb = separation.of_pairs(true, _between(true, lobe)).max(-1) - depth
         own = climb > np.maximum(SADDLE, SADDLE_SHARE * most[row])
         row, off, p = row[own], great_circle_rad(true, lobe)[own], ndtr(-np.sqrt(depth[own]))
@@ -107,6 +111,25 @@ def outliers(separation: Separation, u0: Floats, sphere: Sphere) -> tuple[Floats
             part[span] = np.bincount(row, weights, len(most))
     lobe_wins, beyond = -np.expm1(sums[:2])
     return lobe_wins, beyond, lobe_wins * sums[3] / np.maximum(sums[2], 1e-300)
+
+
+def _with_images(
+    separation: Separation, u0: Floats, row: Index, true: Floats, lobe: Floats, depth: Floats, sphere: Sphere
+) -> tuple[Index, Floats, Floats, Floats]:
+    """The mirror images in the plane of a flat array, where D is 0, in place of the minima that the grid found there.
+
+    Near the plane the image is close, and the ridge between is lower than what the grid can tell.
+    """
+    normal = separation.array.principal_axes()[1][2]
+    image = u0 - 2 * (u0 @ normal)[:, None] * normal
+    kept = great_circle_rad(image[row], lobe) > NEIGHBOURS * sphere.step_rad
+    heard = np.flatnonzero(image[:, 2] <= np.sin(separation.array.max_elevation_rad()) + 1e-12)
+    return (
+        np.concatenate([row[kept], heard]),
+        np.concatenate([true[kept], u0[heard]]),
+        np.concatenate([lobe[kept], image[heard]]),
+        np.concatenate([depth[kept], np.zeros(len(heard))]),
+    )
 
 
 def _between(u: Floats, other: Floats) -> Floats:

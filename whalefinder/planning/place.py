@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import differential_evolution, minimize
 
-from whalefinder.array.geometry import COINCIDENT_M, Floats, HydrophoneArray, distances_m, equal_area_grid
+from whalefinder.array.geometry import COINCIDENT_M, Floats, HydrophoneArray, distances_m
 from whalefinder.array.physics import check
 from whalefinder.errors import ArrayError, OptionError
 from whalefinder.planning.conditions import Conditions
 from whalefinder.planning.outliers import Sphere, sphere_of
-from whalefinder.planning.predict import LARGEST_RAD, predict
+from whalefinder.planning.predict import LARGEST_RAD, all_round, predict
 
 DIRECTIONS_STEP_RAD = 0.55
 POPULATION = 6
@@ -85,7 +85,8 @@ def place(
         report: is called with (generations done, a note).
 
     Raises:
-        ArrayError: so many hydrophones do not fit into the frame at their smallest distance.
+        ArrayError: so many hydrophones do not fit into the frame at their smallest distance, or the frame cannot be
+            where it is.
         OptionError: no direction is left.
     """
     search = _Search(frame, like, conditions)
@@ -115,13 +116,27 @@ def place(
     return check(_array_at(like, _in_order(placed)))
 
 
+def read_frame(text: str) -> tuple[float, float, float]:
+    """The extent of a frame from a text such as `0.6,0.6,0.4`: metres east, north and up.
+
+    Raises:
+        OptionError: the text is no extent.
+    """
+    try:
+        east, north, up = (float(part) for part in text.split(","))
+    except ValueError as reason:
+        raise OptionError(
+            f"`frame` {text!r} is no extent; give three numbers, metres east, north and up: 0.6,0.6,0.4"
+        ) from reason
+    return east, north, up
+
+
 class _Search:
     """The cost of places: unknowns from 0 to 1, one for each hydrophone and axis along which the frame extends."""
 
     def __init__(self, frame: Frame, like: HydrophoneArray, conditions: Conditions) -> None:
         self.frame, self.like, self.conditions = frame, like, conditions
-        u = equal_area_grid(DIRECTIONS_STEP_RAD, like.max_elevation_rad())
-        self.u = u[u[:, 2] >= np.sin(np.radians(frame.lowest_deg)) - 1e-12]
+        self.u = all_round(like, frame.lowest_deg, DIRECTIONS_STEP_RAD)
         if not len(self.u):
             raise OptionError(
                 f"`lowest` {frame.lowest_deg:g}° leaves no direction below the highest elevation of the array, "
@@ -131,7 +146,7 @@ class _Search:
         self.free = np.flatnonzero(self.extent)
         self.best = np.inf
         # One grid for all candidates: that of the widest array that the frame can hold.
-        widest = _array_at(like, np.stack([-self.extent / 2, self.extent / 2, np.zeros(3)]))
+        widest = check(_array_at(like, np.stack([-self.extent / 2, self.extent / 2, np.zeros(3)])))
         self.sphere = None if widest.is_wide else sphere_of(widest, conditions, rough=True)
 
     def positions(self, unknowns: Floats) -> Floats:
@@ -165,7 +180,13 @@ def _nearest_m(positions: Floats) -> float:
 
 def _array_at(like: HydrophoneArray, positions: Floats) -> HydrophoneArray:
     return replace(
-        like, positions_m=positions, channels=(), unused_channels=(), sensitivity_db=None, full_scale_v=None, lead_s=None
+        like,
+        positions_m=positions,
+        channels=(),
+        unused_channels=(),
+        sensitivity_db=None,
+        full_scale_v=None,
+        lead_s=None,
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from whalefinder.array.cramer_rao import bearing_covariance, delay_information
-from whalefinder.array.geometry import Floats, HydrophoneArray, angles, direction
+from whalefinder.array.geometry import Floats, HydrophoneArray, angles, direction, equal_area_grid
 from whalefinder.errors import ArrayError
 from whalefinder.planning.conditions import Conditions
 from whalefinder.planning.flat import with_flat_axes
@@ -20,9 +20,10 @@ LARGEST_RAD = np.pi / 2
 """A standard deviation is at most this: then nothing is known along its axis."""
 BUDGET = 3e9
 """Products of true direction, direction and frequency for outliers; beyond it, neighbours share an outlier share."""
-PIECE = 64
+PIECE, PIECE_ENTRIES = 64, 2_000_000
+"""Directions that are predicted at once; fewer where matrices of all frequencies would take too much memory."""
 SHOWN_ELEVATIONS_DEG = (-2.0, -20.0, -60.0)
-SKY_STEP_DEG, SKY_TOP_DEG = 5.0, 30.0
+SKY_STEP_DEG, SKY_TOP_DEG = 6.0, 30.0
 SKY_DEG = (-90, -80, -70, -60, -50, -40, -32, -25, -19, -14, -10, -6, -3, 0, 3, 6, 10, 14, 19, 25)
 BEGIN_SHARE = 0.01
 SNR_DB = (-40.0, 40.0)
@@ -62,6 +63,20 @@ class Prediction:
         return np.minimum(np.degrees(np.sqrt(self.covariance[:, 1, 1])), 90.0)
 
 
+def check_plannable(array: HydrophoneArray) -> HydrophoneArray:
+    """The array, if its bearings can be predicted.
+
+    Raises:
+        ArrayError: it is a line, which has no azimuth and elevation.
+    """
+    if array.shape == "line":
+        raise ArrayError(
+            f"array {array.name!r}: its {array.num_channels} hydrophones are on one line, which knows one angle and no "
+            "azimuth and elevation to predict; give an array with 3 or more hydrophones that are not on a line"
+        )
+    return array
+
+
 def predict(
     array: HydrophoneArray,
     conditions: Conditions,
@@ -88,11 +103,7 @@ def predict(
     Raises:
         ArrayError: a line, which has no azimuth and elevation.
     """
-    if array.shape == "line":
-        raise ArrayError(
-            f"array {array.name!r}: its {array.num_channels} hydrophones are on one line, which knows one angle and no "
-            "azimuth and elevation to predict; give an array with 3 or more hydrophones that are not on a line"
-        )
+    check_plannable(array)
     f = conditions.frequencies_hz(array.aperture_m, array.sound_speed_m_s)
     noise = conditions.noise(array, f)
     if lobes and not array.is_wide and sphere is None:
@@ -103,17 +114,18 @@ def predict(
     power = np.full(len(f), conditions.snr)
     thin = 1 if sphere is None else max(1, round(len(u) * len(sphere.u) * len(f) / BUDGET))
     covariance, shares = [], []
-    for begin in range(0, len(u), PIECE):
-        piece = u[begin : begin + PIECE]
+    size = int(np.clip(PIECE_ENTRIES / (len(f) * array.num_channels**2), 1, PIECE))
+    pieces = [u[begin : begin + size] for begin in range(0, len(u), size)]
+    for piece in pieces:
         information = repeats * delay_information(power, noise, f, array.delays_s(piece), gaussian=True)
         covariance.append(_near(separation, piece, information))
         if sphere is not None:
             shares.append(np.stack(outliers(separation, piece[::thin], sphere)))
-        report(min(begin + PIECE, len(u)), len(u))
+        report(sum(map(len, covariance)), len(u))
     near = np.concatenate(covariance)
     if sphere is None:
         return Prediction(u=u, covariance=near, beyond=_tail(near, BEYOND_RAD), rms_rad=np.sqrt(_variance(near)))
-    heard = np.concatenate([u[begin : begin + PIECE][::thin] for begin in range(0, len(u), PIECE)])
+    heard = np.concatenate([piece[::thin] for piece in pieces])
     lobe, beyond, square = np.concatenate(shares, axis=1)[:, cKDTree(heard).query(u)[1]]
     far = 1 - (1 - beyond) * (1 - _tail(near, BEYOND_RAD))
     return Prediction(u=u, covariance=near, beyond=far, rms_rad=np.sqrt((1 - lobe) * _variance(near) + square))
@@ -184,11 +196,19 @@ def sky_map(
     )  # fmt: skip
 
 
+def all_round(array: HydrophoneArray, lowest_deg: float = -90.0, step_rad: float = 0.25) -> Floats:
+    """Directions evenly over the sphere, from the lowest elevation to the highest of the array. → `[n, 3]`."""
+    u = equal_area_grid(step_rad, array.max_elevation_rad())
+    return u[u[:, 2] >= np.sin(np.radians(lowest_deg)) - 1e-12]
+
+
 def at_elevations(array: HydrophoneArray, step_deg: float = 10.0) -> dict[float, Floats]:
     """Directions all round, for each elevation of the table that is below the highest. Elevation → `[n, 3]`."""
     highest = np.degrees(array.max_elevation_rad())
     azimuth = np.radians(np.arange(0.0, 360.0, step_deg))
-    return {el: direction(azimuth, np.full_like(azimuth, np.radians(el))) for el in SHOWN_ELEVATIONS_DEG if el <= highest}
+    return {
+        el: direction(azimuth, np.full_like(azimuth, np.radians(el))) for el in SHOWN_ELEVATIONS_DEG if el <= highest
+    }
 
 
 def threshold_db(array: HydrophoneArray, conditions: Conditions) -> float:

@@ -40,7 +40,7 @@ class Separation:
             The piece as a slice of `u0`; D `[piece, m]`; and Σ c `[piece]`, which D has where nothing is alike.
         """
         weighted, most = self._weighted(u0)
-        power, unit = self._unit(u)
+        _, unit = self._unit(u)
         rows = max(1, BLOCK // len(u))
         for begin in range(0, len(u0), rows):
             span = slice(begin, begin + rows)
