@@ -87,7 +87,7 @@ def plan(
     from whalefinder.errors import OptionError
     from whalefinder.files import untouched
     from whalefinder.pages.plan_picture import draw_plan, words_of
-    from whalefinder.planning.predict import sky_map
+    from whalefinder.planning.sky import sky_map
 
     with one_line_errors():
         conditions = _conditions(snr, low, high, seconds, boats, boat, sir, diffuse)
@@ -140,7 +140,8 @@ def _loaded(paths: list[Path]) -> list[HydrophoneArray]:
 
 def _add_rows(table: Table, array: HydrophoneArray, conditions: Conditions) -> None:
     """A row for each elevation: medians over azimuths, and the worst share beyond 10°."""
-    from whalefinder.planning.predict import at_elevations, predict
+    from whalefinder.planning.predict import predict
+    from whalefinder.planning.sky import at_elevations
 
     for row, (elevation, u) in enumerate(at_elevations(array).items()):
         found = predict(array, conditions, u)
@@ -157,13 +158,15 @@ def _per_cent(share: float) -> str:
 
 
 def _threshold_words(array: HydrophoneArray, conditions: Conditions) -> str:
-    from whalefinder.planning.predict import threshold_db
+    from whalefinder.planning.sky import threshold_db
 
     if array.is_wide:
         return f"{array.name}: a wide array; its lobes are not predicted, so more bearings can be beyond 10°"
     snr_db = threshold_db(array, conditions)
     if np.isposinf(snr_db):
-        return f"{array.name}: more than 1 % of bearings are beyond 10° at any SNR (it cannot tell some directions apart)"
+        return (
+            f"{array.name}: more than 1 % of bearings are beyond 10° at any SNR (it cannot tell some directions apart)"
+        )
     if np.isneginf(snr_db):
         return f"{array.name}: fewer than 1 % of bearings are beyond 10° at any SNR"
     return f"{array.name}: below an SNR of {snr_db:.0f} dB more than 1 % of bearings are beyond 10°"
@@ -243,7 +246,8 @@ def place_array(
 
 
 def _quality(array: HydrophoneArray, conditions: Conditions, lowest: float) -> str:
-    from whalefinder.planning.predict import all_round, predict
+    from whalefinder.planning.predict import predict
+    from whalefinder.planning.sky import all_round
 
     found = predict(array, conditions, all_round(array, lowest))
     text = f"error {np.median(found.error_deg):.2g}° (median of 1 σ over all directions), {found.error_deg.max():.2g}° at worst"

@@ -23,7 +23,7 @@ from whalefinder.array.geometry import Floats, HydrophoneArray
 from whalefinder.files import writing
 from whalefinder.pages.plots import CALL_COLOUR, INK
 from whalefinder.planning.conditions import Conditions
-from whalefinder.planning.predict import SkyMap
+from whalefinder.planning.sky import SkyMap
 from whalefinder.words import count
 
 DPI, PALETTE = 90, 160

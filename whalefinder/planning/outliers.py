@@ -32,7 +32,7 @@ PARABOLOID = np.linalg.pinv(
     np.stack([np.ones(9), *SQUARE.T, SQUARE[:, 0] ** 2 / 2, SQUARE.prod(1), SQUARE[:, 1] ** 2 / 2], axis=1)
 )
 """Coefficients of a paraboloid from its values on `SQUARE`, by least squares."""
-FINER = (0.5, 0.2, 0.05)
+FINER = (0.5, 0.1)
 """Half widths of the squares on which a minimum is sought, in steps of the grid."""
 
 

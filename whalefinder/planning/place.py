@@ -12,14 +12,14 @@ from whalefinder.array.geometry import COINCIDENT_M, Floats, HydrophoneArray, di
 from whalefinder.array.physics import check
 from whalefinder.errors import ArrayError, OptionError
 from whalefinder.planning.conditions import Conditions
-from whalefinder.planning.outliers import Sphere, sphere_of
-from whalefinder.planning.predict import LARGEST_RAD, all_round, predict
+from whalefinder.planning.outliers import outliers, sphere_of
+from whalefinder.planning.predict import LARGEST_RAD, near_covariance, variance_of
+from whalefinder.planning.separation import Separation
+from whalefinder.planning.sky import all_round
 
 DIRECTIONS_STEP_RAD = 0.55
 POPULATION = 6
 """Candidates per unknown."""
-CROWDED = 10.0
-"""An error grows by this factor times the share that is lacking in the smallest distance."""
 TOLERANCE = 1e-3
 WALL = 0.01
 """Places so near to a wall of the frame, in its extents, are tried on the wall too."""
@@ -27,6 +27,10 @@ HOPELESS = 1.2
 """A candidate is not looked at further if its error without lobes is this many times that of the best with lobes."""
 MARGIN = 1.0005
 """The search keeps this much more than the smallest distance, since positions are rounded in the end."""
+DENSEST = {2: np.pi / np.sqrt(12), 3: np.pi / np.sqrt(18)}
+"""Share of the plane, or of space, that equal discs or balls can fill."""
+LOOKS = 80
+"""Arrays that Powell's method looks at, per unknown."""
 DIGITS = 4
 """Positions are given to 0.1 mm."""
 
@@ -54,11 +58,22 @@ class Frame:
                 f"`frame` {size} must be 0 or more, and above 0 along two axes or three; "
                 "give the extent east, north and up in metres: 0.6,0.6,0.6"
             )
+        self._check_spacing()
+
+    def _check_spacing(self) -> None:
         diagonal = float(np.linalg.norm(self.size_m))
         if not COINCIDENT_M <= self.spacing_m <= diagonal:
             raise OptionError(
                 f"`spacing` {self.spacing_m:g} m must be {COINCIDENT_M:g} m or more, and not above the diagonal of the "
                 f"frame, which is {diagonal:.3g} m; give a smaller `spacing` or a larger `frame`"
+            )
+        # Balls round the hydrophones lie in the frame grown by half a ball on each side, and fill a share of it at most.
+        axes = [extent for extent in self.size_m if extent > 0]
+        ball = np.pi / 4 * self.spacing_m**2 if len(axes) == 2 else np.pi / 6 * self.spacing_m**3
+        if self.number * ball > DENSEST[len(axes)] * np.prod([extent + self.spacing_m for extent in axes]):
+            raise OptionError(
+                f"`phones` {self.number} do not fit into the frame {self.spacing_m:g} m apart; give fewer, a smaller "
+                "`spacing` or a larger `frame`"
             )
 
 
@@ -99,10 +114,16 @@ def place(
 
     box = [(0.0, 1.0)] * (frame.number * len(search.free))
     found = differential_evolution(
-        search.cost, box, popsize=POPULATION, maxiter=generations, init="sobol", seed=seed, callback=after, polish=False,
+        search.cost, box, popsize=POPULATION, maxiter=generations, init="latinhypercube", seed=seed, callback=after, polish=False,
         tol=TOLERANCE,
     )  # fmt: skip
-    polished = minimize(search.cost, found.x, method="Powell", bounds=box, options={"xtol": 1e-3, "ftol": TOLERANCE})
+    polished = minimize(
+        search.cost,
+        found.x,
+        method="Powell",
+        bounds=box,
+        options={"xtol": 1e-3, "ftol": TOLERANCE, "maxfev": LOOKS * len(box)},
+    )
     # Powell's line searches end just before a wall, where hydrophones often belong.
     at_wall = np.where(np.abs(polished.x - 0.5) > 0.5 - WALL, np.round(polished.x), polished.x)
     best = min((found.x, polished.x, at_wall), key=search.cost)
@@ -145,6 +166,11 @@ class _Search:
         self.extent = np.array(frame.size_m)
         self.free = np.flatnonzero(self.extent)
         self.best = np.inf
+        if like.depth_m is not None and self.extent[2] / 2 > like.depth_m:
+            raise OptionError(
+                f"`frame` is {self.extent[2]:g} m high, so it rises above the water from its middle at `depth` "
+                f"{like.depth_m:g} m; give a lower frame, or {self.extent[2] / 2:g} m or more"
+            )
         # One grid for all candidates: that of the widest array that the frame can hold.
         widest = check(_array_at(like, np.stack([-self.extent / 2, self.extent / 2, np.zeros(3)])))
         self.sphere = None if widest.is_wide else sphere_of(widest, conditions, rough=True)
@@ -158,20 +184,21 @@ class _Search:
     def cost(self, unknowns: Floats) -> float:
         """Root-mean-square error in radians; more where hydrophones are too close."""
         positions = self.positions(unknowns)
-        nearest = _nearest_m(positions)
-        crowded = 1 + CROWDED * max(0.0, 1.0 - nearest / (MARGIN * self.frame.spacing_m))
-        if nearest < COINCIDENT_M or (array := _array_at(self.like, positions)).shape == "line":
-            return float(crowded * LARGEST_RAD)
-        # Without lobes the error is smaller, and fifty times as fast. Where it is bad already, the lobes do not matter.
-        cost = crowded * self._rms(array, None)
+        lacking = 1.0 - _nearest_m(positions) / (MARGIN * self.frame.spacing_m)
+        if lacking > 0:
+            return LARGEST_RAD * (1 + float(lacking))  # worse than any array that keeps the distance
+        array = _array_at(self.like, positions)
+        if array.shape == "line":
+            return LARGEST_RAD
+        separation = Separation(array, self.conditions)
+        variance = variance_of(near_covariance(separation, self.u))
+        cost = float(np.sqrt(variance.mean()))
+        # Without lobes the error is smaller. Where it is bad already, the lobes do not matter.
         if self.sphere is not None and cost < HOPELESS * self.best:
-            cost = crowded * self._rms(array, self.sphere)
+            lobe, _, square = outliers(separation, self.u, self.sphere)
+            cost = float(np.sqrt(((1 - lobe) * variance + square).mean()))
             self.best = min(self.best, cost)
-        return float(cost)
-
-    def _rms(self, array: HydrophoneArray, sphere: Sphere | None) -> float:
-        rms = predict(array, self.conditions, self.u, sphere=sphere, lobes=sphere is not None).rms_rad
-        return float(np.sqrt(np.mean(rms**2)))
+        return cost
 
 
 def _nearest_m(positions: Floats) -> float:
