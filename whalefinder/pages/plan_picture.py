@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from PIL import Image
 
@@ -37,6 +38,8 @@ PER_FACTOR = 8
 RINGS_DEG = (-60, -30, -10, 0, 20)
 ERROR_COLOURS, SHARE_COLOURS = "YlGnBu", "YlOrRd"
 QUIET = "#5b6875"
+HALO = [withStroke(linewidth=2, foreground="white", alpha=0.7)]
+"""Round letters that stand on dark colours."""
 
 
 def draw_plan(maps: Sequence[SkyMap], path: Path) -> None:
@@ -146,7 +149,7 @@ def _draw_phones(axis: Any, array: HydrophoneArray, reach: float) -> None:
         each.set_label_text(name, fontsize=8, color=QUIET)
         each.set_pane_color((0.96, 0.97, 0.98, 1.0))
         each.set_major_locator(matplotlib.ticker.MaxNLocator(4))
-    axis.text2D(0.93, 0.86, "up (m)", transform=axis.transAxes, color=QUIET, fontsize=8)
+    axis.text2D(0.9, 0.89, "up (m)", transform=axis.transAxes, color=QUIET, fontsize=8, ha="right")
     words = f"{count(array.num_channels, 'hydrophone')}, {array.shape}, aperture {array.aperture_m:.3g} m"
     axis.text2D(
         0.06, 1.03, array.name, transform=axis.transAxes, color=INK, fontsize=12, weight="bold", parse_math=False
@@ -164,7 +167,8 @@ def _draw_sky(axis: Any, sky: SkyMap, values: Floats, norm: LogNorm, colours: st
         inside = [line for line in lines if low * 1.01 < line < high * 0.99]
         drawn = axis.contour(theta, radius, shown, inside, colors=INK, linewidths=0.7, alpha=0.8)
         if lines is not SHARE_LINES:
-            axis.clabel(drawn, fmt=label, fontsize=7.5, inline_spacing=2)
+            for text in axis.clabel(drawn, fmt=label, fontsize=7.5, inline_spacing=2):
+                text.set_path_effects(HALO)
     else:
         axis.text(0, 0, f"{label(float(values.mean()))}\nall over", ha="center", va="center", color=INK, fontsize=9)
     axis.set_theta_zero_location("N")
@@ -176,7 +180,9 @@ def _draw_sky(axis: Any, sky: SkyMap, values: Floats, norm: LogNorm, colours: st
     rings = [ring for ring in RINGS_DEG if _radius(ring) < 0.97 * top or ring == 0]
     axis.set_yticks([float(_radius(ring)) for ring in rings], [f"{_signed(ring)}°" for ring in rings])
     axis.set_rlabel_position(_free_azimuth(sky.conditions))
-    axis.tick_params(axis="y", labelsize=7, colors=QUIET)
+    axis.tick_params(axis="y", labelsize=7, colors=INK)
+    for text in axis.get_yticklabels():
+        text.set_path_effects(HALO)
     axis.grid(color="#7d8a97", alpha=0.35, linewidth=0.6)
     axis.spines["polar"].set_color("#7d8a97")
     axis.text(1.08, -0.03, f"median {label(_median(sky, values))}\nworst {label(values.max())}", transform=axis.transAxes,

@@ -110,7 +110,7 @@ def place(
     def after(best: Floats, convergence: float) -> None:
         nonlocal done
         done += 1
-        report(done, f"error {np.degrees(search.best):.3g}°")
+        report(done, f"r.m.s. error {np.degrees(search.best):.3g}°")
 
     box = [(0.0, 1.0)] * (frame.number * len(search.free))
     found = differential_evolution(
