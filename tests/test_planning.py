@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from whalefinder.array.array_file import load_array
 from whalefinder.array.geometry import HydrophoneArray, direction, equal_area_grid, great_circle_rad, tetrahedron
 from whalefinder.array.limit import TypicalCall
+from whalefinder.cli import app
 from whalefinder.errors import ArrayError, OptionError
 from whalefinder.pages.plan_picture import plan_figure
 from whalefinder.planning.conditions import Conditions, boats_round, read_boats
@@ -161,6 +164,20 @@ def test_what_cannot_be_planned_is_said(make, words):
     with pytest.raises(OptionError) as said:
         make()
     assert words in str(said.value)
+
+
+def test_the_command_writes_an_array_that_can_be_planned(tmp_path, monkeypatch):
+    monkeypatch.setattr("whalefinder.planning.place.LOOKS", 5)
+    sea = ["--low", "1000", "--high", "2000", "--boats", "1", "-q"]
+    file, picture = tmp_path / "three.toml", tmp_path / "three.png"
+    frame = ["--phones", "3", "--frame", "0.5,0.4,0", "--sound-speed", "1484", "--depth", "8", "--generations", "1"]
+    done = CliRunner().invoke(app, ["place-array", *frame, *sea, "--file", str(file)])
+    assert done.exit_code == 0 and load_array(file).num_channels == 3, done.output
+    again = CliRunner().invoke(app, ["place-array", *frame, *sea, "--file", str(file)])
+    assert again.exit_code == 1 and "exists already" in again.output
+    done = CliRunner().invoke(app, ["plan", str(file), *sea, "--file", str(picture)])
+    assert done.exit_code == 0 and picture.read_bytes().startswith(b"\x89PNG"), done.output
+    assert "three" in done.output and "1 boat, SIR −10 dB" in done.output
 
 
 def test_boats_are_where_they_were_asked_for():

@@ -79,8 +79,8 @@ def outliers(separation: Separation, u0: Floats, sphere: Sphere) -> tuple[Floats
     """How often the likelihood of a wrong lobe is the highest.
 
     The lobes are the minima of D, each with the probability p = Q(√D) of being preferred to the true direction. All
-    comparisons share the true direction, so their errors have positive correlations, and the probability that none is
-    lost is at least Π (1 - p) (Slepian 1962). The rest is what is returned: an upper bound.
+    comparisons share the true direction, so as a rule their errors have positive correlations, and the probability that
+    none is lost is at least Π (1 - p) (Slepian 1962). The rest is what is returned: an upper bound.
 
     Args:
         separation: D of the array under its conditions.
