@@ -117,6 +117,7 @@ def place(
         search.cost, box, popsize=POPULATION, maxiter=generations, init="latinhypercube", seed=seed, callback=after, polish=False,
         tol=TOLERANCE,
     )  # fmt: skip
+    report(generations, "polishing")
     polished = minimize(
         search.cost,
         found.x,
