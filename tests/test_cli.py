@@ -49,6 +49,8 @@ def test_help_has_examples_for_every_command():
     for command in (
         ["locate"],
         ["check"],
+        ["plan"],
+        ["place-array"],
         ["simulate"],
         ["demo"],
         ["import-array"],

@@ -17,7 +17,7 @@ PAGES = {
 KNOWN = dict(commands.commands())
 FENCE = re.compile(r"^ *```\w*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 MADE_BY = re.compile(
-    r"whalefinder (evaluate|study|explain|demo|train)|python -m bench\b|make (bench|demo)|tests/test_\w+\.py"
+    r"whalefinder (evaluate|study|explain|demo|train|plan)|python -m bench\b|make (bench|demo)|tests/test_\w+\.py"
 )
 
 

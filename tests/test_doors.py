@@ -204,6 +204,8 @@ def test_ctrl_c_while_modules_are_imported_ends_in_one_line(tmp_path, module, co
         (("locate", "a.wav", "--segmenter", "."), ".: no such file; give weights"),
         (("locate", "a.wav", "--classifier", "x.safetensors"), "x.safetensors: no such file; give weights"),
         (("check", "array.toml", "--file", "array.toml", "--overwrite"), "--file array.toml: the picture is a PNG"),
+        (("plan", "array.toml", "--file", "array.toml", "--overwrite"), "--file array.toml: the picture is a PNG"),
+        (("plan", "array.toml", "--boats", "2", "--boat", "40"), "--boats 2 and --boat 40 exclude each other"),
         (("simulate", "--seconds", "2", "--calls", "1000"), "--calls 1000 in 2 s are more than 4 per second (8)"),
         (("simulate", "--snr", "nan"), "give a finite number, such as 1.5"),
         (("simulate", "--seconds", "nan"), "give a finite number, such as 1.5"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from whalefinder.array.geometry import Floats, HydrophoneArray, direction, tangents
+from whalefinder.array.geometry import Floats, HydrophoneArray, direction, plane_wave_delays, tangents
 
 
 @dataclass(frozen=True)
@@ -54,19 +54,36 @@ def expected_covariance(array: HydrophoneArray, u: Floats, call: TypicalCall) ->
 
 
 def inverse_curvature(information: Floats) -> Floats:
-    """Covariance in rad² from information `[n, n]`.
+    """Covariance in rad² from information `[..., n, n]`.
 
     Along an axis with hardly any or with negative information the variance is π²: nothing is known there.
     """
     values, vectors = np.linalg.eigh(information)
-    return np.asarray((vectors / np.maximum(values, 1.0 / np.pi**2)) @ vectors.T)
+    variance = 1.0 / np.maximum(values, 1.0 / np.pi**2)
+    return np.asarray((vectors * variance[..., None, :]) @ vectors.swapaxes(-1, -2))
+
+
+def delay_covariance(array: HydrophoneArray, u: Floats) -> Floats:
+    """Covariance of the delays that errors of position, timing and sound speed cause.
+
+    Each hydrophone has an error with σ² = (σ_r / c)² + σ_t², since a position counts along u alone. All have a
+    part (σ_c / c) τ in common, because the sound speed scales all delays.
+
+    Shape:
+        unit vectors `[..., 3]` → `[..., channel, channel]` s².
+    """
+    c = array.sound_speed_m_s
+    independent = (array.position_error_m / c) ** 2 + array.timing_error_s**2
+    centred = array.positions_m - array.positions_m.mean(axis=0)
+    common = array.sound_speed_error_m_s / c * plane_wave_delays(centred, u, c)
+    return np.asarray(independent * np.eye(array.num_channels) + common[..., :, None] * common[..., None, :])
 
 
 def geometry_covariance(array: HydrophoneArray, u: Floats) -> Floats:
     """Covariance of a bearing that errors of position, timing and sound speed cause, `[2, 2]` rad² in (level, up).
 
-    By least squares on the delays: dθ = D⁺ dτ with D = ∂τ/∂θ (mean over hydrophones removed). The delay error dτ
-    has σ² = (σ_r / c)² + σ_t² for each hydrophone, and a part (σ_c / c) τ that is common to all.
+    By least squares on the delays: dθ = D⁺ dτ with D = ∂τ/∂θ (mean over hydrophones removed) and the delay errors
+    dτ of `delay_covariance`.
     For a regular tetrahedron this is the floor 2 σ_r / d of docs/how-it-works.md, "Errors of the array".
     """
     level, up = tangents(u)
@@ -74,9 +91,7 @@ def geometry_covariance(array: HydrophoneArray, u: Floats) -> Floats:
     c = array.sound_speed_m_s
     slope = -(centred @ np.stack([level, up], axis=1)) / c  # [channel, 2]
     solve = np.linalg.pinv(slope, rcond=1e-3)
-    independent = (array.position_error_m / c) ** 2 + array.timing_error_s**2
-    common = (array.sound_speed_error_m_s / c) * (-(centred @ u) / c)
-    return solve @ (independent * np.eye(len(centred)) + np.outer(common, common)) @ solve.T
+    return np.asarray(solve @ delay_covariance(array, u) @ solve.T)
 
 
 def expected_error_deg(array: HydrophoneArray, azimuth_deg: float, elevation_deg: float, call: TypicalCall) -> float:
