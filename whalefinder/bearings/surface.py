@@ -34,16 +34,24 @@ class MirroredFix:
     """A fix with the surface image.
 
     Args:
-        u: unit vector `[3]` of the direct ray.
+        rays: the direct ray and its image, `[5]` as in the hypotheses of `surface_steering`.
         covariance: `[2, 2]` rad² in (level, up), from noise alone, not yet corrected for overlapping frames.
-        range_m: range in metres.
         gain: log L minus that of the plane wave.
     """
 
-    u: Floats
+    rays: Floats
     covariance: Floats
-    range_m: float
     gain: float
+
+    @property
+    def u(self) -> Floats:
+        """Unit vector `[3]` of the direct ray."""
+        return self.rays[:3]
+
+    @property
+    def range_m(self) -> float:
+        """Range in metres."""
+        return float(1 / self.rays[3])
 
 
 def surface_steering(array: HydrophoneArray, frequency_hz: Tensor, hypotheses: Floats) -> Tensor:
@@ -102,11 +110,16 @@ def fit_image(cells: Cells, array: HydrophoneArray, starts: Floats, plane_value:
     best = hypotheses[np.argsort(scores)[::-1][:STARTS]]
     exact = cells.best(REFINE_CELLS).double()
     best, value = _refine(exact, array, best)
-    return MirroredFix(best[0, :3], _covariance(exact, array, best[0]), float(1 / best[0, 3]), value - plane_value)
+    return MirroredFix(best[0], _covariance(exact, array, best[0]), value - plane_value)
+
+
+def likelihood_with_image(cells: Cells, array: HydrophoneArray, hypotheses: Floats) -> Floats:
+    """Log L of every cell for a direct ray and its image. `[hypothesis, 5]` (`surface_steering`) → `[hypothesis, cell]`."""
+    return np.asarray(steered_likelihood(cells, surface_steering(array, cells.frequency_hz, hypotheses)).numpy())
 
 
 def _scores(cells: Cells, array: HydrophoneArray, hypotheses: Floats) -> Floats:
-    return np.asarray(steered_likelihood(cells, surface_steering(array, cells.frequency_hz, hypotheses)).numpy())
+    return likelihood_with_image(cells, array, hypotheses).sum(-1)
 
 
 def _grid(array: HydrophoneArray, starts: Floats) -> Floats:
