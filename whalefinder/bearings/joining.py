@@ -1,8 +1,8 @@
 """Events that are parts of one call: the beam hears what the mask of all hydrophones has missed between them.
 
 A boat can cover the middle of a call, and then the mask finds its begin and its end. If both come from one direction, a
-beam towards it holds the same call with less boat. The network hears that beam, and where it finds one event without a
-valley (`events.find_events`) instead of two, the two are one call.
+beam towards it holds the same call with less boat. The network hears that beam, and where the call goes on in it without
+a pause, the two are one call.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from whalefinder.array.geometry import Floats, HydrophoneArray
 from whalefinder.bearings import steering
 from whalefinder.bearings.event_bearing import MARGIN_FRAMES, Excerpt
-from whalefinder.calls.events import Event, EventSettings, find_events, narrowed
+from whalefinder.calls.events import Event, EventSettings, activity, narrowed
 from whalefinder.calls.masks import CALL, Masks, shares_of
 from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.sound.beam import mvdr_beam
 from whalefinder.sound.spectrogram import FRAME_S
 
 GAP_S = 0.7  # parts of a call that are further apart are not looked for
+PAUSE_S = 0.15  # a longer pause in the beam parts two calls
 LONGEST_S = 6.0  # of a call that is joined from parts
 SAME_RAD = math.radians(8.0)  # delays that differ by more than this turn across the array are not of one caller
 
@@ -101,7 +103,7 @@ def _is_one(
     network: SegmentationNetwork,
     settings: EventSettings,
 ) -> bool:
-    """Whether a beam towards `u` has one event that reaches from the middle of the first part to that of the second."""
+    """Whether the call goes on in a beam towards `u` from the middle of the first part to that of the second."""
     excerpt = Excerpt.of(masks, replace(early, end=late.end), array)
     beam = mvdr_beam(excerpt.spectra, excerpt.noise, array, u)
     share = shares_of(network, beam[None], masks.valid, slice(excerpt.begin, excerpt.end))[CALL]
@@ -109,4 +111,10 @@ def _is_one(
         share = share * excerpt.owned[:, excerpt.begin : excerpt.end]
     outside = max(0, early.begin - MARGIN_FRAMES)  # frames before the excerpt's event
     first, last = ((event.begin + event.end) // 2 - outside for event in (early, late))
-    return any(each.begin <= first and each.end >= last for each in find_events(share.numpy(), settings))
+    return longest_pause_s(activity(share.numpy(), settings)[first:last] >= settings.keep) < PAUSE_S
+
+
+def longest_pause_s(active: NDArray[np.bool_]) -> float:
+    """Seconds of the longest run of frames without call, `[frame]` bool."""
+    runs = np.diff(np.flatnonzero(np.concatenate([[True], active, [True]])))
+    return float(runs.max() - 1) * FRAME_S
