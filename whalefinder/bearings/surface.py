@@ -17,9 +17,10 @@ from torch import Tensor
 
 from whalefinder.array.geometry import Floats, HydrophoneArray, angles, direction, tangents
 from whalefinder.array.limit import inverse_curvature
-from whalefinder.bearings.likelihood import Cells, plane_wave_likelihood, steered_likelihood
+from whalefinder.bearings.likelihood import Cells, plane_wave_likelihood, steered_likelihood_of_cells
 
 SEARCH_CELLS, REFINE_CELLS = 120, 300
+PREVIEW_CELLS, PREVIEW_SHARE = 40, 0.1  # the whole grid is scored with these; its best share then with all SEARCH_CELLS
 REACH_DEG, STEP_DEG = 6.0, 0.4  # elevations that are tried around a plane-wave peak
 COEFFICIENTS = (-0.5, -0.9)  # reflection coefficients that are tried
 DELAY_STEP_S = 6e-5  # ranges that are tried differ by this in the delay of the reflection
@@ -90,7 +91,8 @@ def surface_steering(array: HydrophoneArray, frequency_hz: Tensor, hypotheses: F
 def fit_image(cells: Cells, array: HydrophoneArray, starts: Floats, plane_value: float) -> MirroredFix | None:
     """Search direction, range and reflection coefficient around peaks of the plane-wave likelihood.
 
-    A grid over elevation, range and coefficient comes first. Then all are refined together.
+    A grid over elevation, range and coefficient comes first. Then all are refined together. The two rays have many local
+    tops, and the highest one is not always near the highest plane wave.
 
     Args:
         cells: from `gather_cells`.
@@ -103,7 +105,9 @@ def fit_image(cells: Cells, array: HydrophoneArray, starts: Floats, plane_value:
     """
     few = cells.best(SEARCH_CELLS)
     hypotheses = _grid(array, starts)
-    scores = np.concatenate([_scores(few, array, h) for h in np.array_split(hypotheses, 1 + len(hypotheses) // BLOCK)])
+    first = _in_blocks(cells.best(PREVIEW_CELLS), array, hypotheses)
+    hypotheses = hypotheses[np.argsort(first)[::-1][: max(STARTS, int(PREVIEW_SHARE * len(hypotheses)))]]
+    scores = _in_blocks(few, array, hypotheses)
     plane = plane_wave_likelihood(few, torch.from_numpy(array.delays_s(starts)).to(few.frequency_hz))
     if scores.max() < float(plane.max()) - HOPE:
         return None  # no image comes near the likelihood of one ray alone
@@ -115,7 +119,13 @@ def fit_image(cells: Cells, array: HydrophoneArray, starts: Floats, plane_value:
 
 def likelihood_with_image(cells: Cells, array: HydrophoneArray, hypotheses: Floats) -> Floats:
     """Log L of every cell for a direct ray and its image. `[hypothesis, 5]` (`surface_steering`) → `[hypothesis, cell]`."""
-    return np.asarray(steered_likelihood(cells, surface_steering(array, cells.frequency_hz, hypotheses)).numpy())
+    steering = surface_steering(array, cells.frequency_hz, hypotheses)
+    return np.asarray(steered_likelihood_of_cells(cells, steering).numpy())
+
+
+def _in_blocks(cells: Cells, array: HydrophoneArray, hypotheses: Floats) -> Floats:
+    blocks = np.array_split(hypotheses, 1 + len(hypotheses) // BLOCK)
+    return np.concatenate([_scores(cells, array, block) for block in blocks])
 
 
 def _scores(cells: Cells, array: HydrophoneArray, hypotheses: Floats) -> Floats:
