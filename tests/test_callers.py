@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from tests.plane_waves import RATE, cells_of, made
+from tests.plane_waves import RATE, by_the_surface, cells_of, made
 from whalefinder.array.geometry import direction, great_circle_rad, tetrahedron
 from whalefinder.bearings import steering
 from whalefinder.bearings.callers import find_callers
@@ -59,6 +59,17 @@ def test_cells_are_given_to_their_callers(callers):
         found.append(fix.u)
     for u, *_ in CALLERS[:callers]:
         assert min(math.degrees(great_circle_rad(u, other)) for other in found) < 1.0
+
+
+@pytest.mark.parametrize("voice", [0, 1])
+def test_the_image_in_the_surface_is_no_second_caller(voice):
+    """60 m away, 16 m deep: two plane waves explain these cells far better than one does."""
+    array = made(tetrahedron(0.5), depth_m=4.0)
+    u, pitch, turn = CALLERS[voice]
+    calls = by_the_surface(lambda s: pulsed(s, pitch, turn), array, np.array([*60 * u[:2], -12.0]))
+    cells = cells_of(calls + np.random.default_rng(0).normal(0, NOISE, calls.shape), calls)
+    assert find_callers(cells, array).max() == 0
+    assert find_callers(cells, made(tetrahedron(0.5))).max() == 1  # where the depth is not known
 
 
 def test_noise_is_no_second_caller():

@@ -195,7 +195,7 @@ class Locator:
         margin = MARGIN_CELLS * CELL_SAMPLES
         window: list[Masks] = []
         held = Held() if held is None else held
-        done = 0
+        done, taken = 0, dict[int, int]()
         self.judge.excluded = frozenset()
         for segment in audio.segments(recording, core * CELL_SAMPLES, margin, margin):
             pieces = self._masks(segment, recording)
@@ -205,11 +205,11 @@ class Locator:
             window = [a.followed_by(b) for a, b in zip(window, pieces, strict=True)] if window else pieces
             until = window[0].end - TAIL_CELLS * CELL_FRAMES
             if until > done:
-                yield self._stretch(window, done, until, recording, held).later(recording.begin_s)
+                yield self._stretch(window, done, until, recording, held, taken).later(recording.begin_s)
                 done = until
                 window = [masks.between(done - LEAD_CELLS * CELL_FRAMES, masks.end) for masks in window]
         if window:
-            yield self._stretch(window, done, window[0].end, recording, held, last=True).later(recording.begin_s)
+            yield self._stretch(window, done, window[0].end, recording, held, taken, last=True).later(recording.begin_s)
 
     def rest(self, recording: Recording, held: Held) -> list[Detection]:
         """What a stopped search still held back, judged by what it knew; [] if the search was not stopped."""
@@ -229,10 +229,18 @@ class Locator:
         return [masks.between(begin, masks.end if last else end).without_calls(gaps) for masks in pieces]
 
     def _stretch(
-        self, window: list[Masks], begin: int, end: int, recording: Recording, held: Held, *, last: bool = False
+        self,
+        window: list[Masks],
+        begin: int,
+        end: int,
+        recording: Recording,
+        held: Held,
+        taken: dict[int, int],
+        *,
+        last: bool = False,
     ) -> Stretch:
         """Results of frames [begin, end): the events that begin there are held, and those that can be judged come out."""
-        held.add(self._candidates(window, begin, end, recording), end * spectrogram.FRAME_S)
+        held.add(self._candidates(window, begin, end, recording, taken), end * spectrogram.FRAME_S)
         found = self._judged(held, math.inf if last else end * spectrogram.FRAME_S)
         seconds = min(recording.duration_s, end * spectrogram.FRAME_S)
         return Stretch(found, seconds, tuple(masks.between(begin, end) for masks in window))
@@ -245,15 +253,22 @@ class Locator:
         return found
 
     def _candidates(
-        self, window: list[Masks], begin: int, end: int, recording: Recording
+        self, window: list[Masks], begin: int, end: int, recording: Recording, taken: dict[int, int]
     ) -> list[tuple[Signature | None, _Candidate]]:
-        """The events that begin in frames [begin, end), each with its signature. What cannot be a call has none."""
+        """The events that begin in frames [begin, end), each with its signature. What cannot be a call has none.
+
+        `taken` is the frame of each group up to which events are parts of those found before; this moves it.
+        """
         found: list[tuple[Signature | None, _Candidate]] = []
         for group, heard in enumerate(self.judge.heard(window, recording)):
-            for whole in events.find_events(heard.masks.shares[CALL].numpy(), self.settings):
-                if begin <= heard.masks.first_frame + whole.begin < end:
-                    for event, own in self.judge.callers(whole, heard, self.settings):
-                        found += self._candidate(event, own, group, recording)
+            first = heard.masks.first_frame
+            wholes = events.find_events(heard.masks.shares[CALL].numpy(), self.settings)
+            wholes = [whole for whole in wholes if first + whole.begin >= max(begin, taken.get(group, 0))]
+            while wholes and first + wholes[0].begin < end:
+                parts, count = self.judge.calls(wholes, heard, self.settings)
+                for event, own in parts:
+                    found += self._candidate(event, own, group, recording)
+                taken[group], wholes = first + wholes[count - 1].end, wholes[count:]
         return found
 
     def _candidate(

@@ -18,6 +18,7 @@ from whalefinder.array.geometry import Floats, HydrophoneArray, great_circle_rad
 from whalefinder.bearings import steering
 from whalefinder.bearings.event_bearing import CONTEXT_CELLS, Excerpt
 from whalefinder.bearings.likelihood import Cells, likelihood_of_cells
+from whalefinder.bearings.surface import likelihood_with_image
 from whalefinder.bearings.wavefront import find_wavefront
 from whalefinder.calls.events import Event, EventSettings, narrowed
 from whalefinder.calls.masks import CALL, Masks
@@ -51,8 +52,11 @@ def find_callers(cells: Cells, array: HydrophoneArray) -> NDArray[np.intp]:
     table = _table(few, array, grid)
     callers = grid[[int(table.sum(1).argmax())]]
     for _ in range(MOST_CALLERS - 1):
-        gain = _gain(table, _table(few, array, callers).max(0))
-        gain[great_circle_rad(grid[:, None], callers).min(1) < APART_RAD] = 0.0
+        near = great_circle_rad(grid[:, None], callers).min(1) < APART_RAD
+        explained = _table(few, array, callers)
+        gain = np.where(near, 0.0, _gain(table, explained.max(0)))
+        if gain.max() >= _least(few) and array.depth_m:
+            gain = np.where(near, 0.0, _gain(table, _with_images(few, array, explained).max(0)))
         if gain.max() < _least(few):
             break
         more = _settled(few, array, grid, table, np.concatenate([callers, grid[[int(gain.argmax())]]]))
@@ -63,6 +67,21 @@ def find_callers(cells: Cells, array: HydrophoneArray) -> NDArray[np.intp]:
     if len(callers) > 1 and find_wavefront(cells).log_likelihood > float(table.max(0).sum()):
         return np.zeros(len(cells.frequency_hz), np.intp)  # one sound, on an array that is not what its file says
     return np.asarray(table.argmax(0))
+
+
+def _with_images(few: Cells, array: HydrophoneArray, explained: Floats) -> Floats:
+    """Log L `[caller, cell]`, raised in cells that a caller explains better together with its image in the surface.
+
+    Where the two rays cancel each other, what is left has delays that belong to quite another direction. A second caller
+    has to explain more than that.
+    """
+    owner, raised = explained.argmax(0), explained.copy()
+    for j in range(len(explained)):
+        own = few.chosen(torch.from_numpy(np.flatnonzero(owner == j)))
+        fix = steering.find_direction(own, array)
+        if fix is not None and fix.rays is not None:
+            raised[j] = np.maximum(raised[j], likelihood_with_image(few.double(), array, fix.rays[None])[0])
+    return raised
 
 
 def _gain(table: Floats, others: Floats) -> Floats:

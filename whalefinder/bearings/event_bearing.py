@@ -226,7 +226,7 @@ def _look(
     second = excerpt.cells(in_beam, SECOND_GATE, power=in_beam * spectrogram.power(beam[:, inside]))
     cells = second if len(second.frequency_hz) else cells
     best = steering.find_direction(cells, array) or fix
-    fit = goodness_of_fit(cells, array, best.u, best.image_gain, at_a_place=place is not None)
+    fit = goodness_of_fit(cells, array, best.u, best.rays, at_a_place=place is not None)
     if place is not None:
         best = replace(best, covariance=place.covariance, range_m=place.range_m)
     best = replace(best, covariance=best.covariance * fit.inflation**2)

@@ -23,6 +23,7 @@ from scipy import stats
 
 from whalefinder.array.geometry import Floats, HydrophoneArray, tangents
 from whalefinder.bearings.likelihood import Cells, derivatives
+from whalefinder.bearings.surface import likelihood_with_image
 from whalefinder.bearings.wavefront import SPAN_S, Wavefront, find_wavefront
 from whalefinder.sound.spectrogram import OVERLAP
 
@@ -80,7 +81,7 @@ def degrees_of_freedom(array: HydrophoneArray) -> int:
 
 
 def goodness_of_fit(
-    cells: Cells, array: HydrophoneArray, u: Floats, image_gain: float = 0.0, *, at_a_place: bool = False
+    cells: Cells, array: HydrophoneArray, u: Floats, rays: Floats | None = None, *, at_a_place: bool = False
 ) -> Fit:
     """How well the hydrophones agree on the direction `u` of an event.
 
@@ -88,12 +89,13 @@ def goodness_of_fit(
         cells: those of which `u` is the top.
         array: the geometry.
         u: unit vector `[3]` of the fix.
-        image_gain: log L that the surface image adds to that of the direction.
+        rays: the direct ray from `u` and its surface image, `[5]` (`surface.surface_steering`), if there is one.
         at_a_place: the curvature of the wavefront was taken out, which is one more unknown (`curvature`).
     """
     freedom, there = max(1, degrees_of_freedom(array) - at_a_place), array.delays_s(u)
     cells = cells.best(MOST_CELLS).double()
     near, anywhere = find_wavefront(cells, there), find_wavefront(cells)
+    image_gain = 0.0 if rays is None else _gain_of_image(cells, array, rays)
     gain = near.log_likelihood - derivatives(cells, there).value - image_gain
     beside = min(2 * max(0.0, gain) / OVERLAP, _distance(near, array, u))
     plane = derivatives(cells, there, np.abs(anywhere.gains)).value + image_gain
@@ -110,6 +112,14 @@ def goodness_of_fit(
         explained=float(np.clip(plane / max(anywhere.log_likelihood, 1e-9), 0.0, 1.0)),
         wavefront=anywhere,
     )
+
+
+def _gain_of_image(cells: Cells, array: HydrophoneArray, rays: Floats) -> float:
+    """Log L that the surface image adds to that of the direct ray alone."""
+    alone = rays.copy()
+    alone[4] = 0.0  # the reflection coefficient
+    both, direct = likelihood_with_image(cells, array, np.stack([rays, alone])).sum(-1)
+    return float(both - direct)
 
 
 def _distance(wavefront: Wavefront, array: HydrophoneArray, u: Floats) -> float:

@@ -14,6 +14,7 @@ import torch
 from whalefinder.array.geometry import HydrophoneArray, spread
 from whalefinder.bearings.callers import events_of_callers
 from whalefinder.bearings.event_bearing import Look, find_bearing
+from whalefinder.bearings.joining import joined, may_go_on
 from whalefinder.bearings.regression import Regression
 from whalefinder.bearings.wide import aligned
 from whalefinder.calls.classification import (
@@ -179,6 +180,42 @@ class Judge:
             return [(part, replace(heard, masks=own, array=array))]
         parts = events_of_callers(heard.masks, event, heard.array, settings)
         return [(part, replace(heard, masks=masks)) for masks, part in parts]
+
+    def calls(self, found: list[Event], heard: Heard, settings: EventSettings) -> tuple[list[tuple[Event, Heard]], int]:
+        """The first of some events as one event for each animal, with those after it that go on with the same calls.
+
+        Args:
+            found: events in order of time, at least one.
+            heard: the masks that they are from.
+            settings: how masks become events.
+
+        Returns:
+            The events with the masks of each, and how many of `found` are in them (`joining`).
+        """
+        parts, count = self.callers(found[0], heard, settings), 1
+        if heard.array is None or heard.array.is_wide or self.regression is not None:
+            return parts, count
+        while count < len(found) and may_go_on(found[count - 1], found[count]):
+            more = self.callers(found[count], heard, settings)
+            early, late = ([(own.masks, event) for event, own in each] for each in (parts, more))
+            whole = joined(early, late, heard.array, self.network, settings)
+            if whole is None:
+                break
+            parts, count = [(event, replace(heard, masks=masks)) for masks, event in whole], count + 1
+        return parts, count
+
+    def calls_with(
+        self, found: list[Event], index: int, heard: Heard, settings: EventSettings
+    ) -> list[tuple[Event, Heard]]:
+        """What `calls` makes of one of the events, which it may join with some before and after it."""
+        first = index
+        while first > 0 and may_go_on(found[first - 1], found[first]):
+            first -= 1
+        while True:
+            parts, count = self.calls(found[first:], heard, settings)
+            if first + count > index:
+                return parts
+            first += count
 
     def __call__(self, event: Event, heard: Heard) -> Judgement | None:
         """Decide about an event: by the classifier alone, or with an array by the classifier and the event's score.

@@ -156,9 +156,14 @@ def _cosine_and_sine(angle: Tensor) -> Tensor:
 
 def steered_likelihood(cells: Cells, steering: Tensor) -> Tensor:
     """Log L of any steering vectors a, complex `[hypothesis, cell, channel]` → `[hypothesis]`."""
+    return steered_likelihood_of_cells(cells, steering).sum(-1)
+
+
+def steered_likelihood_of_cells(cells: Cells, steering: Tensor) -> Tensor:
+    """Log L of any steering vectors a, cell by cell. Complex `[hypothesis, cell, channel]` → `[hypothesis, cell]`."""
     numerator = torch.einsum("gkm,kmn,gkn->gk", steering.conj(), cells.scatter, steering).real
     denominator = torch.einsum("gkm,kmn,gkn->gk", steering.conj(), cells.inverse, steering).real
-    return _of_each_cell(cells, numerator, denominator).sum(-1)
+    return _of_each_cell(cells, numerator, denominator)
 
 
 @dataclass(frozen=True, kw_only=True)

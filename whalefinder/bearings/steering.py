@@ -42,7 +42,7 @@ class Fix:
         log_likelihood: log likelihood of this direction relative to noise alone.
         margin: log likelihood by which it is ahead of the best peak elsewhere; infinite if there is none.
         range_m: range in metres if the surface image gives it, else None.
-        image_gain: log likelihood that the surface image adds.
+        rays: the direct ray and its surface image, `[5]` (`surface.surface_steering`), or None if there is no image.
     """
 
     u: Floats
@@ -50,7 +50,7 @@ class Fix:
     log_likelihood: float
     margin: float
     range_m: float | None = None
-    image_gain: float = 0.0
+    rays: Floats | None = None
 
 
 def grid_step_rad(array: HydrophoneArray, highest_hz: float) -> float:
@@ -94,7 +94,8 @@ def find_direction(cells: Cells, array: HydrophoneArray, *, surface: bool = True
             margin=math.inf,
         )
     exact = cells.double()
-    leaders = [_climb(exact, array, u) for u in refined[np.argsort(values)[::-1][:FINALISTS]]]
+    peaks = refined[np.argsort(values)[::-1]]
+    leaders = [_climb(exact, array, u) for u in peaks[:FINALISTS]]
     leaders.sort(key=lambda top: -top.value)
     best = leaders[0]
     elsewhere = [top.value for top in leaders[1:] if np.linalg.norm(top.u - best.u) > np.radians(3.0)]
@@ -104,7 +105,8 @@ def find_direction(cells: Cells, array: HydrophoneArray, *, surface: bool = True
         log_likelihood=best.value,
         margin=best.value - max(elsewhere) if elsewhere else math.inf,
     )
-    return _with_image(fix, cells, array, np.stack([top.u for top in leaders])) if surface and array.depth_m else fix
+    # The image is looked for around the peaks, not around the tops above them, which are often one and the same.
+    return _with_image(fix, cells, array, peaks) if surface and array.depth_m else fix
 
 
 def _of_wavefront(cells: Cells, array: HydrophoneArray) -> Fix | None:
@@ -168,7 +170,7 @@ def _with_image(fix: Fix, cells: Cells, array: HydrophoneArray, starts: Floats) 
         log_likelihood=fix.log_likelihood + image.gain,
         margin=fix.margin,
         range_m=image.range_m,
-        image_gain=image.gain,
+        rays=image.rays,
     )
 
 

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from whalefinder.array.geometry import Floats, HydrophoneArray, angles, direction, tangents
 from whalefinder.array.limit import inverse_curvature
-from whalefinder.bearings.likelihood import Cells, plane_wave_likelihood, steered_likelihood
+from whalefinder.bearings.likelihood import Cells, plane_wave_likelihood, steered_likelihood_of_cells
 
 SEARCH_CELLS, REFINE_CELLS = 120, 300
+PREVIEW_CELLS, PREVIEW_SHARE = 40, 0.1  # the whole grid is scored with these; its best share then with all SEARCH_CELLS
 REACH_DEG, STEP_DEG = 6.0, 0.4  # elevations that are tried around a plane-wave peak
 COEFFICIENTS = (-0.5, -0.9)  # reflection coefficients that are tried
 DELAY_STEP_S = 6e-5  # ranges that are tried differ by this in the delay of the reflection
@@ -34,16 +35,24 @@ class MirroredFix:
     """A fix with the surface image.
 
     Args:
-        u: unit vector `[3]` of the direct ray.
+        rays: the direct ray and its image, `[5]` as in the hypotheses of `surface_steering`.
         covariance: `[2, 2]` rad² in (level, up), from noise alone, not yet corrected for overlapping frames.
-        range_m: range in metres.
         gain: log L minus that of the plane wave.
     """
 
-    u: Floats
+    rays: Floats
     covariance: Floats
-    range_m: float
     gain: float
+
+    @property
+    def u(self) -> Floats:
+        """Unit vector `[3]` of the direct ray."""
+        return self.rays[:3]
+
+    @property
+    def range_m(self) -> float:
+        """Range in metres."""
+        return float(1 / self.rays[3])
 
 
 def surface_steering(array: HydrophoneArray, frequency_hz: Tensor, hypotheses: Floats) -> Tensor:
@@ -82,7 +91,8 @@ def surface_steering(array: HydrophoneArray, frequency_hz: Tensor, hypotheses: F
 def fit_image(cells: Cells, array: HydrophoneArray, starts: Floats, plane_value: float) -> MirroredFix | None:
     """Search direction, range and reflection coefficient around peaks of the plane-wave likelihood.
 
-    A grid over elevation, range and coefficient comes first. Then all are refined together.
+    A grid over elevation, range and coefficient comes first. Then all are refined together. The two rays have many local
+    tops, and the highest one is not always near the highest plane wave.
 
     Args:
         cells: from `gather_cells`.
@@ -95,18 +105,31 @@ def fit_image(cells: Cells, array: HydrophoneArray, starts: Floats, plane_value:
     """
     few = cells.best(SEARCH_CELLS)
     hypotheses = _grid(array, starts)
-    scores = np.concatenate([_scores(few, array, h) for h in np.array_split(hypotheses, 1 + len(hypotheses) // BLOCK)])
+    first = _in_blocks(cells.best(PREVIEW_CELLS), array, hypotheses)
+    hypotheses = hypotheses[np.argsort(first)[::-1][: max(STARTS, int(PREVIEW_SHARE * len(hypotheses)))]]
+    scores = _in_blocks(few, array, hypotheses)
     plane = plane_wave_likelihood(few, torch.from_numpy(array.delays_s(starts)).to(few.frequency_hz))
     if scores.max() < float(plane.max()) - HOPE:
         return None  # no image comes near the likelihood of one ray alone
     best = hypotheses[np.argsort(scores)[::-1][:STARTS]]
     exact = cells.best(REFINE_CELLS).double()
     best, value = _refine(exact, array, best)
-    return MirroredFix(best[0, :3], _covariance(exact, array, best[0]), float(1 / best[0, 3]), value - plane_value)
+    return MirroredFix(best[0], _covariance(exact, array, best[0]), value - plane_value)
+
+
+def likelihood_with_image(cells: Cells, array: HydrophoneArray, hypotheses: Floats) -> Floats:
+    """Log L of every cell for a direct ray and its image. `[hypothesis, 5]` (`surface_steering`) → `[hypothesis, cell]`."""
+    steering = surface_steering(array, cells.frequency_hz, hypotheses)
+    return np.asarray(steered_likelihood_of_cells(cells, steering).numpy())
+
+
+def _in_blocks(cells: Cells, array: HydrophoneArray, hypotheses: Floats) -> Floats:
+    blocks = np.array_split(hypotheses, 1 + len(hypotheses) // BLOCK)
+    return np.concatenate([_scores(cells, array, block) for block in blocks])
 
 
 def _scores(cells: Cells, array: HydrophoneArray, hypotheses: Floats) -> Floats:
-    return np.asarray(steered_likelihood(cells, surface_steering(array, cells.frequency_hz, hypotheses)).numpy())
+    return likelihood_with_image(cells, array, hypotheses).sum(-1)
 
 
 def _grid(array: HydrophoneArray, starts: Floats) -> Floats:

@@ -100,8 +100,7 @@ def listen(recording: Recording, at_s: float, judge: Judge, settings: EventSetti
     middle = round(at_s / FRAME_S) - first_frame
     groups = judge.heard(judge.masks(samples, first_frame, recording), recording)
     settings = settings or EventSettings()
-    found = [(group, _event_at(group.masks, middle, settings)) for group in groups]
-    parts = [part for group, event in found if event is not None for part in judge.callers(event, group, settings)]
+    parts = [part for group in groups for part in _events_at(group, middle, judge, settings)]
     judged = [(group, event, judge(event, group)) for event, group in parts]
     if judged:
         heard, event, judgement = max(judged, key=lambda each: _rank(each[2]))
@@ -145,12 +144,19 @@ def _call_near(heard: Heard, middle: int) -> float:
     return float(heard.masks.shares[CALL, :, near].square().sum())
 
 
-def _event_at(masks: Masks, frame: int, settings: EventSettings) -> Event | None:
-    """The event that covers a frame, or the nearest within `NEAR_S`."""
-    found = events.find_events(masks.shares[CALL].numpy(), settings)
-    distance = {k: max(event.begin - frame, frame - event.end + 1, 0) for k, event in enumerate(found)}
-    nearest = min(distance, key=lambda k: distance[k], default=None)
-    return None if nearest is None or distance[nearest] > NEAR_S / FRAME_S else found[nearest]
+def _events_at(heard: Heard, frame: int, judge: Judge, settings: EventSettings) -> list[tuple[Event, Heard]]:
+    """The events of all callers at a frame, or at the nearest within `NEAR_S` that has an event, with their masks."""
+
+    def distance(event: Event) -> int:
+        return max(event.begin - frame, frame - event.end + 1, 0)
+
+    found = events.find_events(heard.masks.shares[CALL].numpy(), settings)
+    nearest = min(range(len(found)), key=lambda k: distance(found[k]), default=None)
+    if nearest is None or distance(found[nearest]) > NEAR_S / FRAME_S:
+        return []
+    parts = judge.calls_with(found, nearest, heard, settings)
+    least = max(distance(found[nearest]), min(distance(event) for event, _ in parts))
+    return [part for part in parts if distance(part[0]) <= least]
 
 
 def _window(event: Event | None, middle: int, frames: int) -> tuple[int, int]:
