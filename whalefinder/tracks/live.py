@@ -3,7 +3,7 @@
 `association.animals` knows all fixes and may give a fix to another animal when later ones speak for it. At sea there are no
 later ones. Here every animal that is known has its hypotheses (`association.Beam`), which say how likely the new fix is:
 
-    new fix → the animal that expects it most, if any expects it more than a sound from anywhere
+    new fix → the animal that expects it most (direction, voice, rate of calls), if more than a sound from anywhere is expected
             → else it waits; as soon as the fixes that wait explain an animal, a new one is known
 
 So an assignment never changes, and what is cut off at the end changes nothing before it.
@@ -36,6 +36,7 @@ from whalefinder.tracks.fixes import Fixes, measurement_covariance, merge
 from whalefinder.tracks.kalman import predict
 
 ONLY = np.array([0])  # the one sequence of the batch of a beam
+RATE_S, LEAST_SHARE = 60.0, 0.02  # e-folding of the rate at which an animal calls, and least share of the next call
 MOST_WAITING = 60  # fixes that no animal expects; older ones are given up
 
 
@@ -69,9 +70,11 @@ def animals_so_far(fixes: Fixes, max_silence_s: float, prior: Prior | None = Non
     waiting: list[int] = []
     for k, now_s in enumerate(fixes.time_s):
         near = [one for one in known if now_s - fixes.time_s[one.mine[-1]] <= max_silence_s]
-        expected = [one.expects(heard, k) for one in near]
-        # One of several animals is the right one; and the fix may as well come from anywhere.
-        if near and np.log1p(-prior.wrong) + max(expected) - np.log(len(near)) > np.log(prior.wrong) + ANYWHERE:
+        # One of the animals calls next, those that called much of late more likely. Or the fix comes from anywhere.
+        rates = np.array([one.rate(now_s) for one in near])
+        shares = np.maximum(rates / max(rates.sum(), 1e-9), LEAST_SHARE)
+        expected = [one.expects(heard, k) + np.log(share) for one, share in zip(near, shares, strict=True)]
+        if near and np.log1p(-prior.wrong) + max(expected) > np.log(prior.wrong) + ANYWHERE:
             near[int(np.argmax(expected))].take(heard, k)
             continue
         waiting = [j for j in waiting if now_s - fixes.time_s[j] <= max_silence_s][-MOST_WAITING:] + [k]
@@ -106,8 +109,13 @@ class _Pursuit:
     def __init__(self, heard: _Heard, mine: list[int], since_s: float) -> None:
         self.beam, self.time_s, self.since_s = empty_beam(1), heard.time_s[mine[0]], since_s
         self.mine: list[int] = []
+        self.count = 0.0
         for k in mine:
             self.take(heard, k)
+
+    def rate(self, now_s: float) -> float:
+        """How many calls it made in about the last `RATE_S`, the older ones counting less."""
+        return float(self.count * np.exp((self.time_s - now_s) / RATE_S))
 
     def expects(self, heard: _Heard, k: int) -> float:
         """Log density (1/sr) of the fix if it is this animal's, over all hypotheses by their weight."""
@@ -119,6 +127,7 @@ class _Pursuit:
 
     def take(self, heard: _Heard, k: int) -> None:
         """Add a fix to the animal."""
+        self.count = self.rate(heard.time_s[k]) + 1
         self.beam, self.time_s = self._at(heard, k), heard.time_s[k]
         branch(self.beam, ONLY, heard.u[None, k], heard.noise[None, k], heard.voice[None, k], heard.prior)
         self.mine.append(k)
