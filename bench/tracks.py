@@ -21,7 +21,9 @@ from whalefinder.networks.tracker import Tracker
 from whalefinder.networks.weights import load_tracker
 from whalefinder.tracks import follow as tracking
 from whalefinder.tracks.association import animals
+from whalefinder.tracks.find import MAX_SILENCE_S
 from whalefinder.tracks.fixes import Fixes, Steps, merge
+from whalefinder.tracks.live import animals_so_far
 from whalefinder.training.clips import data_folder
 from whalefinder.training.swims import SCENARIOS, Swim, draw_crossing, draw_swim
 
@@ -78,9 +80,19 @@ WHALEDO_METHODS: Methods = {
 }
 """The same methods for arrays on the sea floor."""
 
+
+def as_heard(fixes: Fixes) -> NDArray[np.intp]:
+    """Animals as `locate --causal` assigns them: number of the animal for each fix, `[fix]`; -1 for none."""
+    label = np.full(len(fixes), -1, dtype=np.intp)
+    for number, animal in enumerate(animals_so_far(fixes, MAX_SILENCE_S)):
+        label[animal.fixes] = number
+    return label
+
+
 ASSOCIATIONS: dict[str, Association] = {
     "nearest neighbour": rivals.nearest_neighbour,
     "ours": animals,
+    "ours, causal": as_heard,
 }
 
 

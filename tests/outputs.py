@@ -70,7 +70,7 @@ def write_output(
             detections.append(row)
         for second in range(int(times[0]), int(times[-1]) + 1):
             tracks.append(dict(zip(names(TRACKS), (
-                number + 1, float(second), (330 + 25 * number + 0.9 * second) % 360, -5.0, 2.5, 3.0, second % 2, name
+                number + 1, float(second), (330 + 25 * number + 0.9 * second) % 360, -5.0, 2.5, 3.0, second % 2, name, "smoother"
             ), strict=True)))  # fmt: skip
     write_table(folder / "detections.csv", names(DETECTIONS), detections)
     write_table(folder / "tracks.csv", names(TRACKS), tracks)

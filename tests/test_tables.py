@@ -253,5 +253,5 @@ def test_tracks_have_these_columns_and_a_row_a_second(tmp_path):
     table.write(rows_of(track))
     table.close()
     lines = (tmp_path / "tracks.csv").read_text().splitlines()
-    assert lines[0] == "track,time_s,azimuth_deg,elevation_deg,azimuth_sd_deg,elevation_sd_deg,calls,recording"
-    assert lines[1:] == ["1,5.0,0.0,-1.0,1.0,1.0,2,a.wav", "1,6.0,0.5,-2.0,2.0,2.0,0,a.wav"]
+    assert lines[0] == "track,time_s,azimuth_deg,elevation_deg,azimuth_sd_deg,elevation_sd_deg,calls,recording,tracker"
+    assert lines[1:] == ["1,5.0,0.0,-1.0,1.0,1.0,2,a.wav,smoother", "1,6.0,0.5,-2.0,2.0,2.0,0,a.wav,smoother"]

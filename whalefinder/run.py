@@ -61,6 +61,7 @@ def run_locate(
     formats: str = "csv",
     pictures: bool = True,
     correct: bool = False,
+    causal: bool = False,
     begin_s: float = 0.0,
     end_s: float | None = None,
     append: bool = False,
@@ -78,6 +79,7 @@ def run_locate(
         formats: formats of the tables besides detections.csv, divided by commas (`parse_formats`).
         pictures: draw one picture for each recording.
         correct: hear every recording for the health of its array first, and mend polarity, gain, constant delays and order.
+        causal: make the tracks from earlier calls alone, by the LSTM, as a live run would; not by the smoother.
         begin_s, end_s: the part of every recording to search, in seconds. None: to its end.
         append: add to the results that `out` holds. A recording that is among them is searched again, and its rows are
             replaced.
@@ -124,7 +126,7 @@ def run_locate(
                     own = Locator.of(used, options) if mended else locator
                 monitor = own.monitor_of(recording)
                 try:
-                    _one(recording, own, folder, stem if pictures else None, seconds, summary, monitor)
+                    _one(recording, own, folder, stem if pictures else None, seconds, summary, monitor, causal)
                 finally:  # also of a recording whose search was stopped
                     found = monitor.findings() if monitor is not None else []
                     for line in health.add(recording.name, [*findings_of_holes(recording), *found]):
@@ -215,13 +217,15 @@ def _warnings(opened: list[Recording]) -> Iterator[str]:
         yield from recording.warnings
 
 
-def _tracks(calls: list[Detection], recording: Recording) -> list[Track]:
+def _tracks(calls: list[Detection], recording: Recording, causal: bool) -> list[Track]:
     """The tracks of a recording. They end at a gap inside it, after which the animals are elsewhere."""
     gaps = [at for at, length in recording.clock.jumps if abs(length) >= LONG_GAP_S] if recording.clock else []
     stretches: dict[int, list[Detection]] = {}
     for call in calls:
         stretches.setdefault(bisect(gaps, (call.begin_s + call.end_s) / 2), []).append(call)
-    return [track for stretch in stretches.values() for track in find_tracks(stretch)]
+    ends = [*gaps, recording.begin_s + recording.duration_s]
+    found = (find_tracks(stretch, causal=causal, until_s=ends[k]) for k, stretch in stretches.items())
+    return [track for tracks in found for track in tracks]
 
 
 def _one(
@@ -232,6 +236,7 @@ def _one(
     seconds: Callable[[float], None],
     summary: Summary,
     monitor: Monitor | None,
+    causal: bool,
 ) -> None:
     """Search one recording and add it to the tables, the summary and the pictures (of this stem, or no pictures).
 
@@ -253,7 +258,9 @@ def _one(
         calls = found[first:]
         with_bearing = locator.array is not None and recording.num_channels > 1
         last = folder.last_track
-        followed = [replace(t, number=last + t.number) for t in _tracks(calls, recording)] if with_bearing else []
+        followed = (
+            [replace(t, number=last + t.number) for t in _tracks(calls, recording, causal)] if with_bearing else []
+        )
         try:
             folder.add("detections", map(row_of, rest))
             for track in followed:

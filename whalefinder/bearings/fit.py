@@ -25,7 +25,6 @@ from whalefinder.array.geometry import Floats, HydrophoneArray, tangents
 from whalefinder.bearings.likelihood import Cells, derivatives
 from whalefinder.bearings.surface import likelihood_with_image
 from whalefinder.bearings.wavefront import SPAN_S, Wavefront, find_wavefront
-from whalefinder.sound.spectrogram import OVERLAP
 
 KNOWN = 8
 """Degrees of freedom of the covariance of the noise; chosen on dev recordings, where p is then uniform."""
@@ -97,10 +96,10 @@ def goodness_of_fit(
     near, anywhere = find_wavefront(cells, there), find_wavefront(cells)
     image_gain = 0.0 if rays is None else _gain_of_image(cells, array, rays)
     gain = near.log_likelihood - derivatives(cells, there).value - image_gain
-    beside = min(2 * max(0.0, gain) / OVERLAP, _distance(near, array, u))
+    beside = min(2 * max(0.0, gain) / cells.overlap, _distance(near, array, u))
     plane = derivatives(cells, there, np.abs(anywhere.gains)).value + image_gain
     gain = anywhere.log_likelihood - plane - PLACES * (array.num_channels - 1)
-    elsewhere = 2 * max(0.0, gain) / OVERLAP
+    elsewhere = 2 * max(0.0, gain) / cells.overlap
     if (anywhere.gains > 0).all():
         elsewhere = min(elsewhere, _distance(anywhere, array, u))
     # Sounds of boats that are left in the cells can mimic a wavefront, but not one that is as loud everywhere.
@@ -147,7 +146,7 @@ def weight_of_delays(wavefront: Wavefront, array: HydrophoneArray) -> Floats:
     across = np.linalg.qr(np.column_stack([np.ones(channels), np.eye(channels)[:, 1:]]))[0][:, 1:]
     information = across.T @ wavefront.information @ across
     values, vectors = np.linalg.eigh(information)
-    noise = (vectors / np.maximum(values, 1e-6 * max(float(values.max()), 1e-30))) @ vectors.T * OVERLAP
+    noise = (vectors / np.maximum(values, 1e-6 * max(float(values.max()), 1e-30))) @ vectors.T * wavefront.overlap
     errors = (array.position_error_m / c) ** 2 + array.timing_error_s**2
     weight = np.linalg.inv(noise + errors * np.eye(channels - 1))
     whole = wavefront.delays_s if array.lead_s is None else wavefront.delays_s + array.lead_s

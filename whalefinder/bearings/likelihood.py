@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,6 +41,10 @@ class Cells:
     Shape:
         `frequency_hz`, `power` σ² (call power of a bin), `count` (sum of call shares): `[cell]`; `inverse` Q⁻¹ and
         `scatter` S: complex `[cell, channel, channel]`; `place` (frequency bin, group of frames) `[cell, 2]`, or None.
+
+    Args:
+        overlap: in how many frames each sample lies. Log L counts every sample so often, and stated variances take it back.
+        frame_s: length of the frames in seconds. Their frequencies tell delays between hydrophones only up to half of it.
     """
 
     frequency_hz: Tensor
@@ -48,6 +53,8 @@ class Cells:
     power: Tensor
     count: Tensor
     place: Tensor | None = None
+    overlap: float = spectrogram.OVERLAP
+    frame_s: float = 1 / spectrogram.BIN_HZ
 
     def best(self, count: int) -> Cells:
         """The first `count` cells, which have most information."""
@@ -55,19 +62,18 @@ class Cells:
 
     def chosen(self, which: slice | Tensor) -> Cells:
         """Some of the cells."""
-        place = None if self.place is None else self.place[which]
-        parts = {name: part[which] for name, part in vars(self).items() if name != "place"}
-        return Cells(**parts, place=place)
+        parts: dict[str, Any] = {name: part[which] for name, part in vars(self).items() if isinstance(part, Tensor)}
+        return replace(self, **parts)
 
     def double(self) -> Cells:
         """The same cells in double precision, for derivatives by differences."""
-        return Cells(
+        return replace(
+            self,
             frequency_hz=self.frequency_hz.double(),
             inverse=self.inverse.to(torch.complex128),
             scatter=self.scatter.to(torch.complex128),
             power=self.power.double(),
             count=self.count.double(),
-            place=self.place,
         )
 
 

@@ -14,7 +14,6 @@ from whalefinder.array.limit import geometry_covariance, inverse_curvature
 from whalefinder.bearings.likelihood import Cells, derivatives, plane_wave_likelihood
 from whalefinder.bearings.surface import REFINE_CELLS, fit_image
 from whalefinder.bearings.wavefront import CONVERGED, Wavefront, find_wavefront
-from whalefinder.sound.spectrogram import OVERLAP
 
 COARSE_CELLS, MIN_SCAN_CELLS = 300, 60
 SCAN_BUDGET = 4e7  # directions x pairs x cells of the first scan: large arrays scan with fewer cells
@@ -101,7 +100,7 @@ def find_direction(cells: Cells, array: HydrophoneArray, *, surface: bool = True
     elsewhere = [top.value for top in leaders[1:] if np.linalg.norm(top.u - best.u) > np.radians(3.0)]
     fix = Fix(
         u=best.u,
-        covariance=inverse_curvature(best.information) * OVERLAP * MISFIT + geometry_covariance(array, best.u),
+        covariance=inverse_curvature(best.information) * cells.overlap * MISFIT + geometry_covariance(array, best.u),
         log_likelihood=best.value,
         margin=best.value - max(elsewhere) if elsewhere else math.inf,
     )
@@ -112,7 +111,7 @@ def find_direction(cells: Cells, array: HydrophoneArray, *, surface: bool = True
 def _of_wavefront(cells: Cells, array: HydrophoneArray) -> Fix | None:
     """The direction of a wide array, whose lobes no grid can scan: from its free delays, and then to the top."""
     top = _climb(cells.double(), array, nearest_direction(find_wavefront(cells), array))
-    covariance = inverse_curvature(top.information) * OVERLAP * MISFIT + geometry_covariance(array, top.u)
+    covariance = inverse_curvature(top.information) * cells.overlap * MISFIT + geometry_covariance(array, top.u)
     return Fix(u=top.u, covariance=covariance, log_likelihood=top.value, margin=math.inf)
 
 
@@ -163,7 +162,7 @@ def _with_image(fix: Fix, cells: Cells, array: HydrophoneArray, starts: Floats) 
     image = fit_image(cells, array, starts, plane)
     if image is None or image.gain < IMAGE_GAIN:
         return fix
-    covariance = image.covariance * OVERLAP * MISFIT_IMAGE + geometry_covariance(array, image.u)
+    covariance = image.covariance * cells.overlap * MISFIT_IMAGE + geometry_covariance(array, image.u)
     return Fix(
         u=image.u,
         covariance=covariance,

@@ -21,6 +21,7 @@ from whalefinder.sound import spectrogram
 
 SPAN_S = 8e-3
 """Delays between two hydrophones are looked for up to this. A frame of 21 ms tells them up to 10.7 ms."""
+SPAN = SPAN_S * spectrogram.BIN_HZ  # the same as a share of a frame, for shorter frames
 FFT = 8192  # points of a correlation: lags in steps of 2.6 µs
 SWEEPS, ROUNDS = 4, 8
 LONGEST_STEP_S = 2e-5
@@ -48,6 +49,7 @@ class Wavefront:
         coherence: share of the event's whitened power, above that of the noise, that the wavefront explains. Near 1 for
             one sound, less where boats are left in the cells.
         heard_evidence: log likelihood that each hydrophone adds to that of the others, `[channel]`.
+        overlap: in how many frames each sample lies (`Cells.overlap`).
     """
 
     delays_s: Floats
@@ -57,6 +59,7 @@ class Wavefront:
     gain_evidence: float
     coherence: float
     heard_evidence: Floats
+    overlap: float = spectrogram.OVERLAP
 
     def silent(self) -> NDArray[np.bool_]:
         """Hydrophones that clearly do not hear the event, `[channel]`."""
@@ -112,6 +115,7 @@ def find_wavefront(cells: Cells, start_s: Floats | None = None, *, signed: bool 
         gain_evidence=at.value - plain,
         coherence=coherence,
         heard_evidence=heard_evidence,
+        overlap=cells.overlap,
     )
 
 
@@ -217,9 +221,9 @@ def correlations(cells: Cells) -> tuple[Floats, float]:
     """
     power = cells.power / (1 + cells.power * torch.diagonal(cells.inverse, dim1=1, dim2=2).real.sum(1))
     parts = (cells.scatter - cells.count[:, None, None] * cells.inverse) * power[:, None, None]
-    index = (cells.frequency_hz / spectrogram.BIN_HZ).round().long()
+    index = (cells.frequency_hz * cells.frame_s).round().long()
     spectrum = torch.zeros(FFT // 2 + 1, *parts.shape[1:], dtype=parts.dtype).index_add_(0, index, parts)
     lags = torch.fft.irfft(spectrum, FFT, dim=0)
-    step = 1 / (spectrogram.BIN_HZ * FFT)
-    most = math.floor(SPAN_S / step)
+    step = cells.frame_s / FFT
+    most = math.floor(SPAN * FFT)
     return torch.cat([lags[-most:], lags[: most + 1]]).numpy(), step

@@ -68,6 +68,12 @@ def locate(
     correct: Annotated[
         bool, typer.Option("--correct", help="Mend polarity, gain, delay and order of channels that are found wrong.")
     ] = False,
+    causal: Annotated[
+        bool,
+        typer.Option(
+            "--causal", help="Make tracks from earlier calls alone, as at sea: by the LSTM, not the smoother."
+        ),
+    ] = False,
     append: Annotated[
         bool, typer.Option("--append", help="Add to the results in OUT. A recording that is there replaces its rows.")
     ] = False,
@@ -91,6 +97,8 @@ def locate(
       whalefinder locate night.wav -a array.toml -o results --start 1:10:00 --end 1:15:00
 
       whalefinder locate night.wav -a array.toml -o results --method network
+
+      whalefinder locate night.wav -a array.toml -o results --causal        (tracks as a live run would have them)
     """
     from whalefinder.errors import OptionError
     from whalefinder.options import LocateOptions
@@ -113,7 +121,7 @@ def locate(
 
             summary = run_locate(
                 recordings, array, out, options, formats=formats, pictures=not no_pictures, correct=correct,
-                begin_s=begin_s, end_s=end_s, append=append, overwrite=overwrite, report=report,
+                causal=causal, begin_s=begin_s, end_s=end_s, append=append, overwrite=overwrite, report=report,
                 say=lambda text: errors.print(escaped(text), soft_wrap=True),
             )  # fmt: skip
         if not quiet and summary.recordings:

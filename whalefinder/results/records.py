@@ -127,6 +127,7 @@ class Track:
         azimuth_sd_deg, elevation_sd_deg: standard deviations, `[time]`.
         calls: how many calls of the animal ended in the second before, `[time]`.
         fixes: indices of its calls in the detections from which the track was made.
+        tracker: what made it: `smoother`, which also uses later calls, or `causal`, the LSTM, which does not.
     """
 
     number: int
@@ -138,3 +139,4 @@ class Track:
     elevation_sd_deg: Floats
     calls: np.ndarray
     fixes: tuple[int, ...]
+    tracker: str = "smoother"

@@ -73,6 +73,7 @@ TRACKS = (
     Column("elevation_sd_deg", "number", "degrees", "standard deviation of the elevation"),
     Column("calls", "integer", "", "calls of this animal that ended in the second before"),
     Column("recording", "text", "", "file name of the recording"),
+    Column("tracker", "text", "", "smoother (also uses later calls) or causal (earlier calls alone, by the LSTM)"),
 )
 """Columns of `tracks.csv`."""
 

@@ -113,6 +113,7 @@ def rows_of(track: Track) -> Iterator[dict[str, Any]]:
             "elevation_sd_deg": round(float(track.elevation_sd_deg[k]), 4),
             "calls": int(track.calls[k]),
             "recording": track.recording,
+            "tracker": track.tracker,
         }
 
 

@@ -80,7 +80,7 @@ class Hypotheses:
 
 
 @dataclass(kw_only=True)
-class _Beam:
+class Beam:
     """The hypotheses that are kept, one in each slot. Weight is the log likelihood, -inf for an empty slot."""
 
     mean: Floats  # [batch, slot, 6]
@@ -94,9 +94,9 @@ class _Beam:
 def follow_hypotheses(steps: Steps, prior: Prior) -> Hypotheses:
     """Follow one animal along every sequence of the batch."""
     batch, length = steps.dt_s.shape
-    beam = _empty(batch)
+    beam = empty_beam(batch)
     noise = measurement_covariance(steps.u, prior.sd_scale * steps.sd_rad)
-    voice = _voice(steps.call[..., 1], steps.call[..., 2])
+    voice = voice_of(steps.call[..., 1], steps.call[..., 2])
     out = Hypotheses(
         mean=np.zeros((batch, length, 6)),
         covariance=np.zeros((batch, length, 6, 6)),
@@ -117,7 +117,7 @@ def follow_hypotheses(steps: Steps, prior: Prior) -> Hypotheses:
         present = np.flatnonzero(steps.present[:, t])
         if len(present):
             arrived = (steps.u[present, t], noise[present, t], voice[present, t])
-            parents[present, t], decisions[present, t] = _branch(beam, present, *arrived, prior)
+            parents[present, t], decisions[present, t] = branch(beam, present, *arrived, prior)
         best, second = np.argsort(-beam.weight, axis=1)[:, :2].T
         relative = np.exp(beam.weight - beam.weight.max(axis=1, keepdims=True))
         out.mean[:, t], out.covariance[:, t] = beam.mean[rows, best], beam.covariance[rows, best]
@@ -131,14 +131,15 @@ def follow_hypotheses(steps: Steps, prior: Prior) -> Hypotheses:
     return replace(out, believed=believed, score=beam.weight.max(axis=1) - nothing)
 
 
-def _empty(batch: int) -> _Beam:
+def empty_beam(batch: int) -> Beam:
+    """Hypotheses before the first fix: nothing has begun."""
     mean, covariance = begin(
         np.tile([0.0, 1.0, 0.0], (batch, HYPOTHESES, 1)), np.broadcast_to(np.eye(3), (batch, HYPOTHESES, 3, 3)), 0.0
     )
     weight = np.full((batch, HYPOTHESES), -np.inf)
     weight[:, 0] = 0.0  # one hypothesis: nothing has begun
     off = np.zeros((batch, HYPOTHESES), bool)
-    return _Beam(
+    return Beam(
         mean=mean,
         covariance=covariance,
         weight=weight,
@@ -148,8 +149,8 @@ def _empty(batch: int) -> _Beam:
     )
 
 
-def _branch(
-    beam: _Beam, at: NDArray[np.intp], u: Floats, noise: Floats, voice: Floats, prior: Prior
+def branch(
+    beam: Beam, at: NDArray[np.intp], u: Floats, noise: Floats, voice: Floats, prior: Prior
 ) -> tuple[NDArray[np.intp], NDArray[np.int8]]:
     """Split every hypothesis of the sequences `at`: the fix belongs to the animal, or not. Keep the best.
 
@@ -158,17 +159,17 @@ def _branch(
     """
     mean, covariance, weight, pitch = (part[at] for part in (beam.mean, beam.covariance, beam.weight, beam.voice))
     began, turning = beam.began[at], beam.turning[at]
-    moved, narrowed, agreement = _believe(mean, covariance, u[:, None], noise[:, None])
-    likeness = _likeness(voice[:, None], pitch, prior)
-    believe = np.where(began, weight + np.log1p(-prior.wrong) + agreement + likeness, -np.inf)
+    moved, narrowed, agreement = believe(mean, covariance, u[:, None], noise[:, None])
+    alike = likeness(voice[:, None], pitch, prior)
+    taken = np.where(began, weight + np.log1p(-prior.wrong) + agreement + alike, -np.inf)
     starts, starter = _starts(weight, began, prior)
     # Children, in this order: the fix is of another sound; it is of the animal; it is of the animal, which starts or
     # stops turning; the animal begins with it.
     scores = np.concatenate(
         [
             weight + np.log(prior.wrong) + ANYWHERE,
-            believe + np.log1p(-prior.switch),
-            believe + np.log(prior.switch),
+            taken + np.log1p(-prior.switch),
+            taken + np.log(prior.switch),
             starts,
         ],
         axis=1,
@@ -213,7 +214,7 @@ def _pick(new: NDArray[np.bool_], a: Floats, took: NDArray[np.bool_], b: Floats,
     return np.where(new.reshape(shape), a, np.where(took.reshape(shape), b, c))
 
 
-def _believe(mean: Floats, covariance: Floats, u: Floats, noise: Floats) -> tuple[Floats, Floats, Floats]:
+def believe(mean: Floats, covariance: Floats, u: Floats, noise: Floats) -> tuple[Floats, Floats, Floats]:
     """Kalman update with a fix, robust against large errors. → new mean, new covariance, log density (1/sr) of the fix.
 
     With Student's t the noise of a fix at squared distance d² is multiplied by (ν + d²) / (ν + 2), but not by less
@@ -249,12 +250,12 @@ def _student(distance: Floats, determinant: Floats) -> Floats:
     return np.asarray(-(FREEDOM + 2) / 2 * np.log1p(distance / FREEDOM) - np.log(2 * np.pi) - np.log(determinant) / 2)
 
 
-def _voice(low_hz: Floats, high_hz: Floats) -> Floats:
+def voice_of(low_hz: Floats, high_hz: Floats) -> Floats:
     """Log of the middle (geometric mean) frequency in hertz."""
     return np.asarray(np.log(np.maximum(low_hz * high_hz, 1.0)) / 2)
 
 
-def _likeness(voice: Floats, usual: Floats, prior: Prior) -> Floats:
+def likeness(voice: Floats, usual: Floats, prior: Prior) -> Floats:
     """Log likelihood ratio of a call's middle frequency (as log): this animal against any animal.
 
     A similar frequency makes the same animal more likely, another frequency less likely. The second effect is limited,
@@ -356,7 +357,7 @@ def _log_likelihood(steps: Steps, prior: Prior) -> Floats:
     )
     filtered = kalman(steps, settings)
     noise = measurement_covariance(steps.u, prior.sd_scale * steps.sd_rad)
-    _, _, density = _believe(filtered.predicted_mean, filtered.predicted_covariance, steps.u, noise)
+    _, _, density = believe(filtered.predicted_mean, filtered.predicted_covariance, steps.u, noise)
     return np.asarray(np.where(steps.present & ~filtered.restarted, density, 0.0).sum(axis=1))
 
 
@@ -379,10 +380,10 @@ def _dealt_again(fixes: Fixes, label: NDArray[np.intp], prior: Prior) -> NDArray
     innovation = np.where(own[..., None], (leave @ innovation[..., None])[..., 0], innovation)
     distance, determinant = _mahalanobis(innovation, np.where(own[..., None, None], leave @ error, error + spread))
     agreement = _student(distance, determinant)
-    voice = _voice(fixes.low_hz, fixes.high_hz)
+    voice = voice_of(fixes.low_hz, fixes.high_hz)
     usual = np.array([np.median(voice[mine]) if mine.any() else np.inf for mine in own])
-    likeness = _likeness(voice, usual[:, None], prior)
-    score = agreement + likeness + np.log1p(-prior.wrong) - np.log(len(tracks))
+    alike = likeness(voice, usual[:, None], prior)
+    score = agreement + alike + np.log1p(-prior.wrong) - np.log(len(tracks))
     # A track begins with its first call and ends with its last one. Long before or after, no fix belongs to it.
     inside = np.array([_near(fixes.time_s, fixes.time_s[mine]) for mine in own])
     score = np.where(inside, score, -np.inf)

@@ -5,6 +5,10 @@ calls → which calls belong to one animal → estimate of its direction between
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+from typing import NamedTuple
+
 import numpy as np
 
 from whalefinder.array.geometry import Floats, angles, direction
@@ -15,14 +19,27 @@ from whalefinder.results.records import Detection, Track
 from whalefinder.tracks.association import animals
 from whalefinder.tracks.fixes import Fixes, grid_of, merge
 from whalefinder.tracks.follow import Followed, follow, look_back
+from whalefinder.tracks.live import animals_so_far
 
 SD_FLOOR_RAD = np.radians(0.2)  # smallest error of a fix, since animals are not points and moored arrays move
 MAX_SILENCE_S = 180.0  # after a longer silence, a call begins a new track
 LONGEST_S = 3600.0  # a longer run of calls is cut at its longest silence near this time
 
 
+class _Shown(NamedTuple):
+    """One animal: indices of its fixes in all fixes, and the times of its track."""
+
+    mine: np.ndarray
+    grid: Floats
+
+
 def find_tracks(
-    detections: list[Detection], *, causal: bool = False, tracker: Tracker | None = None, sea_floor: bool = False
+    detections: list[Detection],
+    *,
+    causal: bool = False,
+    tracker: Tracker | None = None,
+    sea_floor: bool = False,
+    until_s: float = math.inf,
 ) -> list[Track]:
     """Find the tracks of animals in the calls of one recording.
 
@@ -32,9 +49,11 @@ def find_tracks(
             calls, before and after.
         tracker: a causal network to use instead of the shipped one.
         sea_floor: the array stands on the sea floor, with animals above it. This matters only to the network.
+        until_s: what was heard ends here. A causal track goes on after a call for `MAX_SILENCE_S`, but not longer than
+            this, or than the last call of all.
 
     Returns:
-        Tracks in order of their first call.
+        Tracks in order of their first call; causal ones in the order in which they became known.
 
     Raises:
         ModelError: the shipped tracker cannot be read (`causal` only).
@@ -45,21 +64,37 @@ def find_tracks(
         return []
     network = (tracker or load_tracker()) if causal else None
     fixes = fixes_of([detections[k] for k in usable])
-    label = separate(fixes)
-    animals_of = [np.flatnonzero(label == animal) for animal in range(label.max() + 1)]
-    grids = [grid_of(fixes.of(mine)) for mine in animals_of]
-    shown = [(mine, fixes.of(mine), grid) for mine, grid in zip(animals_of, grids, strict=True) if len(grid)]
+    shown = _as_heard(fixes, until_s) if causal else _looking_back(fixes)
+    shown = [each for each in shown if len(each.grid)]
     if not shown:
         return []
-    steps = merge([some for _, some, _ in shown], [grid for *_, grid in shown])
+    steps = merge([fixes.of(mine) for mine, _ in shown], [grid for _, grid in shown])
     followed = look_back(steps) if network is None else follow(steps, network, sea_floor=sea_floor)
     tracks: list[Track] = []
-    for row, (mine, some, grid) in enumerate(shown):
+    for row, (mine, grid) in enumerate(shown):
         asked = steps.asked[row]
         chosen = tuple(usable[k] for k in mine)
         own = Followed(followed.u[row, asked], followed.sd_rad[row, asked])
-        tracks.append(_track(row + 1, detections[chosen[0]].recording, grid, some, own, chosen))
+        heard = mine[fixes.time_s[mine] <= grid[-1]] if causal else mine
+        track = _track(row + 1, detections[chosen[0]].recording, grid, fixes.of(heard), own, chosen)
+        tracks.append(replace(track, tracker="causal") if causal else track)
     return tracks
+
+
+def _looking_back(fixes: Fixes) -> list[_Shown]:
+    label = separate(fixes)
+    mine = [np.flatnonzero(label == animal) for animal in range(label.max() + 1)]
+    return [_Shown(each, grid_of(fixes.of(each))) for each in mine]
+
+
+def _as_heard(fixes: Fixes, until_s: float) -> list[_Shown]:
+    """The animals as a live run knows them: from the call that makes them known, until they have long been silent."""
+    shown = []
+    end_s = until_s if math.isfinite(until_s) else float(fixes.time_s[-1])
+    for animal in animals_so_far(fixes, MAX_SILENCE_S):
+        last_s = min(float(fixes.time_s[animal.fixes[-1]]) + MAX_SILENCE_S, end_s)
+        shown.append(_Shown(animal.fixes, np.arange(math.ceil(animal.since_s), math.floor(last_s) + 1.0)))
+    return shown
 
 
 def _has_direction(detection: Detection) -> bool:
@@ -111,7 +146,7 @@ def _track(
 ) -> Track:
     azimuth, elevation = angles(followed.u)
     sd = np.degrees(followed.sd_rad)
-    # A call is counted in the first whole second after its end.
+    # A call is counted in the first whole second after its end; one that ended after the last second, in that one.
     counts = np.bincount(np.searchsorted(grid, fixes.time_s).clip(max=len(grid) - 1), minlength=len(grid))
     return Track(
         number=number,
