@@ -10,7 +10,7 @@ import whalefinder
 
 PACKAGE = Path(whalefinder.__file__).parent
 ROOMS = (
-    "array", "sound", "networks", "calls", "bearings", "health", "tracks", "results", "pages", "explain", "archive",
+    "array", "sound", "networks", "calls", "bearings", "health", "calibration", "tracks", "results", "pages", "explain", "archive",
     "evaluation", "training", "export", "sea",
 )  # fmt: skip
 """Sub-packages in the order of the data."""

@@ -127,7 +127,7 @@ class Model:
         new = self.state(x, at)
         sounds, channels, shared = len(new.u), self.array.num_channels, self.shared
         slopes = np.zeros((sounds, channels, len(x)))
-        slopes[:, :, :shared] = self._shared_slopes(new)
+        slopes[:, :, :shared] = self.shared_slopes(new)
         steps = self._direction_steps(x, at)  # ∂u/∂x of its own two unknowns, [sound, 3, 2]
         speed = self.array.sound_speed_m_s * np.exp(new.log_speed)
         own = -np.einsum("mi,kia->kma", self.places_m(new), steps) / speed
@@ -148,7 +148,7 @@ class Model:
             known.append(rows)
         return np.concatenate([delays, prior, *known])
 
-    def _shared_slopes(self, at: State) -> Floats:
+    def shared_slopes(self, at: State) -> Floats:
         """∂τ/∂(d, δ, λ, h), `[sound, channel, shared]`."""
         sounds, channels = len(at.u), self.array.num_channels
         speed = self.array.sound_speed_m_s * np.exp(at.log_speed)

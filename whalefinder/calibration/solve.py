@@ -85,7 +85,9 @@ def solve(
     )
     freedom = _freedom(sounds, array)
     weight = np.ones(sounds.count)
-    found_s = noise_s or errors.position_m / array.sound_speed_m_s  # vague at first: the array may be wrong by this much
+    found_s = (
+        noise_s or errors.position_m / array.sound_speed_m_s
+    )  # vague at first: the array may be wrong by this much
     for round_ in range(ROUNDS):
         weighting = inverse_covariance(sounds, found_s)
         model = replace(model, root=_root(weighting * weight[:, None, None]))
@@ -99,7 +101,7 @@ def solve(
         if round_ >= ROUNDS // 2:
             weight = np.where(p < UNLIKELY, 0.0, weight)
     jacobian = model.jacobian(model.vector(at), at)
-    whole = np.linalg.inv(jacobian.T @ jacobian)
+    whole = np.asarray(np.linalg.inv(jacobian.T @ jacobian), np.float64)
     return Solution(
         model=model, state=at, covariance=whole[: model.shared, : model.shared], noise_s=found_s, weight=weight, p=p
     )

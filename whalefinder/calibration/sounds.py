@@ -30,6 +30,7 @@ class Sounds:
 
     Args:
         time_s: middle of each sound on an axis that all recordings share, `[sound]`.
+        own_s: the same from the start of its recording, `[sound]`.
         utc: the same as time of day, or None where it is unknown.
         recording: name of its recording.
         delays_s: free delays, positive is later, `[sound, channel]`; 0 where a hydrophone was dead.
@@ -38,6 +39,7 @@ class Sounds:
     """
 
     time_s: Floats
+    own_s: Floats
     utc: tuple[datetime | None, ...]
     recording: tuple[str, ...]
     delays_s: Floats
@@ -59,6 +61,7 @@ class Sounds:
         index = np.arange(self.count)[which]
         return Sounds(
             time_s=self.time_s[index],
+            own_s=self.own_s[index],
             utc=tuple(self.utc[i] for i in index),
             recording=tuple(self.recording[i] for i in index),
             delays_s=self.delays_s[index],
@@ -134,9 +137,10 @@ def _gathered(found: Sequence[tuple[Window, Recording, float]], channels: int) -
         phones = window.hydrophones
         delays[k, phones], gains[k, phones] = window.delays_s, window.gains
         # Frames overlap, so that the likelihood counts each sample `OVERLAP` times.
-        information[np.ix_([k], phones, phones)] = window.information / OVERLAP
+        information[k][np.ix_(phones, phones)] = window.information / OVERLAP
     return Sounds(
         time_s=np.array([before_s + window.time_s - recording.begin_s for window, recording, before_s in found]),
+        own_s=np.array([window.time_s for window, _, _ in found]),
         utc=tuple(recording.begin_utc(window.time_s, window.time_s) for window, recording, _ in found),
         recording=tuple(recording.name for _, recording, _ in found),
         delays_s=delays,

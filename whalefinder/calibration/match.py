@@ -1,0 +1,137 @@
+"""Which boat of the tracks made each sound, and how the array is turned: both from azimuths alone, before anything else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from whalefinder.array.geometry import Floats, HydrophoneArray, angles
+from whalefinder.calibration.boats import MOST_GAP_S, Boat
+from whalefinder.calibration.priors import ANYWHERE_RAD, BOAT_DEPTH_M, Aims, alike, surface_elevation
+from whalefinder.calibration.sounds import Sounds
+from whalefinder.errors import OptionError, RecordingError
+
+TRACK_ERROR_M = 10.0
+"""Of a fix and its time, and of the antenna against the propeller."""
+ROUGH_RAD = 0.03
+"""Error of the azimuths of an array that is not calibrated yet."""
+STEP_RAD = np.radians(1.0)
+NEAR_SD = 4.0
+OUTLIER = 9.0
+"""Square, in standard deviations, beyond which a sound may be that of another boat."""
+RIVAL_RAD, CLEARER = np.radians(15.0), 0.8
+LEAST_MATCHED = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """What tracks say about sounds: the heading of the array (to add, clockwise, rad), the boat of each sound or "", aims."""
+
+    heading_rad: float
+    boat: tuple[str, ...]
+    aims: Aims
+
+
+def match(sounds: Sounds, array: HydrophoneArray, boats: list[Boat], u: Floats) -> Match:
+    """Find the heading at which most sounds come from boats of the tracks.
+
+    Args:
+        sounds: with times of day.
+        array: as its file describes it.
+        boats: their tracks.
+        u: directions of the sounds by that file, `[sound, 3]`.
+
+    Raises:
+        RecordingError: the times of the recordings are unknown, or no boat was near while they lasted.
+        OptionError: the sounds do not follow the tracks, or at more than one heading.
+    """
+    if any(utc is None for utc in sounds.utc):
+        name = next(name for name, utc in zip(sounds.recording, sounds.utc, strict=True) if utc is None)
+        raise RecordingError(
+            f"{name}: its start is unknown, so `track` cannot be used; give `time_format`, or name it as in 20260701_120000.wav"
+        )
+    time_s = np.array([utc.timestamp() for utc in sounds.utc if utc is not None])
+    places = np.stack([boat.heard_at(time_s, array.sound_speed_m_s) for boat in boats], axis=1)  # [sound, boat, 2]
+    if np.isnan(places).all():
+        raise OptionError(
+            f"`track`: none of {len(boats)} boats has two fixes within {MOST_GAP_S:g} s while the recordings last; "
+            "check the dates, and that both are in UTC"
+        )
+    ranges = np.maximum(np.linalg.norm(places, axis=-1), array.min_range_m)
+    true = np.arctan2(places[..., 0], places[..., 1])
+    sd = np.minimum(np.hypot(TRACK_ERROR_M / ranges, 1e-3), 1.0)
+    measured = angles(u)[0]
+    heading = _heading(measured, true, np.hypot(sd, ROUGH_RAD))
+    off = np.abs(_wrapped(measured[:, None] + heading - true)) / np.hypot(sd, ROUGH_RAD)
+    off = np.where(np.isnan(off), np.inf, off)
+    nearest = off.argmin(1)
+    each = np.arange(sounds.count)
+    matched = off[each, nearest] < NEAR_SD
+    if matched.sum() < LEAST_MATCHED:
+        raise OptionError(
+            f"`track`: only {matched.sum()} of {sounds.count} sounds come from a boat of the tracks, {LEAST_MATCHED} are needed; "
+            "check the clock of the recorder, the place of the array and whether other boats were nearer"
+        )
+    pick = (each, nearest)
+    return Match(
+        heading_rad=heading,
+        boat=tuple(boats[b].name if yes else "" for b, yes in zip(nearest, matched, strict=True)),
+        aims=_aims(
+            array,
+            time_s,
+            u,
+            np.where(matched, true[pick], 0.0),
+            np.where(matched, sd[pick], ANYWHERE_RAD),
+            ranges[pick],
+        ),
+    )
+
+
+def _wrapped(angle: Floats) -> Floats:
+    return np.asarray(np.angle(np.exp(1j * angle)))
+
+
+def _heading(measured: Floats, true: Floats, sd: Floats) -> float:
+    """The heading of least cost: each sound costs the square of its distance from the nearest boat, up to a limit.
+
+    Shape:
+        measured `[sound]`, true azimuth and its standard deviation `[sound, boat]`, NaN where a boat is not known.
+    """
+    turns = np.arange(-np.pi, np.pi, STEP_RAD)
+    off = (_wrapped(measured[:, None] + turns[:, None, None] - true) / sd) ** 2  # [turn, sound, boat]
+    off = np.where(np.isnan(off), np.inf, off)
+    gain = np.maximum(OUTLIER - off.min(2), 0.0).sum(1)
+    best = int(gain.argmax())
+    rival = gain[np.abs(_wrapped(turns - turns[best])) > RIVAL_RAD].max()
+    if rival > CLEARER * gain[best]:
+        raise OptionError(
+            f"`track`: the sounds fit the tracks at more than one heading (this one and {100 * rival / max(gain[best], 1e-9):.0f} % "
+            "as well another); give a track of more boats, or a longer one"
+        )
+    nearest = off[best].argmin(1)
+    near = off[best].min(1) < OUTLIER
+    each = np.arange(len(measured))[near]
+    left = _wrapped(true[each, nearest[near]] - measured[near] - turns[best])
+    weight = sd[each, nearest[near]] ** -2
+    return float(turns[best] + (weight * left).sum() / weight.sum())
+
+
+def _aims(
+    array: HydrophoneArray, time_s: Floats, u: Floats, azimuth: Floats, azimuth_sd: Floats, ranges: Floats
+) -> Aims:
+    """Azimuth of the matched sounds, and the elevation of all: by their range, or as for any boat."""
+    mean, sd = surface_elevation(array)
+    known = azimuth_sd < ANYWHERE_RAD
+    elevation, elevation_sd = np.full(len(u), mean), np.full(len(u), sd)
+    if array.depth_m is not None:
+        deepest = min(BOAT_DEPTH_M, array.depth_m)
+        height = array.depth_m - deepest / 2
+        by_range = np.arctan2(height, ranges)
+        # A depth that is evenly spread over D has the standard deviation D / √12.
+        vague = np.hypot(deepest / np.sqrt(12) / ranges, height * TRACK_ERROR_M / ranges**2) + 1e-3
+        elevation, elevation_sd = np.where(known, by_range, mean), np.where(known, vague, sd)
+    return Aims(
+        azimuth_rad=azimuth, azimuth_sd_rad=azimuth_sd, elevation_rad=elevation, elevation_sd_rad=elevation_sd,
+        alike=alike(time_s, u),
+    )  # fmt: skip
