@@ -16,11 +16,13 @@ POSITION_M, TIMING_S, SOUND_SPEED_M_S = 5e-3, 5e-6, 5.0
 BOAT_DEPTH_M = 3.0
 """The sound of a boat comes from its propeller and hull, between the surface and this depth."""
 FURTHEST_M = 1000.0
-"""Boats are heard between `min_range_m` and this range, as often in each octave of it."""
+"""Boats are heard between `min_range_m` and this range. They run straight, so each metre of range takes as long."""
 SAME_BOAT_S, SAME_BOAT_RAD = 60.0, 0.5
 """Sounds that are this far apart in time and direction share most of what is unknown about a boat."""
 JITTER = 1e-4
 """Share of the variance that sounds do not have in common, however alike they are."""
+SHARED = 0.1
+"""Share of the variance that all boats have in common, since the assumptions about boats may be wrong themselves."""
 ANYWHERE_RAD = 1e6
 """A standard deviation that says nothing."""
 
@@ -56,15 +58,16 @@ class Errors:
 class Aims:
     """Where the boats are known to be, as angles with errors, `[sound]` rad each.
 
-    An error of `ANYWHERE_RAD` says nothing. `alike` `[sound, sound]` is the correlation of the errors: what is unknown about
-    one boat is the same in all of its sounds.
+    An error of `ANYWHERE_RAD` says nothing. `azimuth_alike` and `elevation_alike` `[sound, sound]` are the correlations of
+    the errors: what is unknown about one boat is the same in all of its sounds.
     """
 
     azimuth_rad: Floats
     azimuth_sd_rad: Floats
     elevation_rad: Floats
     elevation_sd_rad: Floats
-    alike: Floats
+    azimuth_alike: Floats
+    elevation_alike: Floats
 
     @property
     def with_azimuth(self) -> NDArray[np.bool_]:
@@ -79,15 +82,16 @@ class Aims:
     @cached_property
     def azimuth_root(self) -> Floats:
         """L⁻¹ of the azimuths that are known, where L Lᵀ is their covariance: `[known, known]` 1/rad."""
-        return self._root(self.azimuth_sd_rad, self.with_azimuth)
+        return self._root(self.azimuth_sd_rad, self.azimuth_alike, self.with_azimuth)
 
     @cached_property
     def elevation_root(self) -> Floats:
         """L⁻¹ of the elevations that are known, `[known, known]` 1/rad."""
-        return self._root(self.elevation_sd_rad, self.with_elevation)
+        return self._root(self.elevation_sd_rad, self.elevation_alike, self.with_elevation)
 
-    def _root(self, sd_rad: Floats, which: NDArray[np.bool_]) -> Floats:
-        correlation = self.alike[np.ix_(which, which)] + JITTER * np.eye(int(which.sum()))
+    @staticmethod
+    def _root(sd_rad: Floats, alike: Floats, which: NDArray[np.bool_]) -> Floats:
+        correlation = alike[np.ix_(which, which)] + JITTER * np.eye(int(which.sum()))
         lower = np.linalg.cholesky(correlation) * sd_rad[which, None]
         return np.asarray(linalg.solve_triangular(lower, np.eye(len(lower)), lower=True)) if len(lower) else lower
 
@@ -100,18 +104,18 @@ def alike(time_s: Floats, u: Floats) -> Floats:
     """
     apart_s = np.abs(time_s[:, None] - time_s)
     apart = np.linalg.norm(u[:, None] - u, axis=-1)
-    return np.asarray(np.exp(-apart_s / SAME_BOAT_S - apart / SAME_BOAT_RAD))
+    return np.asarray(SHARED + (1 - SHARED) * np.exp(-apart_s / SAME_BOAT_S - apart / SAME_BOAT_RAD))
 
 
 def surface_elevation(array: HydrophoneArray) -> tuple[float, float]:
     """Mean and standard deviation of the elevation of boats that are heard, in radians.
 
-    The source is evenly spread over the uppermost `BOAT_DEPTH_M`, and over the logarithm of the range.
+    The source is evenly spread over the uppermost `BOAT_DEPTH_M`, and over the range.
     """
     if array.depth_m is None:
         return 0.0, ANYWHERE_RAD
     height = array.depth_m - np.linspace(0.0, min(BOAT_DEPTH_M, array.depth_m), 21)
-    ranges = np.geomspace(array.min_range_m, max(FURTHEST_M, 2 * array.min_range_m), 41)
+    ranges = np.linspace(array.min_range_m, max(FURTHEST_M, 2 * array.min_range_m), 200)
     elevation = np.arctan2(height[:, None], ranges)
     return float(elevation.mean()), float(elevation.std()) + 1e-3
 
@@ -131,5 +135,6 @@ def surface_aims(array: HydrophoneArray, time_s: Floats, u: Floats) -> Aims:
         azimuth_sd_rad=nothing,
         elevation_rad=np.full(len(time_s), mean),
         elevation_sd_rad=np.full(len(time_s), sd),
-        alike=alike(time_s, u),
+        azimuth_alike=np.eye(len(time_s)),
+        elevation_alike=alike(time_s, u),
     )

@@ -26,6 +26,8 @@ UNLIKELY = 1e-4
 """A sound with a smaller p-value is two boats, or an echo, and is left out."""
 LEAST_NOISE_S, MOST_NOISE_S = 1e-7, 1e-4
 NEWTON = 8
+ROUGH_S = 1e-6
+"""The noise to begin with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,8 @@ class Solution:
         state: the most probable values.
         covariance: of the unknowns that all sounds share (`Model.shared`).
         before: of the same, with nothing heard: squares of `Model.prior_sd`.
-        noise_s: standard deviation of a delay beyond what its noise explains: other boats, echoes, curved wavefronts.
+        noise_s: standard deviation of a delay of a clear sound beyond what its noise explains: other boats, echoes, curved
+            wavefronts.
         weight: of each sound, 0 for those left out, `[sound]`.
         p: of each sound: probability of a larger misfit, `[sound]`.
     """
@@ -170,13 +173,13 @@ def centred(values: Floats, heard: NDArray[np.bool_]) -> Floats:
 
 
 def inverse_covariance(sounds: Sounds, noise_s: float) -> Floats:
-    """C⁻¹ of the delays with independent noise added, `[sound, channel, channel]` 1/s².
+    """C⁻¹ of the delays with independent noise added, `noise_s` times `Sounds.doubt`: `[sound, channel, channel]` 1/s².
 
     By eigenvectors: the information λ of one becomes 1 / (1/λ + σ²) = λ / (1 + λ σ²), and that of the mean stays 0.
     """
     values, vectors = np.linalg.eigh(sounds.information)
     values = np.where(values > 1e-6 * values[:, -1:], values, 0.0)
-    values = values / (1 + values * noise_s**2)
+    values = values / (1 + values * (noise_s * sounds.doubt[:, None]) ** 2)
     return np.asarray(np.einsum("kmi,ki,kni->kmn", vectors, values, vectors))
 
 

@@ -24,6 +24,10 @@ MOST_SOUNDS = 200
 """Of a recording as many sounds are taken, the clearest of every 200th part: the next boat tells more than the next second."""
 
 
+CLEAR, CLEAREST = 0.02, 0.005
+"""Share of the power of a clear sound that no single wavefront explains; and the least share that is believed."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sounds:
     """Delays of many short sounds, each from one direction.
@@ -36,6 +40,7 @@ class Sounds:
         delays_s: free delays, positive is later, `[sound, channel]`; 0 where a hydrophone was dead.
         information: C⁻¹ of the delays, 1/s², `[sound, channel, channel]`. The mean delay has none, nor has a dead hydrophone.
         gains: `[sound, channel]`, of which the median is 1; NaN where a hydrophone was dead.
+        coherence: share of the power that one wavefront explains, `[sound]`.
     """
 
     time_s: Floats
@@ -45,6 +50,7 @@ class Sounds:
     delays_s: Floats
     information: Floats
     gains: Floats
+    coherence: Floats
 
     @property
     def count(self) -> int:
@@ -55,6 +61,15 @@ class Sounds:
     def heard(self) -> NDArray[np.bool_]:
         """Which hydrophones heard each sound, `[sound, channel]`."""
         return np.diagonal(self.information, axis1=1, axis2=2) > 0
+
+    @property
+    def doubt(self) -> Floats:
+        """By how much the delays of each sound are less certain than those of a clear one, `[sound]`.
+
+        Other boats in a sound move its delays by more than their noise, in proportion to the share of the power that its
+        wavefront does not explain.
+        """
+        return np.asarray(np.maximum(1 - self.coherence, CLEAREST) / CLEAR)
 
     def chosen(self, which: NDArray[Any]) -> Sounds:
         """Some of the sounds, by index or by a mask."""
@@ -67,6 +82,7 @@ class Sounds:
             delays_s=self.delays_s[index],
             information=self.information[index],
             gains=self.gains[index],
+            coherence=self.coherence[index],
         )
 
 
@@ -146,4 +162,5 @@ def _gathered(found: Sequence[tuple[Window, Recording, float]], channels: int) -
         delays_s=delays,
         information=information,
         gains=gains,
+        coherence=np.array([window.coherence for window, _, _ in found]),
     )
