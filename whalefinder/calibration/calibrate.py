@@ -27,6 +27,8 @@ STILL_DEG = 10.0
 """All sounds within this angle of their mean are a boat that lies still."""
 LEAST_USED = 0.5
 """If fewer sounds fit, the array file is wrong by more than it says."""
+NOISY_S = 3e-6
+"""Noise of delays that is no sign of a wrong array, however exact its file claims to be."""
 LOUD_DB = 0.05
 """A smaller gain is not written."""
 
@@ -111,11 +113,11 @@ def calibrate(sounds: Sounds, array: HydrophoneArray, boats: list[Boat] | None =
         boat, heading, aims = found.boat, found.heading_rad, found.aims
         turned = _clockwise(u, heading)
     solution = solve(sounds, array, errors, aims, turned, heading)
-    if solution.used < LEAST_USED * sounds.count:
+    if solution.used < LEAST_USED * sounds.count or solution.noise_s > max(rough_s, NOISY_S):
         raise ArrayError(
-            f"only {solution.used} of {sounds.count} sounds fit an array within {1e3 * errors.position_m:g} mm and "
-            f"{1e6 * errors.timing_s:g} µs of this one; hear it with `whalefinder check` for swapped or late channels, or state "
-            "larger errors in the array file"
+            f"{solution.used} of {sounds.count} sounds fit an array within {1e3 * errors.position_m:g} mm and "
+            f"{1e6 * errors.timing_s:g} µs of this one, with {1e6 * solution.noise_s:.2g} µs left of their delays; hear it with "
+            "`whalefinder check` for swapped or late channels, or state larger errors in the array file"
         )
     return _result(sounds, array, errors, solution, boat, u)
 

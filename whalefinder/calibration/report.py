@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whalefinder.array.geometry import Floats, angles
 from whalefinder.calibration.calibrate import Calibration
@@ -22,14 +23,16 @@ def summary(found: Calibration) -> list[tuple[str, str]]:
     lines = [("sounds", f"{int(used.sum())} of {found.sounds.count} fit, from {heard}")]
     if gap > ONE_SIDE_DEG:
         lines.append(("", f"none from {gap:.0f}° of the circle; boats on the other side would tell more"))
-    before, after = (_rms(1e6 * x[used]) for x in (found.left_before_s, found.left_after_s))
-    lines.append(("misfit of delays", _change(before, after, "µs")))
-    before, after = (_rms(x[used]) for x in (found.apart_before_deg, found.apart_after_deg))
-    if np.isfinite(before):
-        lines.append(("bearings without one hydrophone", "differ by " + _change(before, after, "°")))
+    sides = (found.left_before_s, found.left_after_s)
+    before, after = (float(np.median(_typical_us(x, found.sounds.heard)[used])) for x in sides)
+    lines.append(("misfit of delays", _change(before, after, "µs") + ", median"))
+    whole = used & np.isfinite(found.apart_before_deg)
+    if whole.any():
+        before, after = (float(np.median(x[whole])) for x in (found.apart_before_deg, found.apart_after_deg))
+        lines.append(("bearings without one hydrophone", "differ by " + _change(before, after, "°") + ", median"))
     if any(found.boat):
         before, after = _from_track(found)
-        lines.append(("bearings from those of the track", "differ by " + _change(before, after, "°")))
+        lines.append(("bearings from those of the track", "differ by " + _change(before, after, "°") + ", median"))
     before, after = bearing_error_deg(found.solution)
     lines.append(("error of a bearing by the array", _change(before, after, "°") + " r.m.s., as expected"))
     for each in found.quantities:
@@ -84,9 +87,9 @@ def channel_rows(found: Calibration) -> list[tuple[str, ...]]:
     ]
 
 
-def _rms(values: Floats) -> float:
-    values = values[np.isfinite(values)]
-    return float(np.sqrt(np.mean(values**2))) if len(values) else float("nan")
+def _typical_us(left_s: Floats, heard: NDArray[np.bool_]) -> Floats:
+    """Misfit of each sound in µs: r.m.s. over the hydrophones that heard it. `[sound, channel]` s → `[sound]`."""
+    return np.asarray(1e6 * np.sqrt((left_s**2).sum(1) / np.maximum(heard.sum(1), 1)))
 
 
 def _with_unit(value: float, unit: str) -> str:
@@ -111,8 +114,7 @@ def _from_track(found: Calibration) -> tuple[float, float]:
 def rows(found: Calibration) -> list[dict[str, Any]]:
     """Rows of `calibration.csv`."""
     azimuth, elevation = (np.degrees(x) for x in angles(found.u))
-    heard = np.maximum(found.sounds.heard.sum(1), 1)
-    before, after = (1e6 * np.sqrt((x**2).sum(1) / heard) for x in (found.left_before_s, found.left_after_s))
+    before, after = (_typical_us(x, found.sounds.heard) for x in (found.left_before_s, found.left_after_s))
     return [
         {
             "recording": found.sounds.recording[k],

@@ -15,7 +15,7 @@ from whalefinder.array.geometry import Floats
 from whalefinder.files import writing
 from whalefinder.pages.plots import CALL_COLOUR, INK, OTHER_COLOUR
 
-SHOWN_SHARE = 0.12
+SHOWN_SHARE = 0.2
 """The longest shift, or the largest error, is drawn with about this share of the size of the array."""
 STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 TWO_SIGMA = 2.0

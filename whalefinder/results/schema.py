@@ -118,8 +118,8 @@ CALIBRATION = (
     ),
     Column("before_us", "number", "µs", "how far its delays are from those of the best direction, r.m.s., before"),
     Column("after_us", "number", "µs", "the same after the calibration"),
-    Column("p", "number", "1", "probability of a larger misfit, after the calibration"),
-    Column("used", "integer", "", "1 if it was used, 0 if it fits no direction (two boats, an echo)"),
+    Column("p", "number", "", "probability of a larger misfit, after the calibration"),
+    Column("used", "integer", "", "whether it was used (1), or fits no direction (0): two boats, an echo"),
 )
 """Columns of `calibration.csv`: the sounds by which an array was calibrated."""
 
