@@ -27,8 +27,8 @@ LEVEL_SD_DB = 8.5
 """Of the difference in loudness of two boats; the nearer one is louder by 20 dB a decade."""
 CLEAR = 4.0
 """A boat must be likelier than the next one by this, in units of χ²."""
-OUTLIER = 9.0
-"""Square, in standard deviations, beyond which a sound may be that of another boat."""
+OUTLIER, MOST_COST = 9.0, 1e6
+"""Cost, in units of χ², beyond which a sound may be that of a boat without a track; and that of a boat that is not known."""
 RIVAL_RAD, CLEARER = np.radians(15.0), 0.8
 LEAST_MATCHED = 8
 
@@ -55,43 +55,25 @@ def match(sounds: Sounds, array: HydrophoneArray, boats: list[Boat], u: Floats) 
         RecordingError: the times of the recordings are unknown, or no boat was near while they lasted.
         OptionError: the sounds do not follow the tracks, or at more than one heading.
     """
-    if any(utc is None for utc in sounds.utc):
-        name = next(name for name, utc in zip(sounds.recording, sounds.utc, strict=True) if utc is None)
-        raise RecordingError(
-            f"{name}: its start is unknown, so `track` cannot be used; give `time_format`, or name it as in 20260701_120000.wav"
-        )
-    time_s = np.array([utc.timestamp() for utc in sounds.utc if utc is not None])
-    places = np.stack([boat.heard_at(time_s, array.sound_speed_m_s) for boat in boats], axis=1)  # [sound, boat, 2]
-    if np.isnan(places).all():
-        raise OptionError(
-            f"`track`: none of {len(boats)} boats has two fixes within {MOST_GAP_S:g} s while the recordings last; "
-            "check the dates, and that both are in UTC"
-        )
-    ranges = np.maximum(np.linalg.norm(places, axis=-1), array.min_range_m)
-    true = np.arctan2(places[..., 0], places[..., 1])
-    track_sd = np.minimum(TRACK_ERROR_M / ranges, 1.0)
-    sd = np.hypot(track_sd, ROUGH_RAD)
-    softer_db = 20 * np.log10(ranges / np.nanmin(np.where(np.isnan(ranges), np.inf, ranges), axis=1, keepdims=True))
-    unlikely = 2 * np.log(sd) + (softer_db / LEVEL_SD_DB) ** 2
+    time_s = _times(sounds)
+    known = _Tracks.of(boats, time_s, array)
     measured = angles(u)[0]
-    heading = _heading(measured, true, sd, unlikely)
-    off = np.abs(_wrapped(measured[:, None] + heading - true)) / sd
-    cost = np.where(np.isnan(off), np.inf, off**2 + unlikely)
+    heading = _heading(measured, known)
+    off, cost = known.costs(measured + heading)
     nearest = cost.argmin(1)
-    each = np.arange(sounds.count)
-    pick = (each, nearest)
-    best = np.sort(cost, axis=1)
-    with np.errstate(invalid="ignore"):  # no boat is known: inf - inf
-        clear = np.inf if cost.shape[1] == 1 else best[:, 1] - best[:, 0]
-    matched = (off[pick] < NEAR_SD) & (ranges[pick] < FURTHEST_M) & (clear > CLEAR)
+    pick = (np.arange(sounds.count), nearest)
+    best = np.sort(np.where(np.isinf(cost), MOST_COST, cost), axis=1)
+    clear = np.inf if len(boats) == 1 else best[:, 1] - best[:, 0]
+    matched = (off[pick] < NEAR_SD) & (known.range_m[pick] < FURTHEST_M) & (clear > CLEAR)
     if matched.sum() < LEAST_MATCHED:
         raise OptionError(
             f"`track`: only {matched.sum()} of {sounds.count} sounds come from a boat of the tracks, {LEAST_MATCHED} are needed; "
             "check the clock of the recorder, the place of the array and whether other boats were nearer"
         )
-    azimuth = np.where(matched, true[pick], 0.0)
-    total = np.where(matched, np.hypot(track_sd[pick], BEARING_RAD), ANYWHERE_RAD)
-    elevation, elevation_sd = _elevations(array, ranges[pick], matched)
+    azimuth = np.where(matched, known.azimuth_rad[pick], 0.0)
+    track_sd = known.track_sd_rad[pick]
+    total = np.where(matched, np.hypot(track_sd, BEARING_RAD), ANYWHERE_RAD)
+    elevation, elevation_sd = _elevations(array, known.range_m[pick], matched)
     return Match(
         heading_rad=heading,
         boat=tuple(boats[b].name if yes else "" for b, yes in zip(nearest, matched, strict=True)),
@@ -100,10 +82,69 @@ def match(sounds: Sounds, array: HydrophoneArray, boats: list[Boat], u: Floats) 
             azimuth_sd_rad=total,
             elevation_rad=elevation,
             elevation_sd_rad=elevation_sd,
-            azimuth_alike=_alike(nearest, azimuth, np.where(matched, track_sd[pick] / total, 0.0)),
+            azimuth_alike=_alike(nearest, azimuth, np.where(matched, track_sd / total, 0.0)),
             elevation_alike=alike(time_s, u),
         ),
     )
+
+
+def _times(sounds: Sounds) -> Floats:
+    """Unix time of each sound, `[sound]` s."""
+    for utc, name in zip(sounds.utc, sounds.recording, strict=True):
+        if utc is None:
+            raise RecordingError(
+                f"{name}: its start is unknown, so `track` cannot be used; give `time_format`, or name it as in "
+                "20260701_120000.wav"
+            )
+    return np.array([utc.timestamp() for utc in sounds.utc if utc is not None])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tracks:
+    """Where each boat was when each sound left it, `[sound, boat]`. Of a boat that is not known the range is infinite.
+
+    Args:
+        range_m, azimuth_rad: of the boat.
+        track_sd_rad: error of the azimuth by that of the track.
+        unlikely: -2 log of the density of a boat, but for where its sound comes from: that of loud, near boats is small.
+    """
+
+    range_m: Floats
+    azimuth_rad: Floats
+    track_sd_rad: Floats
+    unlikely: Floats
+
+    @classmethod
+    def of(cls, boats: list[Boat], time_s: Floats, array: HydrophoneArray) -> _Tracks:
+        """Places of boats at the times of sounds `[sound]`."""
+        places = np.stack([boat.heard_at(time_s, array.sound_speed_m_s) for boat in boats], axis=1)  # [sound, boat, 2]
+        known: NDArray[np.bool_] = np.isfinite(places).all(axis=2)
+        if not known.any():
+            raise OptionError(
+                f"`track`: none of {len(boats)} boats has two fixes within {MOST_GAP_S:g} s while the recordings last; "
+                "check the dates, and that both are in UTC"
+            )
+        ranges = np.where(known, np.maximum(np.linalg.norm(places, axis=2), array.min_range_m), np.inf)
+        track_sd = np.minimum(TRACK_ERROR_M / ranges, 1.0)
+        nearest = np.where(known.any(1), ranges.min(1), 1.0)[:, None]
+        softer_db = 20 * np.log10(np.where(known, ranges, 1.0) / nearest)
+        unlikely = 2 * np.log(np.hypot(track_sd, ROUGH_RAD) / ROUGH_RAD) + (softer_db / LEVEL_SD_DB) ** 2
+        return cls(
+            range_m=ranges,
+            azimuth_rad=np.where(known, np.arctan2(places[..., 0], places[..., 1]), 0.0),
+            track_sd_rad=track_sd,
+            unlikely=np.where(known, unlikely, np.inf),
+        )
+
+    @property
+    def sd_rad(self) -> Floats:
+        """Error of a measured azimuth from that of the boat."""
+        return np.hypot(self.track_sd_rad, ROUGH_RAD)
+
+    def costs(self, azimuth_rad: Floats) -> tuple[Floats, Floats]:
+        """Azimuths `[..., sound]` from those of the boats, in standard deviations, and -2 log likelihood. `[..., sound, boat]`."""
+        off = np.abs(_wrapped(azimuth_rad[..., None] - self.azimuth_rad)) / self.sd_rad
+        return off, off**2 + self.unlikely
 
 
 def _alike(boat: NDArray[np.intp], azimuth: Floats, share: Floats) -> Floats:
@@ -123,31 +164,22 @@ def _wrapped(angle: Floats) -> Floats:
     return np.asarray(np.angle(np.exp(1j * angle)))
 
 
-def _heading(measured: Floats, true: Floats, sd: Floats, unlikely: Floats) -> float:
-    """The heading of least cost: each sound costs the square of its distance from the likeliest boat, up to a limit.
-
-    Shape:
-        measured `[sound]`; true azimuth, its standard deviation, and what a boat costs by itself `[sound, boat]`, NaN where a
-        boat is not known.
-    """
-    least = np.nanmin(np.where(np.isnan(unlikely), np.inf, unlikely), axis=1, keepdims=True)
-    unlikely = np.where(np.isfinite(least), unlikely - np.where(np.isfinite(least), least, 0.0), np.inf)
+def _heading(measured_rad: Floats, known: _Tracks) -> float:
+    """The heading at which most sounds come from a boat that is likely to be heard. `[sound]` rad → rad."""
     turns = np.arange(-np.pi, np.pi, STEP_RAD)
-    off = (_wrapped(measured[:, None] + turns[:, None, None] - true) / sd) ** 2 + unlikely  # [turn, sound, boat]
-    off = np.where(np.isnan(off), np.inf, off)
-    gain = np.maximum(OUTLIER - off.min(2), 0.0).sum(1)
+    _, cost = known.costs(measured_rad + turns[:, None])  # [turn, sound, boat]
+    gain = np.maximum(OUTLIER - cost.min(2), 0.0).sum(1)
     best = int(gain.argmax())
     rival = gain[np.abs(_wrapped(turns - turns[best])) > RIVAL_RAD].max()
     if rival > CLEARER * gain[best]:
         raise OptionError(
-            f"`track`: the sounds fit the tracks at more than one heading (this one and {100 * rival / max(gain[best], 1e-9):.0f} % "
-            "as well another); give a track of more boats, or a longer one"
+            f"`track`: another heading fits {100 * rival / max(gain[best], 1e-9):.0f} % as well as the best one "
+            f"({100 * CLEARER:.0f} % at most); give a track of more boats, or a longer one"
         )
-    nearest = off[best].argmin(1)
-    near = off[best].min(1) < OUTLIER
-    each = np.arange(len(measured))[near]
-    left = _wrapped(true[each, nearest[near]] - measured[near] - turns[best])
-    weight = sd[each, nearest[near]] ** -2
+    near = cost[best].min(1) < OUTLIER
+    pick = (np.flatnonzero(near), cost[best].argmin(1)[near])
+    left = _wrapped(known.azimuth_rad[pick] - measured_rad[near] - turns[best])
+    weight = known.sd_rad[pick] ** -2
     return float(turns[best] + (weight * left).sum() / weight.sum())
 
 
