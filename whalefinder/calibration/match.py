@@ -118,7 +118,7 @@ class _Tracks:
     def of(cls, boats: list[Boat], time_s: Floats, array: HydrophoneArray) -> _Tracks:
         """Places of boats at the times of sounds `[sound]`."""
         places = np.stack([boat.heard_at(time_s, array.sound_speed_m_s) for boat in boats], axis=1)  # [sound, boat, 2]
-        known: NDArray[np.bool_] = np.isfinite(places).all(axis=2)
+        known = np.asarray(np.isfinite(places).all(axis=2), bool)
         if not known.any():
             raise OptionError(
                 f"`track`: none of {len(boats)} boats has two fixes within {MOST_GAP_S:g} s while the recordings last; "
