@@ -10,7 +10,8 @@ import whalefinder
 
 PACKAGE = Path(whalefinder.__file__).parent
 ROOMS = (
-    "array", "planning", "sound", "networks", "calls", "bearings", "health", "tracks", "results", "pages", "explain", "archive",
+    "array", "planning", "sound", "networks", "calls", "bearings", "health", "calibration", "tracks", "results", "pages", "explain",
+    "archive",
     "evaluation", "training", "export", "sea",
 )  # fmt: skip
 """Sub-packages in the order of the data."""

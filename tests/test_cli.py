@@ -54,6 +54,7 @@ def test_help_has_examples_for_every_command():
         ["simulate"],
         ["demo"],
         ["import-array"],
+        ["calibrate"],
         ["train", "segmenter"],
         ["train", "regressor"],
         ["train", "tracker"],

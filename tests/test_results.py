@@ -17,7 +17,7 @@ from whalefinder.results.compare import compare
 from whalefinder.results.dataset import collect, open_dataset, write_dataset
 from whalefinder.results.formats import read_rows
 from whalefinder.results.query import query
-from whalefinder.results.schema import DETECTIONS, HEALTH, RECORDINGS, TRACKS, names
+from whalefinder.results.schema import CALIBRATION, DETECTIONS, HEALTH, RECORDINGS, TRACKS, names
 from whalefinder.results.tables import COLUMNS, EXTRA_COLUMNS
 
 
@@ -68,7 +68,7 @@ def test_every_field_says_its_unit_and_meaning(tmp_path):
 
 def test_the_docs_list_every_column():
     text = (Path(__file__).parent.parent / "docs" / "results.md").read_text(encoding="utf-8")
-    for columns in (DETECTIONS, TRACKS, RECORDINGS, HEALTH):
+    for columns in (DETECTIONS, TRACKS, RECORDINGS, HEALTH, CALIBRATION):
         lines = "".join(f"| `{c.name}` | {c.unit} | {c.description} |\n" for c in columns)
         assert lines in text
 

@@ -21,6 +21,8 @@ FAR_M = 1e5
 """No hydrophone is further from the origin of its array."""
 MOST_CHANNELS = 1024
 """No recorder has more channels."""
+MOST_DELAY_S, MOST_GAIN_DB = 5e-3, 60.0
+"""A channel that is later, or louder, than the others by more than this is at fault."""
 
 
 class _Entries(BaseModel):
@@ -34,6 +36,8 @@ class _Hydrophone(_Entries):
     y_m: float = Field(ge=-FAR_M, le=FAR_M)
     z_m: float = Field(ge=-FAR_M, le=FAR_M)
     sensitivity_db: float | None = None
+    delay_s: float = Field(default=0.0, ge=-MOST_DELAY_S, le=MOST_DELAY_S)
+    gain_db: float = Field(default=0.0, ge=-MOST_GAIN_DB, le=MOST_GAIN_DB)
 
 
 class _ArrayFile(_Entries):
@@ -68,6 +72,8 @@ REMEDIES = {
     "file_pattern": "give a text with {channel} in it, such as 'AMAR173.{channel}.*.wav'",
     "full_scale_v": "give the volts at the hydrophone that make a sample of 1",
     "sensitivity_db": "give dB re 1 V/µPa, about -210 to -140",
+    "delay_s": "give the seconds by which this channel is late (10 µs are 0.00001)",
+    "gain_db": "give the dB by which this channel is louder than the others",
     "hydrophone": "write [[hydrophone]], with two brackets, above the entries of each hydrophone",
     "x_m": "give metres, to starboard", "y_m": "give metres, forward", "z_m": "give metres, upward",
 }  # fmt: skip
@@ -204,10 +210,17 @@ def _build(described: _ArrayFile, path: Path) -> HydrophoneArray:
             file_pattern=described.file_pattern,
             unused_channels=tuple(c - 1 for c in unused),
             full_scale_v=described.full_scale_v,
+            lead_s=_all_or_none([-phone.delay_s for phone in phones]),
+            gain_db=_all_or_none([phone.gain_db for phone in phones]),
         )
         return check(array)
     except ArrayError as reason:
         raise ArrayError(f"{path}: {reason}") from reason
+
+
+def _all_or_none(values: list[float]) -> tuple[float, ...] | None:
+    """The values, or None if all are 0."""
+    return tuple(values) if any(values) else None
 
 
 def save_array(array: HydrophoneArray, path: Path) -> None:
@@ -244,6 +257,10 @@ def toml_of(array: HydrophoneArray, path: Path) -> str:
         lines += ["", "[[hydrophone]]", f"channel = {channel + 1}", f"x_m = {x!r}", f"y_m = {y!r}", f"z_m = {z!r}"]
         if array.sensitivity_db:
             lines.append(f"sensitivity_db = {array.sensitivity_db[index]!r}")
+        if array.lead_s:
+            lines.append(f"delay_s = {0.0 - array.lead_s[index]!r}")
+        if array.gain_db:
+            lines.append(f"gain_db = {array.gain_db[index]!r}")
     text = "\n".join(lines) + "\n"
     _built(tomllib.loads(text), path)
     return text

@@ -43,7 +43,9 @@ class HydrophoneArray:
         file_pattern: file name of a recording with one file per channel, with `{channel}` for the number, or None.
         unused_channels: channels of the recording, counted from 0, that belong to no hydrophone.
         full_scale_v: volts at a hydrophone's output (before the recorder's gain) that make a sample of 1, or None.
-        lead_s: `[channel]` delays that were already taken out of the channels (`bearings.wide`), or None.
+        lead_s: `[channel]` delays that were already taken out of the channels (`bearings.wide`), or None. A channel that is
+            late by δ (`delay_s` of the array file) has -δ.
+        gain_db: `[channel]` dB by which a channel is louder than the others, beside its sensitivity, or None.
 
     Raises:
         ArrayError: fewer than two hydrophones, two at one place, a channel used twice, or a value out of range.
@@ -67,6 +69,7 @@ class HydrophoneArray:
     unused_channels: tuple[int, ...] = ()
     full_scale_v: float | None = None
     lead_s: tuple[float, ...] | None = None
+    gain_db: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         positions = np.asarray(self.positions_m, dtype=np.float64)
@@ -159,14 +162,16 @@ class HydrophoneArray:
             channels=tuple(self.channels[i] for i in chosen),
             sensitivity_db=sensitivity,
             lead_s=None if self.lead_s is None else tuple(self.lead_s[i] for i in chosen),
+            gain_db=None if self.gain_db is None else tuple(self.gain_db[i] for i in chosen),
         )
 
     def relative_gain(self) -> NDArray[np.float32]:
-        """Factors `[channel]` for the samples, which remove differences of sensitivity between hydrophones."""
-        if self.sensitivity_db is None:
-            return np.ones(self.num_channels, np.float32)
-        sensitivity = np.array(self.sensitivity_db)
-        return np.asarray(10 ** ((sensitivity.mean() - sensitivity) / 20), np.float32)
+        """Factors `[channel]` for the samples, which remove differences of sensitivity and gain between hydrophones."""
+        louder = np.zeros(self.num_channels)
+        for known in (self.sensitivity_db, self.gain_db):
+            if known is not None:
+                louder += np.array(known) - np.mean(known)
+        return np.asarray(10 ** (-louder / 20), np.float32)
 
     @property
     def full_scale_db(self) -> float | None:

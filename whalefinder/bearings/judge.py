@@ -138,7 +138,7 @@ class Judge:
         pieces = []
         for group in self._groups(recording):
             chosen = sound if len(group) == len(sound) else sound[group]
-            if self.array is not None and len(group) > 1 and self.array.sensitivity_db is not None:
+            if self.array is not None and len(group) > 1 and (self.array.sensitivity_db or self.array.gain_db):
                 chosen = chosen * torch.from_numpy(self.array.relative_gain()[group, None])
             pieces.append(masks_of(self.network, chosen, valid, heard[group], first_frame))
         return pieces

@@ -50,7 +50,8 @@ def aligned(
     reach = math.ceil(float(np.abs(late).max()) / HOP)
     wider = replace(moved, begin=max(0, moved.begin - reach), end=min(spectra.shape[-1], moved.end + reach))
     found = narrowed(shares[CALL].numpy(), wider, settings)
-    return whole, found or moved, replace(array, lead_s=tuple(float(k) / RATE_HZ for k in late))
+    lead = np.zeros(len(late)) if array.lead_s is None else np.array(array.lead_s)
+    return whole, found or moved, replace(array, lead_s=tuple((lead + late / RATE_HZ).tolist()))
 
 
 def _earlier(x: torch.Tensor, steps: int) -> torch.Tensor:

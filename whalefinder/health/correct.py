@@ -49,7 +49,8 @@ def corrected(
         return recording, array, []
     # A channel that is late by δ hears a plane wave at τ(u) + δ: a delay of -δ was taken out of it.
     # Gain, polarity and delay belong to a channel, and move with it where the order is mended.
-    lead = tuple((-late[places_of]).tolist()) if late.any() else None
+    known = np.zeros(len(numbers)) if array.lead_s is None else np.array(array.lead_s)
+    lead = tuple((known - late)[places_of].tolist()) if (known - late).any() else None
     better = replace(
         recording,
         columns=tuple(recording.columns[place] for place in places_of),

@@ -154,6 +154,7 @@ def _only(window: Window, good: Sequence[int]) -> Window:
         delays_s=window.delays_s[index] - window.delays_s[index].mean(),
         gains=window.gains[index],
         information=window.information[np.ix_(index, index)],
+        coherence=window.coherence,
         heard_evidence=window.heard_evidence[index],
     )
 

@@ -31,7 +31,7 @@ class Window:
     Args:
         time_s: its middle, from the begin of the recording.
         hydrophones: indices of those that are not dead in it.
-        delays_s, gains, information, heard_evidence: as in `wavefront.Wavefront`, of these hydrophones.
+        delays_s, gains, information, coherence, heard_evidence: as in `wavefront.Wavefront`, of these hydrophones.
     """
 
     time_s: float
@@ -39,6 +39,7 @@ class Window:
     delays_s: Floats
     gains: Floats
     information: Floats
+    coherence: float
     heard_evidence: Floats
 
 
@@ -64,6 +65,7 @@ def window_of(spectra: torch.Tensor, time_s: float) -> Window | None:
         delays_s=wave.delays_s,
         gains=wave.gains,
         information=wave.information,
+        coherence=wave.coherence,
         heard_evidence=wave.heard_evidence,
     )
 

@@ -109,6 +109,21 @@ HEALTH = (
 )
 """Columns of `health.csv`: what is wrong with the hydrophones of an array."""
 
+CALIBRATION = (
+    Column("recording", "text", "", "name of the recording, as in the other tables"),
+    Column("time_s", "number", "s", "middle of the sound, from the start of the recording"),
+    Column("boat", "text", "", "boat of the track that made it; empty where none is known"),
+    Column("azimuth_deg", "number", "degrees", "direction of the sound by the calibrated array, clockwise, [0, 360)"),
+    Column(
+        "elevation_deg", "number", "degrees", "direction of the sound above the horizontal, by the calibrated array"
+    ),
+    Column("before_us", "number", "µs", "how far its delays are from those of the best direction, r.m.s., before"),
+    Column("after_us", "number", "µs", "the same after the calibration"),
+    Column("p", "number", "", "probability of a larger misfit, after the calibration"),
+    Column("used", "integer", "", "whether it was used (1), or fits no direction (0): two boats, an echo"),
+)
+"""Columns of `calibration.csv`: the sounds by which an array was calibrated."""
+
 
 def names(columns: tuple[Column, ...]) -> tuple[str, ...]:
     """Names of columns, in order."""

@@ -13,7 +13,7 @@ from whalefinder.errors import OptionError
 from whalefinder.files import replacing, writing
 from whalefinder.results.ambiguity import words
 from whalefinder.results.records import SHOWN_DIGITS, Detection, Track
-from whalefinder.results.schema import DETECTIONS, HEALTH, RECORDINGS, TRACKS, names
+from whalefinder.results.schema import CALIBRATION, DETECTIONS, HEALTH, RECORDINGS, TRACKS, names
 from whalefinder.words import printable
 
 COLUMNS = names(DETECTIONS)[:14]
@@ -22,6 +22,7 @@ EXTRA_COLUMNS = names(DETECTIONS)[14:]
 TRACK_COLUMNS = names(TRACKS)
 RECORDING_COLUMNS = names(RECORDINGS)
 HEALTH_COLUMNS = names(HEALTH)
+CALIBRATION_COLUMNS = names(CALIBRATION)
 FORMATS = ("csv", "parquet", "raven", "audacity", "dcase", "json", "jsonl")
 
 
