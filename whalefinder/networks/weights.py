@@ -87,7 +87,7 @@ def take_all(network: Classifier, path: Path | str) -> None:
     """
     given = _of_same_sizes(network, Path(path))
     with fitting(Path(path)):
-        network.load_state_dict(given)
+        network.load_state_dict({name: given[name] for name in network.state_dict()})
 
 
 def _of_same_sizes(network: Classifier, file: Path) -> dict[str, Tensor]:

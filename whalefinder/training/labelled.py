@@ -121,7 +121,9 @@ def draw(
         marks: add a plane that marks the frames of the event, see `Classifier`. Only if `boat_ratio` is None.
     """
     spectra, valid, labels, info, marked = [], [], [], [], []
-    background_of = lru_cache(maxsize=4)(lambda number: _background(sources, [seed, 13, number], frames))
+    background_of = lru_cache(maxsize=4)(
+        lambda number: _background(sources, [seed, 13, number], frames, boat_ratio is None)
+    )
 
     @lru_cache(maxsize=4)
     def mixture_of(index: int) -> tuple[Tensor, str, float, tuple[int, int]]:
@@ -170,11 +172,20 @@ def draw(
     return Drawn(planes, torch.tensor(labels), info)
 
 
-def _background(sources: Sources, seed: list[int], frames: int) -> tuple[Tensor, Tensor, tuple[str, ...], int]:
-    """Spectrum, usable bins, names of the boats, and the label of the background. It does not depend on the call."""
+def _background(
+    sources: Sources, seed: list[int], frames: int, whales: bool = False
+) -> tuple[Tensor, Tensor, tuple[str, ...], int]:
+    """Spectrum, usable bins, names of the boats, and the label of the background. It does not depend on the call.
+
+    Args:
+        sources: the sounds to mix.
+        seed: of the background.
+        frames: its length.
+        whales: other cetaceans may be in it.
+    """
     rng = np.random.default_rng(seed)
     usable = torch.ones(spectrogram.NUM_BINS, dtype=torch.bool)
-    if sources.other and rng.random() < SUNG:
+    if whales and sources.other and rng.random() < SUNG:
         sung = _sung(rng, sources, frames)
         return sung, usable, (), OTHER_CETACEAN if events_in(sung) else AMBIENT
     total, loudest = _ambient(rng, sources, frames), 0.0
