@@ -179,7 +179,7 @@ def test_a_classifier_goes_on_from_another_with_its_head(trunk, tmp_path):
     given = load_file(shipped_weights("classifier"))
     began = classifier._network(ClassifierSettings(start=str(shipped_weights("classifier")))).state_dict()
     assert began.keys() == given.keys() and all(torch.equal(began[name], given[name]) for name in given)
-    with pytest.raises(ModelError, match="head"):  # a trunk names nothing
+    with pytest.raises(ModelError, match="Unexpected key"):  # a trunk paints and names nothing
         take_all(Classifier(widths=SMALL.widths, marks=True), trunk)
     with pytest.raises(OptionError, match="contradict"):
         ClassifierSettings(start="a", trunk="b")

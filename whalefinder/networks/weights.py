@@ -83,11 +83,11 @@ def take_all(network: Classifier, path: Path | str) -> None:
     """Give a new classifier all weights of another one, so that training goes on from them.
 
     Raises:
-        ModelError: the weights or their card cannot be read, have other sizes, or are those of a trunk without a head.
+        ModelError: the weights or their card cannot be read, have other sizes, or are those of a trunk.
     """
     given = _of_same_sizes(network, Path(path))
     with fitting(Path(path)):
-        network.load_state_dict({name: given[name] for name in network.state_dict()})
+        network.load_state_dict(given)
 
 
 def _of_same_sizes(network: Classifier, file: Path) -> dict[str, Tensor]:
