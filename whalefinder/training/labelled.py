@@ -253,8 +253,8 @@ def _smooth_gain(rng: np.random.Generator, spread_db: float) -> Tensor:
 # Shares: all frames are marked; of the others, a part of the call is, or a call lies beside the mark of the one
 # without a call, or else one lies beside the marks of both.
 MARKED_WHOLE, MARKED_PART, CALL_BESIDE, NEIGHBOUR = 0.35, 0.5, 0.3, 0.5
-MARKED_EDGE = 0.15  # share of the marks that lie on the begin or end of a sound, and mostly outside it
 ON_EVENT = 0.5  # share of the marks of examples without a call that lie on an event of the background, if it has one
+MARKED_EDGE = 0.15  # share of those marks that lie on the begin or end of the event, and mostly outside it
 
 
 def _marks(rng: np.random.Generator, span: tuple[int, int], frames: int) -> tuple[Tensor, Tensor | None]:
@@ -282,15 +282,22 @@ def _marks(rng: np.random.Generator, span: tuple[int, int], frames: int) -> tupl
     return mark, beside
 
 
-def _mark_on(rng: np.random.Generator, span: tuple[int, int], frames: int) -> Tensor:
-    """A mark on all of the frames [begin, end), roughly, on a part of them, or on one of their edges. → `[frame]`."""
+def _mark_on(rng: np.random.Generator, span: tuple[int, int], frames: int, edge: float = 0.0) -> Tensor:
+    """A mark on all of the frames [begin, end), roughly, on a part of them, or on one of their edges. → `[frame]`.
+
+    Args:
+        rng: random generator.
+        span: begin and end.
+        frames: length of the examples.
+        edge: share of the marks that lie on an edge, and mostly outside.
+    """
     begin, end = span
     place = rng.random()
     if place < MARKED_PART:
         first = begin + int(rng.uniform(0, 1) * max(0, end - begin - LEAST_MARK))
         last = first + int(rng.integers(LEAST_MARK, max(end - first, LEAST_MARK) + 1))
         early, late = rng.integers(-5, 6, 2)
-    elif place < MARKED_PART + MARKED_EDGE:  # the mask often begins before a loud sound, as an event of its own
+    elif place < MARKED_PART + edge:  # the mask often begins before a loud sound, as an event of its own
         inside, outside = int(rng.integers(8, 21)), int(rng.integers(10, 50))
         first, last = (begin, begin + inside) if rng.random() < 0.5 else (end - inside, end)
         early, late = (outside, 0) if first == begin else (0, outside)
@@ -317,7 +324,9 @@ def _on_event(rng: np.random.Generator, background: Tensor, *, always: bool) -> 
     if not always and rng.random() > ON_EVENT:
         return None
     events = events_in(background)
-    return _mark_on(rng, events[int(rng.integers(len(events)))], background.shape[-1]) if events else None
+    if not events:
+        return None
+    return _mark_on(rng, events[int(rng.integers(len(events)))], background.shape[-1], MARKED_EDGE)
 
 
 def _neighbour(rng: np.random.Generator, sources: Sources, background: Tensor, mark: Tensor, *, vary: bool) -> Tensor:
