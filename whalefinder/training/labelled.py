@@ -172,6 +172,9 @@ def draw(
     return Drawn(planes, torch.tensor(labels), info)
 
 
+SUNG, RECORDED = 0.2, 0.6  # shares: of backgrounds with another cetacean, and of these with a recording as it is
+
+
 def _background(
     sources: Sources, seed: list[int], frames: int, whales: bool = False
 ) -> tuple[Tensor, Tensor, tuple[str, ...], int]:
@@ -204,8 +207,7 @@ def _background(
     return total, usable, tuple(names), BOAT if loudest > DOMINATES else AMBIENT
 
 
-SUNG, RECORDED = 0.2, 0.6  # shares: of backgrounds with another cetacean, and of these with a recording as it is
-PAUSE_FRAMES = (5, 100)
+PAUSE_FRAMES = (5, 100)  # between the units of a song
 
 
 def _sung(rng: np.random.Generator, sources: Sources, frames: int) -> Tensor:
