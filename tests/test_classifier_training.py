@@ -10,10 +10,10 @@ from tests.helpers import RATE
 from whalefinder.errors import ModelError, OptionError
 from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.weights import load_classifier
-from whalefinder.results.records import ORCA
+from whalefinder.results.records import AMBIENT, ORCA, OTHER_CETACEAN
 from whalefinder.sea.calls import pulsed_call
 from whalefinder.sound import spectrogram
-from whalefinder.training import calibration, classifier, labelled, objective, stations
+from whalefinder.training import calibration, classifier, framing, labelled, objective, stations
 from whalefinder.training import sources as sources_of
 from whalefinder.training.classifier import Settings
 from whalefinder.training.clips import find_clips
@@ -189,16 +189,16 @@ def test_with_and_without_a_call_share_the_background_to_the_bin(sources, monkey
         assert drawn.info[k].boats == drawn.info[k + 1].boats
         differs = ((called - plain).abs() > 1e-6 * plain.mean()).any(0)
         assert differs.any() and not differs.all()
-        assert int(drawn.labels[k]) in (0, 1) and int(drawn.labels[k + 1]) in (2, 3)
+        assert int(drawn.labels[k]) in (0, 1) and int(drawn.labels[k + 1]) in (1, 2, 3)
 
 
 def test_what_is_marked_is_the_call_or_has_none(sources, monkeypatch):
-    """Both of a pair are marked alike, or the one without a call is marked where the call is not."""
+    """Both of a pair are marked alike, or the one without a call is marked where the call is not, or where an event is."""
     monkeypatch.setattr(labelled, "planes_of", lambda x, valid: x[:, 0, :, ::2].abs()[:, None])
     plain = labelled.draw(sources, 5, list(range(80)))
     marked = labelled.draw(sources, 5, list(range(80)), marks=True)
     assert torch.equal(marked.labels, plain.labels)
-    beside = neighbours = 0
+    beside = neighbours = on_event = 0
     for k in range(0, 80, 2):
         (called, mark), (other, other_mark) = marked.planes[k], marked.planes[k + 1]
         assert set(mark[0].unique().tolist()) <= {0.0, 1.0} and mark.any() and other_mark.any()
@@ -207,11 +207,68 @@ def test_what_is_marked_is_the_call_or_has_none(sources, monkeypatch):
             assert bool(new[0].any()) == bool(new[1].any())  # a neighbour has no part in the label
             neighbours += bool(new[0].any())
             assert not any((changed & (mark > 0))[:, 1:-1].any() for changed in new)
+        elif torch.equal(other, plain.planes[k + 1, 0]):
+            on_event += 1
+            assert torch.equal(called, plain.planes[k, 0]) and not plain.info[k + 1].call
         else:
             beside += 1
             assert torch.equal(other, called)  # the call is there, and is not what is to be named
     assert 1 <= beside <= 20  # 0.65 × 0.3 of 40, less those without room
     assert 2 <= neighbours <= 22  # half of the others that are not marked whole
+    assert 3 <= on_event <= 26  # of 0.65 x 40, half of those that have an event, and all with a whale
+
+
+def _sea_with(rows: slice, *spans: tuple[int, int]) -> torch.Tensor:
+    """Noise of 282 frames with a sound of +26 dB in the rows and in each of the spans [begin, end)."""
+    sea = torch.randn(spectrogram.NUM_BINS, 282, dtype=torch.complex64, generator=torch.Generator().manual_seed(4))
+    for begin, end in spans:
+        sea[rows, begin:end] *= 20.0
+    return sea
+
+
+def test_events_of_a_background_are_where_something_stands_out():
+    found = framing.events_in(_sea_with(slice(40, 70), (50, 90), (93, 120), (200, 230), (250, 256)))
+    assert np.abs(np.array(found) - [(50, 120), (200, 230)]).max() <= 2  # a pause of 3 frames joins, 6 frames are none
+    assert framing.events_in(_sea_with(slice(0, 0))) == framing.events_in(_sea_with(slice(40, 70), (0, 282))) == []
+
+
+def test_marks_without_a_call_touch_an_event_where_there_is_one():
+    """If only marks on calls fitted a sound, the fit would tell the class."""
+    sea = _sea_with(slice(40, 70), (80, 140))
+    for always, least, most in ((True, 1.0, 1.0), (False, 0.35, 0.65)):
+        marks = [labelled._on_event(np.random.default_rng(k), sea, always=always) for k in range(120)]
+        there = [mark for mark in marks if mark is not None]
+        assert least <= len(there) / len(marks) <= most
+        assert all(mark[78:142].sum() >= 8 for mark in there)
+    marks = [labelled._mark_on(np.random.default_rng(k), (80, 140), 282, labelled.MARKED_EDGE) for k in range(200)]
+    outside = [float(mark.sum() - mark[80:140].sum()) for mark in marks]
+    on_edges = [bool(mark[80:140].sum() <= 20) and beside >= 10 for mark, beside in zip(marks, outside, strict=True)]
+    assert 0.08 < np.mean(on_edges) < 0.25  # MARKED_EDGE, and short parts with 10 frames more
+    assert labelled._on_event(np.random.default_rng(0), _sea_with(slice(0, 0)), always=True) is None
+
+
+def test_a_call_among_other_whales_is_labelled_orca_and_the_whale_beside_it_other(sources, monkeypatch):
+    """So neither the recording nor the song gives the class away."""
+    monkeypatch.setattr(labelled, "SUNG", 1.0)
+    monkeypatch.setattr(labelled, "RECORDED", 1.0)
+    song = sources_of.Source(_sea_with(slice(40, 70), (40, 100), (150, 210)), "song", "one recording")
+    seas = dataclasses.replace(sources, songs={"one recording": [song]})
+    drawn = labelled.draw(seas, 5, list(range(24)), marks=True)
+    without = [index for index in range(24) if not drawn.info[index].call]
+    assert {int(drawn.labels[k]) for k in without} == {OTHER_CETACEAN} and int((drawn.labels == ORCA).sum()) > 3
+    assert all(drawn.info[k].snr_db >= labelled.SIR_IN_SONG_DB[0] for k in range(24) if drawn.info[k].call)
+    silent = dataclasses.replace(song, spectrum=_sea_with(slice(0, 0)))
+    assert labelled._background(dataclasses.replace(seas, songs={"a": [silent]}), [3], 282, whales=True)[-1] == AMBIENT
+    assert labelled._background(seas, [3], 282)[-1] != OTHER_CETACEAN  # none in a study of orca against boat
+
+
+def test_units_come_again_with_pauses(sources, monkeypatch):
+    monkeypatch.setattr(labelled, "_varied", lambda rng, spectrum, pool: spectrum)
+    repeated = labelled._repeated(np.random.default_rng(1), _tone(92)[:, 20:40], [sources.other[0]], 282)
+    loud = (repeated[92].abs() > 0).numpy()
+    begins = np.flatnonzero(np.diff(loud.astype(int)) == 1)
+    assert repeated.shape == (spectrogram.NUM_BINS, 282) and len(begins) >= 2
+    assert np.ptp(np.diff(begins)) == 0 and not loud.all()
 
 
 def test_short_marks_do_not_tell_that_there_is_no_call():

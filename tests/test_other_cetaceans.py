@@ -21,10 +21,24 @@ def test_every_species_sounds_and_repeats(species):
         assert 0.05 * RATE_HZ < len(one) <= 3.5 * RATE_HZ
 
 
-def test_sources_hold_each_species_in_turn():
-    sources = build_sources(3, real_split=None, num_calls=21, num_boats=1, num_nuisances=1)
+def test_sources_hold_each_species_in_turn_and_those_like_orcas_more_often():
+    sources = build_sources(3, real_split=None, num_calls=27, num_boats=1, num_nuisances=1)
     names = [source.name.removeprefix("simulated ").rsplit(" ", 1)[0] for source in sources.other]
-    assert names == [*SPECIES, next(iter(SPECIES))]
+    assert names == [*SPECIES, "humpback", "humpback", "beluga", "beluga", next(iter(SPECIES))]
+
+
+def test_a_harsh_cry_has_lines_up_to_12_khz_and_a_spell_lies_within_it():
+    high = []
+    for seed in range(12):
+        cry = baleen._harsh(rng(seed))
+        power = np.abs(np.fft.rfft(cry)) ** 2
+        hz = np.fft.rfftfreq(len(cry), 1 / RATE_HZ)
+        assert 0.5 <= len(cry) / RATE_HZ <= 2.5 and power[hz < 120].sum() < 0.2 * power.sum()
+        high.append(10 * np.log10(power[(hz > 8000) & (hz < 12_000)].max() / power[(hz > 500) & (hz < 4000)].max()))
+    assert np.median(high) > -40
+    place = np.linspace(0, 1, 400)
+    spells = np.array([baleen._spell(rng(seed), place) for seed in range(200)])
+    assert spells.min() == 0 and spells.max() == 1 and 0.1 < spells.mean() < 0.5
 
 
 @pytest.mark.parametrize("measures", [toothed.BOTTLENOSE, toothed.COMMON, toothed.FALSE_KILLER])

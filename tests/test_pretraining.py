@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 from bench import pretraining as benchmark
 from tests.helpers import RATE
 from whalefinder.cli import app
-from whalefinder.errors import ModelError
+from whalefinder.errors import ModelError, OptionError
 from whalefinder.networks.classifier import Classifier
 from whalefinder.networks.inpainting import CELL, Inpainter
-from whalefinder.networks.weights import shipped_weights, take_trunk
+from whalefinder.networks.weights import shipped_weights, take_all, take_trunk
 from whalefinder.training import classifier, labelled, pretraining
 from whalefinder.training.classifier import Settings as ClassifierSettings
 from whalefinder.training.pretraining import BLOCK, Recording, Settings, covers, painting_loss
@@ -175,6 +175,16 @@ def test_a_classifier_gives_its_trunk_too():
     assert torch.equal(network.head.weight, head) and float(network.temperature) == 1.0
 
 
+def test_a_classifier_goes_on_from_another_with_its_head(trunk, tmp_path):
+    given = load_file(shipped_weights("classifier"))
+    began = classifier._network(ClassifierSettings(start=str(shipped_weights("classifier")))).state_dict()
+    assert began.keys() == given.keys() and all(torch.equal(began[name], given[name]) for name in given)
+    with pytest.raises(ModelError, match="Unexpected key"):  # a trunk paints and names nothing
+        take_all(Classifier(widths=SMALL.widths, marks=True), trunk)
+    with pytest.raises(OptionError, match="contradict"):
+        ClassifierSettings(start="a", trunk="b")
+
+
 def _copy(trunk, file, change):
     file.parent.mkdir()
     shutil.copy(trunk.with_suffix(".json"), file.with_suffix(".json"))
@@ -219,8 +229,9 @@ def test_so_many_labels_are_so_many_examples(tmp_path, monkeypatch):
     monkeypatch.setattr(classifier, "train", lambda out, settings, **others: asked.append(settings) or 1 / 0)
     asked: list[ClassifierSettings] = []
     CliRunner().invoke(app, ["train", "classifier", "--labels", "32", "--trunk", "a/b", "--out", str(tmp_path)])
-    CliRunner().invoke(app, ["train", "classifier", "--out", str(tmp_path)])
-    assert [(settings.examples, settings.trunk) for settings in asked] == [(32, "a/b"), (None, None)]
+    CliRunner().invoke(app, ["train", "classifier", "--start", "c/d", "--out", str(tmp_path)])
+    found = [(settings.examples, settings.trunk, settings.start) for settings in asked]
+    assert found == [(32, "a/b", None), (None, None, "c/d")]
 
 
 # The benchmark -------------------------------------------------------------------------------------------------------

@@ -179,6 +179,12 @@ def train_classifier(
             help="Weights whose trunk it begins with: of `train trunk`, or of a classifier.", show_default="none"
         ),
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights of a classifier that it goes on from, such as of an earlier training.", show_default="none"
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=999_999, help="Random seed. The evaluation uses seeds from 10^9.")
     ] = 1,
@@ -195,6 +201,8 @@ def train_classifier(
       whalefinder train classifier --optimiser sgd --rate 0.02 --l2 1e-4 --boat-ratio 20 --imbalance focal
 
       whalefinder train classifier --trunk runs/trunk/trunk.safetensors --labels 128
+
+      whalefinder train classifier --start runs/classifier/classifier.safetensors --steps 1500 --rate 0.001 --seed 71
     """
     from whalefinder.pages.plots import draw_curve
 
@@ -206,6 +214,7 @@ def train_classifier(
             steps=steps, optimiser=optimiser, peak_rate=rate, l2=l2, weight_decay=decay, dropout=dropout,
             imbalance=imbalance, boat_ratio=boat_ratio, augment=not no_augment, seed=seed,
             leave_out=tuple(leave_out or ()), examples=labels, trunk=None if trunk is None else str(trunk),
+            start=None if start is None else str(start),
         )  # fmt: skip
         with training_in(out, "classifier", resume, overwrite):
             with progress_bar() as progress:

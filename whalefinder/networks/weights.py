@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from whalefinder.errors import ModelError
 from whalefinder.networks.classifier import Classifier
@@ -74,7 +74,23 @@ def take_trunk(network: Classifier, path: Path | str) -> None:
     Raises:
         ModelError: the weights or their card cannot be read, or their trunk has other sizes.
     """
-    file = Path(path)
+    given, own = _of_same_sizes(network, Path(path)), network.state_dict()
+    with fitting(Path(path)):
+        network.load_state_dict({name: own[name] if name.startswith(NAMING) else given[name] for name in own})
+
+
+def take_all(network: Classifier, path: Path | str) -> None:
+    """Give a new classifier all weights of another one, so that training goes on from them.
+
+    Raises:
+        ModelError: the weights or their card cannot be read, have other sizes, or are those of a trunk.
+    """
+    given = _of_same_sizes(network, Path(path))
+    with fitting(Path(path)):
+        network.load_state_dict(given)
+
+
+def _of_same_sizes(network: Classifier, file: Path) -> dict[str, Tensor]:
     expect(file, "classifier")
     with fitting(file):
         sizes = dict(read_card(file)["config"])
@@ -85,8 +101,7 @@ def take_trunk(network: Classifier, path: Path | str) -> None:
                 "give weights of a trunk or of a classifier with the same sizes"
             )
     with fitting(file):
-        given, own = load_file(file), network.state_dict()
-        network.load_state_dict({name: own[name] if name.startswith(NAMING) else given[name] for name in own})
+        return load_file(file)
 
 
 Network = TypeVar("Network", bound=nn.Module)

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from whalefinder.calls.classification import planes_of
 from whalefinder.networks.classifier import Classifier
-from whalefinder.networks.weights import take_trunk
+from whalefinder.networks.weights import take_all, take_trunk
 from whalefinder.results.records import LABELS, ORCA
 from whalefinder.sound.spectrogram import frequencies_hz, stft
 from whalefinder.training import labelled
@@ -166,4 +166,6 @@ def _network(settings: Settings) -> Classifier:
     network = Classifier(widths=settings.widths, dropout=settings.dropout, marks=settings.marks)
     if settings.trunk is not None:
         take_trunk(network, settings.trunk)
+    if settings.start is not None:
+        take_all(network, settings.start)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -24,14 +24,16 @@ from whalefinder.sea import signals
 from whalefinder.sound import spectrogram
 from whalefinder.sound.spectrogram import RATE_HZ
 from whalefinder.training import clips, stations
+from whalefinder.training.framing import LEAST_EVENT, events_in
 from whalefinder.training.nuisances import kinds_of, random_nuisance
 from whalefinder.training.sounds import band_power, cut, levelled, sounding, wind_slope
 from whalefinder.training.sources import Source, Sources, catalogue_calls
 from whalefinder.training.sources import build_sources as build_sources  # for those who draw from them
 
-LEAST_MARK = 12  # frames, 0.13 s
+LEAST_MARK = LEAST_EVENT
 SIR_DB = (-12.0, 22.0)
 """Power of the call over all other sound, 0.5-12 kHz, in the frames of the call."""
+SIR_IN_SONG_DB = (0.0, 22.0)  # the same for a call among other cetaceans, where a fainter one is their sound
 ORCAS = 0.6  # share of orcas among the examples with a call; the others are other whales and dolphins
 DOMINATES = 2.0  # an example without a call is labelled `boat` if a boat has more than this times the ambient power
 EVALUATION_SEED = 1_000_000_000
@@ -119,13 +121,18 @@ def draw(
         marks: add a plane that marks the frames of the event, see `Classifier`. Only if `boat_ratio` is None.
     """
     spectra, valid, labels, info, marked = [], [], [], [], []
-    background_of = lru_cache(maxsize=4)(lambda number: _background(sources, [seed, 13, number], frames))
+    background_of = lru_cache(maxsize=4)(
+        lambda number: _background(sources, [seed, 13, number], frames, boat_ratio is None)
+    )
 
     @lru_cache(maxsize=4)
     def mixture_of(index: int) -> tuple[Tensor, str, float, tuple[int, int]]:
         pool = sources.orca if class_of(seed, index, boat_ratio) == ORCA else sources.other
-        plain = background_of(index if boat_ratio is not None else index // 2)[0]
-        return _with_call(np.random.default_rng([seed, 14, index]), pool, plain, vary=augment is not None)
+        plain, _, _, dominated = background_of(index if boat_ratio is not None else index // 2)
+        sir_db = SIR_IN_SONG_DB if dominated == OTHER_CETACEAN else SIR_DB
+        return _with_call(
+            np.random.default_rng([seed, 14, index]), pool, plain, vary=augment is not None, sir_db=sir_db
+        )
 
     for index in indices:
         background = index if boat_ratio is not None else index // 2
@@ -137,11 +144,15 @@ def draw(
             example, name, snr, _ = mixture_of(index)
             label = call if name else label
         if marks:
-            # Both examples of a pair have the same mark; or the one without a call has a call beside its mark.
+            # Both examples of a pair have the same mark; or that of the one without a call lies on an event of the
+            # background; or beside a call.
             mixture, *_, span = mixture_of(index - index % 2)
             rng = np.random.default_rng([seed, 19, background, augment or 0])
             mark, beside = _marks(rng, span, frames)
-            if beside is None:
+            event = None if mark.all() else _on_event(rng, plain, always=dominated == OTHER_CETACEAN)
+            if event is not None:
+                mark = event if call is None else mark
+            elif beside is None:
                 example = example + _neighbour(rng, sources, plain, mark, vary=augment is not None)
             elif call is None:
                 example, mark = mixture, beside
@@ -161,9 +172,25 @@ def draw(
     return Drawn(planes, torch.tensor(labels), info)
 
 
-def _background(sources: Sources, seed: list[int], frames: int) -> tuple[Tensor, Tensor, tuple[str, ...], int]:
-    """Spectrum, usable bins, names of the boats, and `BOAT` or `AMBIENT`. It does not depend on the call."""
+SUNG, RECORDED = 0.2, 0.6  # shares: of backgrounds with another cetacean, and of these with a recording as it is
+
+
+def _background(
+    sources: Sources, seed: list[int], frames: int, whales: bool = False
+) -> tuple[Tensor, Tensor, tuple[str, ...], int]:
+    """Spectrum, usable bins, names of the boats, and the label of the background. It does not depend on the call.
+
+    Args:
+        sources: the sounds to mix.
+        seed: of the background.
+        frames: its length.
+        whales: other cetaceans may be in it.
+    """
     rng = np.random.default_rng(seed)
+    usable = torch.ones(spectrogram.NUM_BINS, dtype=torch.bool)
+    if whales and sources.other and rng.random() < SUNG:
+        sung = _sung(rng, sources, frames)
+        return sung, usable, (), OTHER_CETACEAN if events_in(sung) else AMBIENT
     total, loudest = _ambient(rng, sources, frames), 0.0
     names = []
     for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.3, 0.4, 0.2, 0.1]))):
@@ -177,8 +204,34 @@ def _background(sources: Sources, seed: list[int], frames: int) -> tuple[Tensor,
             source = sources.nuisances[int(rng.integers(len(sources.nuisances)))]
             level = 10 ** (rng.uniform(-12, 26) / 20) * (1 + math.sqrt(loudest))
             total = total + cut(rng, source.spectrum, frames) * level
-    usable = torch.ones(spectrogram.NUM_BINS, dtype=torch.bool)
     return total, usable, tuple(names), BOAT if loudest > DOMINATES else AMBIENT
+
+
+PAUSE_FRAMES = (5, 100)  # between the units of a song
+
+
+def _sung(rng: np.random.Generator, sources: Sources, frames: int) -> Tensor:
+    """Song, whistles or clicks of another cetacean in a quiet sea, `[frequency, frame]`, with power 1 in the band.
+
+    It is a recording as it is, with its own noise, echoes and the units before and after; every recording is equally
+    likely, however long it is. Or one sound is repeated with pauses. A call is added to it as to any other background.
+    So the recording does not tell the class: the network has to tell the orca from the whale that sings beside it.
+    """
+    if sources.songs and rng.random() < RECORDED:
+        pieces = sources.songs[list(sources.songs)[int(rng.integers(len(sources.songs)))]]
+        song = cut(rng, _varied(rng, pieces[int(rng.integers(len(pieces)))].spectrum, pieces), frames)
+    else:
+        song = _repeated(rng, sources.other[int(rng.integers(len(sources.other)))].spectrum, sources.other, frames)
+    return levelled(levelled(song) + _ambient(rng, sources, frames) * 10 ** (rng.uniform(-30, 0) / 20))
+
+
+def _repeated(rng: np.random.Generator, sound: Tensor, pool: list[Source], frames: int) -> Tensor:
+    """A sound of another cetacean again and again with pauses, as the units of a song. → `[frequency, frames]`."""
+    unit = _varied(rng, sound, pool)
+    pause = int(rng.integers(*PAUSE_FRAMES))
+    period = unit.shape[-1] + pause
+    tiled = torch.nn.functional.pad(unit, (0, pause)).repeat(1, 1 + math.ceil(frames / period))
+    return cut(rng, tiled, frames)
 
 
 def _ambient(rng: np.random.Generator, sources: Sources, frames: int) -> Tensor:
@@ -202,6 +255,8 @@ def _smooth_gain(rng: np.random.Generator, spread_db: float) -> Tensor:
 # Shares: all frames are marked; of the others, a part of the call is, or a call lies beside the mark of the one
 # without a call, or else one lies beside the marks of both.
 MARKED_WHOLE, MARKED_PART, CALL_BESIDE, NEIGHBOUR = 0.35, 0.5, 0.3, 0.5
+ON_EVENT = 0.5  # share of the marks of examples without a call that lie on an event of the background, if it has one
+MARKED_EDGE = 0.15  # share of those marks that lie on the begin or end of the event, and mostly outside it
 
 
 def _marks(rng: np.random.Generator, span: tuple[int, int], frames: int) -> tuple[Tensor, Tensor | None]:
@@ -215,17 +270,10 @@ def _marks(rng: np.random.Generator, span: tuple[int, int], frames: int) -> tupl
         span: frames [begin, end) of the call.
         frames: length of the examples.
     """
-    mark = torch.ones(frames)
     if rng.random() < MARKED_WHOLE:
-        return mark, None
-    begin, end = first, last = span
-    early, late = rng.integers(-10, 40, 2)  # events begin and end roughly where calls do
-    if rng.random() < MARKED_PART:
-        early, late = rng.integers(-5, 6, 2)
-        first += int(rng.uniform(0, 1) * max(0, end - begin - LEAST_MARK))
-        last = first + int(rng.integers(LEAST_MARK, max(end - first, LEAST_MARK) + 1))
-    mark[: max(0, min(first - int(early), last - LEAST_MARK))] = 0.0
-    mark[max(last + int(late), first + LEAST_MARK) :] = 0.0
+        return torch.ones(frames), None
+    begin, end = span
+    mark = _mark_on(rng, span, frames)
     room = max((0, begin - LEAST_MARK), (end + LEAST_MARK, frames), key=lambda place: place[1] - place[0])
     if rng.random() > CALL_BESIDE or room[1] - room[0] < LEAST_MARK:
         return mark, None
@@ -234,6 +282,53 @@ def _marks(rng: np.random.Generator, span: tuple[int, int], frames: int) -> tupl
     beside = torch.zeros(frames)
     beside[first : first + length] = 1.0
     return mark, beside
+
+
+def _mark_on(rng: np.random.Generator, span: tuple[int, int], frames: int, edge: float = 0.0) -> Tensor:
+    """A mark on all of the frames [begin, end), roughly, on a part of them, or on one of their edges. → `[frame]`.
+
+    Args:
+        rng: random generator.
+        span: begin and end.
+        frames: length of the examples.
+        edge: share of the marks that lie on an edge, and mostly outside.
+    """
+    begin, end = span
+    place = rng.random()
+    if place < MARKED_PART:
+        first = begin + int(rng.uniform(0, 1) * max(0, end - begin - LEAST_MARK))
+        last = first + int(rng.integers(LEAST_MARK, max(end - first, LEAST_MARK) + 1))
+        early, late = rng.integers(-5, 6, 2)
+    elif place < MARKED_PART + edge:  # the mask often begins before a loud sound, as an event of its own
+        inside, outside = int(rng.integers(8, 21)), int(rng.integers(10, 50))
+        first, last = (begin, begin + inside) if rng.random() < 0.5 else (end - inside, end)
+        early, late = (outside, 0) if first == begin else (0, outside)
+    else:
+        first, last = span
+        early, late = rng.integers(-10, 40, 2)  # events begin and end roughly where calls do
+    mark = torch.ones(frames)
+    mark[: max(0, min(first - int(early), last - LEAST_MARK))] = 0.0
+    mark[max(last + int(late), first + LEAST_MARK) :] = 0.0
+    return mark
+
+
+def _on_event(rng: np.random.Generator, background: Tensor, *, always: bool) -> Tensor | None:
+    """A mark on an event of a background without a call, `[frame]`, or None: there is none, or it is not its turn.
+
+    In the program every mark lies on an event. If training put the marks of examples without a call anywhere, a mark
+    that fits a sound would tell that the sound is a call.
+
+    Args:
+        rng: random generator.
+        background: spectrum without a call.
+        always: it is always its turn (in a song). Otherwise in the share `ON_EVENT`.
+    """
+    if not always and rng.random() > ON_EVENT:
+        return None
+    events = events_in(background)
+    if not events:
+        return None
+    return _mark_on(rng, events[int(rng.integers(len(events)))], background.shape[-1], MARKED_EDGE)
 
 
 def _neighbour(rng: np.random.Generator, sources: Sources, background: Tensor, mark: Tensor, *, vary: bool) -> Tensor:
@@ -254,7 +349,12 @@ def _neighbour(rng: np.random.Generator, sources: Sources, background: Tensor, m
 
 
 def _with_call(
-    rng: np.random.Generator, pool: list[Source], background: Tensor, *, vary: bool = False
+    rng: np.random.Generator,
+    pool: list[Source],
+    background: Tensor,
+    *,
+    vary: bool = False,
+    sir_db: tuple[float, float] = SIR_DB,
 ) -> tuple[Tensor, str, float, tuple[int, int]]:
     """Add a call to the background at a random place and level. An edge may cut off a part of it, even half.
 
@@ -263,6 +363,7 @@ def _with_call(
         pool: calls to choose from.
         background: spectrum without a call.
         vary: the call is varied before, see `_varied`.
+        sir_db: range of its level.
 
     Returns:
         The mixture, the name of the call ("" if it is silent), its level over the background in dB, and its frames
@@ -279,7 +380,7 @@ def _with_call(
     if not power > 0:  # no frame of the call sounds: power is 0 or not a number
         return background, "", math.nan, (begin, end)
     noise = band_power(background[:, begin:end][:, heard])
-    snr_db = float(rng.uniform(*SIR_DB))
+    snr_db = float(rng.uniform(*sir_db))
     mixed = background.clone()
     mixed[:, begin:end] += call * (noise * 10 ** (snr_db / 10) / power).sqrt()
     return mixed, source.name, snr_db, (begin, end)

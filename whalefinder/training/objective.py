@@ -44,9 +44,10 @@ class Settings:
         threads: threads of the processor.
         leave_out: sources of real calls that are not used in training (`clips.source_of`).
         trunk: path of weights whose trunk it begins with (`weights.take_trunk`), or None for a new one.
+        start: path of weights of a classifier that it goes on from, head included (`weights.take_all`), or None.
 
     Raises:
-        OptionError: an unknown name, or SGD with a weight decay.
+        OptionError: an unknown name, SGD with a weight decay, or both a trunk and a start.
     """
 
     steps: int = 11_000
@@ -73,6 +74,7 @@ class Settings:
     threads: int = 1
     leave_out: tuple[str, ...] = ()
     trunk: str | None = None
+    start: str | None = None
 
     @property
     def marks(self) -> bool:
@@ -85,6 +87,8 @@ class Settings:
                 raise OptionError(f"{name} {getattr(self, name)!r} is unknown; choose from {', '.join(allowed)}")
         if self.optimiser == "sgd" and self.weight_decay:
             raise OptionError("sgd has no decoupled decay; set weight_decay 0 and use l2")
+        if self.trunk is not None and self.start is not None:
+            raise OptionError("trunk and start contradict each other; give one of them")
 
 
 def class_weights(settings: Settings) -> Tensor:

@@ -25,6 +25,8 @@ from whalefinder.training.sounds import call_spectra, levelled, mono_spectrum, p
 
 BOAT_S = 6.0
 SHIP_SPEEDS = np.array([0.8, 0.9, 1.1, 1.25])
+SONG_S, LEAST_SONG_S = 10.0, 4.0  # length of the stretches of songs
+MORE_OFTEN = ("humpback", "humpback", "beluga", "beluga")  # they are taken for orcas most often
 LONGEST_CALL_S = 4.0  # a real cut that is longer holds several calls
 
 
@@ -39,13 +41,18 @@ class Source:
 
 @dataclass(kw_only=True)
 class Sources:
-    """The sounds from which examples are mixed, by kind."""
+    """The sounds from which examples are mixed, by kind.
+
+    `songs` are stretches of other cetaceans with all their noise and echoes, by recording; `other` are single sounds
+    without the noise of their clips.
+    """
 
     orca: list[Source] = field(default_factory=list)
     other: list[Source] = field(default_factory=list)
     boats: list[Source] = field(default_factory=list)
     ambient: list[Source] = field(default_factory=list)
     nuisances: list[Source] = field(default_factory=list)
+    songs: dict[str, list[Source]] = field(default_factory=dict)
 
 
 # Begin and end of calls in longer field clips of the train split, in seconds; read from their spectrograms.
@@ -107,14 +114,19 @@ def build_sources(
     if real_split == "train":
         for samples, clip in stations.other_cetaceans():
             sources.other += _played(rng, samples, clip.path.stem, clip.path.stem)
+        for samples, clip in stations.other_cetaceans(piece_s=SONG_S):
+            if len(samples) >= LEAST_SONG_S * RATE_HZ:
+                song = _source(samples, clip.path.stem, clip.path.stem)
+                sources.songs.setdefault(clip.path.stem, []).append(song)
         sources.ambient += _quiet()
         sources.ambient += [
             _source(samples, clip.path.stem, clip.path.stem) for samples, clip in stations.backgrounds()
         ]
     for k in range(num_calls):
         sources.orca.append(_source(_simulated_call(rng), f"simulated call {k}", "simulated"))
-    for k in range(2 * num_calls // 3):  # species in turn, so that none is rare
-        species, sound = random_cetacean(rng, list(SPECIES)[k % len(SPECIES)])
+    species_in_turn = [*SPECIES, *MORE_OFTEN]
+    for k in range(2 * num_calls // 3):  # in turn, so that none is rare
+        species, sound = random_cetacean(rng, species_in_turn[k % len(species_in_turn)])
         sources.other.append(_source(sound, f"simulated {species} {k}", "simulated"))
     kinds = kinds_of("dev" if real_split == "dev" else "train")
     for k in range(num_nuisances):  # in turn, so that none is rare

@@ -65,15 +65,15 @@ def ships(split: str = "train") -> Iterator[Piece]:
             yield clip.read(), clip
 
 
-def other_cetaceans(split: str = "train") -> Iterator[Piece]:
-    """Yield pieces of at most `WHALE_PIECE_S` with another whale or dolphin in our band."""
+def other_cetaceans(split: str = "train", piece_s: float = WHALE_PIECE_S) -> Iterator[Piece]:
+    """Yield pieces of at most `piece_s` seconds with another whale or dolphin in our band."""
     for clip in clips.find_clips("ambient", split):
         if _is_of(clip, WHALES_IN_AMBIENT):
-            yield from _pieces(clip, WHALE_PIECE_S)
+            yield from _pieces(clip, piece_s)
     for clip in clips.find_clips("other_species", split):
         # One folder of other species holds an orca.
         if _is_ours(clip) and clip.label != "orca_call" and not _is_of(clip, BELOW_BAND + FAINT):
-            yield from _pieces(clip, WHALE_PIECE_S)
+            yield from _pieces(clip, piece_s)
 
 
 def whale_in_ambient(clip: Clip) -> str | None:

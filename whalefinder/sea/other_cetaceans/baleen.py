@@ -11,6 +11,7 @@ from whalefinder.sea.signals import (
     phase_of,
     random_gains,
     resonate,
+    shaped_noise,
     smooth_curve,
     taper,
 )
@@ -84,7 +85,7 @@ def moans(rng: np.random.Generator) -> Floats:
 
 
 def _unit(rng: np.random.Generator) -> Floats:
-    return (_moan, _cry, _chirp, _ratchet, _upsweep, _squeal)[int(rng.integers(6))](rng)
+    return (_moan, _cry, _chirp, _ratchet, _upsweep, _squeal, _harsh)[int(rng.integers(7))](rng)
 
 
 def _voice(rng: np.random.Generator, hz: Floats, decay_db: float, rough: float = 0.0) -> Floats:
@@ -130,6 +131,37 @@ def _upsweep(rng: np.random.Generator) -> Floats:
 
 def _squeal(rng: np.random.Generator) -> Floats:
     return _voice(rng, _curve(rng, 1200, 4000, (0.3, 1.5), 0.3), rng.uniform(8, 18))
+
+
+def _harsh(rng: np.random.Generator) -> Floats:
+    """A loud cry with harmonics up to 12 kHz and more, whose voice breaks: it jumps, gets subharmonics or turns to noise.
+
+    All three come one after the other within single units of humpback song (Cazau and others 2016, Sci. Rep. 6: 31660).
+    How long each lasts has no published source. → `[time]`.
+    """
+    hz = _curve(rng, 150, 900, (0.5, 2.5), 0.35)
+    length = len(hz)
+    place = np.linspace(0, 1, length)
+    if rng.random() < 0.5:  # a jump of the frequency
+        hz = hz * np.where(place > rng.uniform(0.2, 0.8), 2 ** rng.uniform(-0.6, 0.6), 1.0)
+    tones = int(np.clip(13_000 / hz.max(), 4, 60))
+    sound = harmonics(hz, random_gains(rng, tones, rng.uniform(0.3, 2.5), 4.0))
+    sound /= sound.std()
+    if rng.random() < 0.5:  # tones in between, at odd multiples of half the frequency
+        half = harmonics(hz / 2, random_gains(rng, 2 * tones, rng.uniform(0.2, 1.2), 4.0))
+        sound += half / half.std() * _spell(rng, place)
+    if rng.random() < 0.5:
+        noise = shaped_noise(rng, length, np.array([200.0, 1000, 5000, 15_000]), np.array([-12.0, 0, -6, -25]))
+        part = _spell(rng, place)
+        sound = sound * np.sqrt(1 - 0.9 * part) + noise / noise.std() * part
+    return sound * taper(length, rng.uniform(0.03, 0.2)) * 10 ** (3 * smooth_curve(rng, length, 3) / 20)
+
+
+def _spell(rng: np.random.Generator, place: Floats) -> Floats:
+    """1 within a random part of a sound, 0 outside, with soft edges. `place` is 0...1 over the sound."""
+    first, length = rng.uniform(-0.2, 0.8), rng.uniform(0.2, 0.6)
+    inside: Floats = np.clip((0.5 * length - np.abs(place - first - 0.5 * length)) / 0.05 + 0.5, 0.0, 1.0)
+    return inside
 
 
 def _ratchet(rng: np.random.Generator) -> Floats:

@@ -91,15 +91,16 @@ def false_killer_whale(rng: np.random.Generator) -> Floats:
 
 
 def beluga(rng: np.random.Generator) -> Floats:
-    """One to four sounds of belugas: whistles, chirps, trills and pulsed "vowels". → `[time]`.
+    """One to four sounds of belugas: whistles, chirps, trills, pulsed "vowels", pulsed tones and clicks. → `[time]`.
 
-    Whistles lie at 0.3-20 kHz, most of them at 2-6 kHz (Sjare & Smith 1986, Can. J. Zool. 64: 407). "Vowels" have bands
-    like the formants of speech (Belikov & Bel'kovich 2008, Acoust. Phys. 54: 567).
+    Whistles lie at 0.3-20 kHz, most of them at 2-6 kHz; pulsed tones have no resonances, so their lines fill the whole
+    band (Sjare & Smith 1986, Can. J. Zool. 64: 407). "Vowels" have bands like the formants of speech (Belikov &
+    Bel'kovich 2008, Acoust. Phys. 54: 567).
     """
     total = np.zeros(int(LONGEST_S * RATE_HZ))
     for _ in range(int(rng.integers(1, 5))):
-        kind = (_beluga_whistle, _beluga_chirps, _beluga_trill, _beluga_vowel)[int(rng.integers(4))]
-        _add(rng, total, kind(rng))
+        kinds = (_beluga_whistle, _beluga_chirps, _beluga_trill, _beluga_vowel, burst_pulses, click_train)
+        _add(rng, total, kinds[int(rng.integers(len(kinds)))](rng))
     return total
 
 
