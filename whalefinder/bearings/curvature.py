@@ -29,13 +29,14 @@ class Place:
 
     Args:
         u: unit vector `[3]` from the array's origin.
-        range_m: distance from the origin.
+        range_m, range_sd_m: distance from the origin, and its standard deviation.
         covariance: of the direction, `[2, 2]` rad² in (level, up).
         bend_s: delays of the place less those of a plane wave from `u`, `[channel]` s.
     """
 
     u: Floats
     range_m: float
+    range_sd_m: float
     covariance: Floats
     bend_s: Floats
 
@@ -68,7 +69,8 @@ def find_place(wavefront: Wavefront, array: HydrophoneArray, u: Floats) -> Place
     across = np.stack(tangents(towards), axis=1)
     covariance = across.T @ inverse_curvature(information * range_m**2) @ across  # in units of the range: rad²
     bend = _delays(array, x) - array.slopes_s(towards[None])[:, 0]
-    return Place(u=towards, range_m=range_m, covariance=covariance, bend_s=bend)
+    range_sd_m = range_m * float(np.sqrt(towards @ inverse_curvature(information * range_m**2) @ towards))
+    return Place(u=towards, range_m=range_m, range_sd_m=range_sd_m, covariance=covariance, bend_s=bend)
 
 
 def _delays(array: HydrophoneArray, x: Floats) -> Floats:

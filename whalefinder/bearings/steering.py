@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -23,6 +23,8 @@ CLIMB_ROUNDS = 20
 LOBE_STEPS = 3.5  # grid points across the half width of the sharpest lobe
 MISFIT = 1.8  # factor on the variance, since masks and covariances are estimates; chosen on dev recordings
 MISFIT_IMAGE = 40.0  # the same with a surface image, where errors of range and elevation go together; chosen on dev
+RANGE_MISFIT = 2.6  # factor on the standard deviation of a range, which tends to be too short; chosen on 19 dev calls
+VAGUE = 0.5  # a range whose stated standard deviation is a larger share of it is not told
 IMAGE_GAIN = 6.0  # log likelihood that a surface image must add before it is used
 AT_ONCE, AT_ONCE_GAIN = 1.1, 20.0
 """Equal sound in all channels explains an event if its log L is larger than that of the best direction by this factor
@@ -40,8 +42,12 @@ class Fix:
         covariance: `[2, 2]` rad², axes (level, up) at `u` along great circles.
         log_likelihood: log likelihood of this direction relative to noise alone.
         margin: log likelihood by which it is ahead of the best peak elsewhere; infinite if there is none.
-        range_m: range in metres if the surface image gives it, else None.
+        range_m, range_sd_m: range and its standard deviation in metres, if the surface image gives them, else None.
         rays: the direct ray and its surface image, `[5]` (`surface.surface_steering`), or None if there is no image.
+        image_gain: log likelihood that the surface image adds.
+        circles_rad: radii within which the true direction lies in 50 and in 90 % of all cases, or None.
+        others: other directions `[3]` that are possible, each with its weight; those of all directions sum to 1.
+        peaks: unit vectors `[peak, 3]` of this and of other peaks of the likelihood of one plane wave, best first.
     """
 
     u: Floats
@@ -49,7 +55,12 @@ class Fix:
     log_likelihood: float
     margin: float
     range_m: float | None = None
+    range_sd_m: float | None = None
     rays: Floats | None = None
+    image_gain: float = 0.0
+    circles_rad: tuple[float, float] | None = None
+    others: tuple[tuple[Floats, float], ...] = ()
+    peaks: Floats | None = None
 
 
 def grid_step_rad(array: HydrophoneArray, highest_hz: float) -> float:
@@ -103,6 +114,7 @@ def find_direction(cells: Cells, array: HydrophoneArray, *, surface: bool = True
         covariance=inverse_curvature(best.information) * cells.overlap * MISFIT + geometry_covariance(array, best.u),
         log_likelihood=best.value,
         margin=best.value - max(elsewhere) if elsewhere else math.inf,
+        peaks=np.stack([*(top.u for top in leaders), *peaks[FINALISTS:]]),
     )
     # The image is looked for around the peaks, not around the tops above them, which are often one and the same.
     return _with_image(fix, cells, array, peaks) if surface and array.depth_m else fix
@@ -162,14 +174,17 @@ def _with_image(fix: Fix, cells: Cells, array: HydrophoneArray, starts: Floats) 
     image = fit_image(cells, array, starts, plane)
     if image is None or image.gain < IMAGE_GAIN:
         return fix
-    covariance = image.covariance * cells.overlap * MISFIT_IMAGE + geometry_covariance(array, image.u)
-    return Fix(
+    covariance = image.covariance * cells.overlap * MISFIT_IMAGE
+    range_share = RANGE_MISFIT * math.sqrt(covariance[2, 2])  # standard deviation of the logarithm of the range
+    return replace(
+        fix,
         u=image.u,
-        covariance=covariance,
+        covariance=covariance[:2, :2] + geometry_covariance(array, image.u),
         log_likelihood=fix.log_likelihood + image.gain,
-        margin=fix.margin,
-        range_m=image.range_m,
+        range_m=image.range_m if range_share < VAGUE else None,
+        range_sd_m=image.range_m * range_share if range_share < VAGUE else None,
         rays=image.rays,
+        image_gain=image.gain,
     )
 
 
@@ -286,6 +301,11 @@ def _climb(cells: Cells, array: HydrophoneArray, u: Floats) -> _Top:
             break
         u, (value, gradient, information) = moved, after
     return _Top(u=u, value=value, information=information)
+
+
+def information(cells: Cells, array: HydrophoneArray, u: Floats) -> Floats:
+    """Minus the second derivatives of log L at a direction, `[2, 2]` in (level, up)."""
+    return _by_angle(cells, array, u)[2]
 
 
 def _by_angle(cells: Cells, array: HydrophoneArray, u: Floats) -> tuple[float, Floats, Floats]:

@@ -36,7 +36,7 @@ class MirroredFix:
 
     Args:
         rays: the direct ray and its image, `[5]` as in the hypotheses of `surface_steering`.
-        covariance: `[2, 2]` rad² in (level, up), from noise alone, not yet corrected for overlapping frames.
+        covariance: `[3, 3]` of level, up (rad) and log range, from noise alone, not yet corrected for overlapping frames.
         gain: log L minus that of the plane wave.
     """
 
@@ -204,13 +204,13 @@ SIGNS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 
 
 def _covariance(cells: Cells, array: HydrophoneArray, best: Floats) -> Floats:
-    """Covariance of the direction, `[2, 2]` rad², from the curvature over all four unknowns.
+    """Covariance of level, up and log range, `[3, 3]`, from the curvature over all four unknowns.
 
-    The whole 4 x 4 matrix is inverted, so the uncertainty of range and coefficient is included.
+    The whole 4 x 4 matrix is inverted, so the uncertainty of the coefficient is included.
     """
     step = np.array([2e-4, 2e-4, 0.01, 0.01])
     eye = np.eye(4)
     corners = np.stack([(i * eye[a] + j * eye[b]) * step for a in range(4) for b in range(4) for i, j in SIGNS])
     f = _scores(cells, array, _moved(np.repeat(best[None], len(corners), axis=0), corners, None)).reshape(4, 4, 4)
     hessian = (f[..., 0] - f[..., 1] - f[..., 2] + f[..., 3]) / (4 * np.outer(step, step))
-    return inverse_curvature(-hessian)[:2, :2]
+    return inverse_curvature(-hessian)[:3, :3]

@@ -80,7 +80,7 @@ def train_regressor(
     Examples:
       whalefinder train regressor --array array.toml --out runs/regressor
 
-      whalefinder locate night.wav -a array.toml --method network --regressor runs/regressor/regressor.safetensors
+      whalefinder locate night.wav -a array.toml --method regressor --regressor runs/regressor/regressor.safetensors
     """
     from whalefinder.array.array_file import load_array
     from whalefinder.pages.plots import draw_curve
@@ -97,6 +97,47 @@ def train_regressor(
         console.print(
             f"weights → {escaped(str(out))}/regressor.safetensors, curve → {escaped(str(out))}/curve.png",
             soft_wrap=True,
+        )
+
+
+@train_app.command("refiner")
+def train_refiner(
+    out: Out = Path("runs/refiner"),
+    scenes: Annotated[int, typer.Option(min=20, help="Simulated scenes to learn from, with three calls each.")] = 500,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps, each a batch of 64 calls.")] = 1000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that simulate scenes.")] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, max=999_999, help="Random seed. The benchmark uses seeds from 10^9.")
+    ] = 11,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from OUT/last.pt.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the training in OUT.")] = False,
+) -> None:
+    """Train the refiner (the network that makes bearings better and their errors true), on simulated seas.
+
+    About fifty minutes on one core, nearly all of them for the scenes. They are kept in OUT/lessons: a run that was stopped while it
+    drew them goes on there when it is started again, and after that with --resume.
+
+    Examples:
+      whalefinder train refiner --out runs/refiner --workers 2
+
+      whalefinder locate night.wav -a array.toml --refiner runs/refiner/refiner.safetensors -o results
+    """
+    from whalefinder.pages.plots import draw_curve
+    from whalefinder.training.refiner import Settings, train
+
+    settings = Settings(scenes=scenes, steps=steps, seed=seed, workers=workers)
+    with one_line_errors():
+        with training_in(out, "refiner", resume, overwrite):
+            with progress_bar() as progress:
+                scene_task = progress.add_task("scenes", total=scenes + settings.dev_scenes, note="drawing sounds …")
+                task = progress.add_task("train", total=steps, note="")
+                train(
+                    out, settings, resume=resume, report=training_report(progress, task),
+                    drawn=lambda done, *_: progress.update(scene_task, completed=done, note=""),
+                )  # fmt: skip
+            draw_curve(out / "curve.csv", out / "curve.png", "loss, median error (°), share beyond 10°")
+        console.print(
+            f"weights → {escaped(str(out))}/refiner.safetensors, curve → {escaped(str(out))}/curve.png", soft_wrap=True
         )
 
 

@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from whalefinder.errors import ModelError
 from whalefinder.networks.classifier import Classifier
+from whalefinder.networks.refiner import Refiner
 from whalefinder.networks.segmentation import SegmentationNetwork
 from whalefinder.networks.tracker import Tracker
 from whalefinder.words import count
 
 SHIPPED = "segmenter"
-KINDS = ("segmenter", "classifier", "tracker", "regressor")
+KINDS = ("segmenter", "classifier", "tracker", "regressor", "refiner")
 ALIKE = 0.8
 """Weights belong to a network if at least this share of their tensors has the names that it has."""
 LONGEST = 160  # characters of a reason in a message
@@ -54,6 +55,15 @@ def load_tracker(path: Path | str | None = None) -> Tracker:
         ModelError: as `load_network`.
     """
     return _load(Tracker, path, "tracker")
+
+
+def load_refiner(path: Path | str | None = None) -> Refiner:
+    """The refiner of the weights in `path`, or the shipped one, ready for inference.
+
+    Raises:
+        ModelError: as `load_network`.
+    """
+    return _load(Refiner, path, "refiner")
 
 
 def load_classifier(path: Path | str | None = None) -> Classifier:
