@@ -26,8 +26,14 @@ CARDS = {
         "`whalefinder train tracker`",
         "Trained on simulated swims only. See [tracks](tracking.md).",
     ),
+    "refiner": (
+        "Refines the bearings of steering, and states their errors: ellipse, and circles that hold 50 and 90 %.",
+        "`whalefinder train refiner`",
+        "Arrays of 3 or more hydrophones that are no line and narrower than 2 m in training. Its circles are right on average "
+        "over seas like those of its training; the benchmark has each cell by itself.",
+    ),
     "regressor": (
-        "Gives a bearing at once, as in the examination paper (`--method network`).",
+        "Gives a bearing at once, as in the examination paper (`--method regressor`).",
         "`whalefinder train regressor`",
         "One array only, the 0.5 m tetrahedron. Its errors are degrees where those of the default method are tenths of a degree.",
     ),

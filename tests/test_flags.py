@@ -38,7 +38,7 @@ def test_no_string_of_the_library_names_a_flag():
 
 def test_the_command_line_says_flags(tmp_path):
     path = write(tmp_path / "a.wav", noise(1, 1.0))
-    arguments = ["locate", str(path), "-o", str(tmp_path / "out"), "--method", "network"]
+    arguments = ["locate", str(path), "-o", str(tmp_path / "out"), "--method", "regressor"]
     said = " ".join(CliRunner().invoke(app, arguments).output.split())
     assert "--array" in said and "`" not in said
 

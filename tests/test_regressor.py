@@ -146,7 +146,7 @@ def test_another_array_is_refused():
     with pytest.raises(OptionError, match="'beams' is unknown; allowed are steering, network"):
         whalefinder.Locator(array(), method="beams")
     with pytest.raises(OptionError, match="needs the array"):
-        whalefinder.Locator(method="network")
+        whalefinder.Locator(method="regressor")
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ def swim(tmp_path_factory):
 def test_locate_by_network_from_file_to_bearing(swim):
     path, azimuth, elevation = swim
     (steered,) = whalefinder.locate(path, array())
-    (found,) = whalefinder.locate(path, array(), method="network")
+    (found,) = whalefinder.locate(path, array(), method="regressor")
     assert (found.begin_s, found.end_s, found.low_hz) == (steered.begin_s, steered.end_s, steered.low_hz)
     wrong = great_circle_rad(
         direction(math.radians(azimuth), math.radians(elevation)),
@@ -177,7 +177,7 @@ def test_locate_by_network_from_file_to_bearing(swim):
 def test_locate_by_network_on_the_command_line(swim, tmp_path):
     save_array(array(), tmp_path / "array.toml")
     save_array(replace(array(), positions_m=1.5 * tetrahedron(0.5)), tmp_path / "large.toml")
-    command = ["locate", str(swim[0]), "-o", str(tmp_path / "out"), "--method", "network", "-a"]
+    command = ["locate", str(swim[0]), "-o", str(tmp_path / "out"), "--method", "regressor", "-a"]
     result = CliRunner().invoke(app, [*command, str(tmp_path / "array.toml")])
     assert result.exit_code == 0 and "1 call in" in result.output
     result = CliRunner().invoke(app, [*command, str(tmp_path / "large.toml")])

@@ -72,7 +72,7 @@ def test_everything_is_on_the_page_and_nothing_comes_from_outside(tmp_path):
     facts = dict(list(zip(page.text["dt"], page.text["dd"], strict=True))[:6])
     assert facts == {
         "calls": "12", "length of all recordings": "90 s", "calls per hour": "480", "recordings": "3", "tracks": "3",
-        "median azimuth error": "2°",
+        "median stated error of the azimuth": "2°",
     }  # fmt: skip
     assert len(page.all("article")) == 2 and len(page.all("audio")) == 2 and len(page.all("tr")) == 4
     labels = [svg["aria-label"] for svg in page.all("svg")]

@@ -24,8 +24,10 @@ class LocateOptions:
         min_probability: report calls whose column `probability` has at least this value, 0 to 1. None: the
             shipped threshold of each label.
         all_events: also report events that are probably not calls, labelled `boat` or `ambient`.
-        method: `steering`, or `network` for bearings from a regressor (a network trained for one array).
-        regressor: path of weights for `network`, or None for the shipped weights.
+        method: `network` for bearings that the refiner makes from those of steering, `steering` without it, or `regressor`
+            for bearings from a network trained for one array.
+        regressor: path of weights for `regressor`, or None for the shipped weights.
+        refiner: path of weights for `network`, or None for the shipped weights.
     """
 
     segmenter: Path | None = None
@@ -35,8 +37,9 @@ class LocateOptions:
     recorders: Path | None = None
     min_probability: float | None = None
     all_events: bool = False
-    method: str = "steering"
+    method: str = "network"
     regressor: Path | None = None
+    refiner: Path | None = None
 
 
 @dataclass(frozen=True)

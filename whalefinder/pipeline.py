@@ -20,6 +20,7 @@ import numpy as np
 from whalefinder.array.geometry import HydrophoneArray
 from whalefinder.bearings.event_bearing import CONTEXT_CELLS, Look, bearing_of
 from whalefinder.bearings.judge import Heard, Judge, Judgement
+from whalefinder.bearings.refine import Refinement
 from whalefinder.bearings.regression import regression_for
 from whalefinder.calls import events
 from whalefinder.calls.classification import LabelSettings, load_labels
@@ -107,16 +108,18 @@ class Locator:
         network: the segmentation network, or None for the shipped one.
         settings: how masks become events.
         all_events: also keep events that are probably not calls, labelled `boat` or `ambient`.
-        method: `steering`, or `network` for bearings from a regressor (a network trained for one array). When a
-            hydrophone of the array is deaf, the regressor does not fit any more and steering gives the bearings.
-        regressor: path of weights for `network`, or None for the shipped weights.
+        method: `network` for bearings that the refiner makes from those of steering, `steering` without it, or `regressor`
+            for bearings from a network trained for one array. When a hydrophone of the array is deaf, the regressor does
+            not fit any more and steering gives the bearings.
+        regressor: path of weights for `regressor`, or None for the shipped weights.
+        refiner: path of weights for `network`, or None for the shipped weights.
         classifier: the network that names the events, or None for the shipped one.
         labels: thresholds of the names, or None for the shipped thresholds (`labels.toml`).
 
     Raises:
         ArrayError: the array is wider than `WIDEST_M`, or the regressor was trained for another array.
         ModelError: weights cannot be used.
-        OptionError: an unknown method, or `network` without an array.
+        OptionError: an unknown method, or `regressor` without an array.
     """
 
     def __init__(
@@ -126,8 +129,9 @@ class Locator:
         settings: EventSettings | None = None,
         *,
         all_events: bool = False,
-        method: str = "steering",
+        method: str = "network",
         regressor: Path | str | None = None,
+        refiner: Path | str | None = None,
         classifier: Classifier | None = None,
         labels: LabelSettings | None = None,
     ) -> None:
@@ -140,12 +144,14 @@ class Locator:
         self.all_events = all_events
         self.settings = settings or EventSettings()
         regression = regression_for(array, method, regressor)
+        refinement = Refinement.of(refiner) if array is not None and method == "network" else None
         self.judge = Judge(
             array,
             for_inference(network or load_network()),
             (classifier or load_classifier()).folded(),
             labels=labels or load_labels(),
             regression=regression,
+            refinement=refinement,
             min_probability=self.settings.min_probability,
             hopeless_too=all_events,
         )
@@ -167,6 +173,7 @@ class Locator:
             all_events=options.all_events,
             method=options.method,
             regressor=options.regressor,
+            refiner=options.refiner,
             classifier=load_classifier(options.classifier),
         )
 
@@ -331,7 +338,7 @@ def locate(
     network: SegmentationNetwork | None = None,
     settings: EventSettings | None = None,
     all_events: bool = False,
-    method: str = "steering",
+    method: str = "network",
     regressor: Path | str | None = None,
     begin_s: float = 0.0,
     end_s: float | None = None,

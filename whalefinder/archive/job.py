@@ -36,7 +36,7 @@ class Job:
     @property
     def key(self) -> str:
         """A text that is the same for the same job, without how times are read, which does not change the results."""
-        kept = replace(self.options, segmenter=None, classifier=None, regressor=None)
+        kept = replace(self.options, segmenter=None, classifier=None, regressor=None, refiner=None)
         options = asdict(replace(kept, time_format=None, utc_offset=None, recorders=None))
         return digest([options, self.hashes, self.version])
 
@@ -73,6 +73,8 @@ def _hashes_of_weights(options: LocateOptions) -> tuple[tuple[str, str], ...]:
     segmenter = options.segmenter or shipped_weights()
     hashes = [("weights", _sha256(segmenter)), ("card", _sha256(segmenter.with_suffix(".json")))]
     if options.method == "network":
+        hashes.append(("refiner", _sha256(options.refiner or shipped_weights("refiner"))))
+    if options.method == "regressor":
         hashes.append(("regressor", _sha256(options.regressor or shipped_weights("regressor"))))
     labels = Path(str(resources.files("whalefinder") / "labels.toml"))
     hashes += [

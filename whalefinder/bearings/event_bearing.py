@@ -9,6 +9,7 @@ a call: from the mask and from the direction of the noise.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -42,6 +43,9 @@ NO_DIRECTION = "no direction explains the delays between the hydrophones"
 SAME_RAD = 0.05  # a mirror image nearer than this is the same direction
 LOBE_MARGIN = 6.0
 """A second direction that is behind by less than this (in log likelihood) is reported in `ambiguity`."""
+
+
+Refine = Callable[[likelihood.Cells, HydrophoneArray, steering.Fix, Fit], steering.Fix | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +160,7 @@ def find_bearing(
     network: SegmentationNetwork | None,
     regression: Regression | None = None,
     hopeless: float = HOPELESS,
+    refiner: Refine | None = None,
 ) -> Look | None:
     """Direction of one event, or None if no bin of its mask holds enough call.
 
@@ -167,6 +172,7 @@ def find_bearing(
         regression: gives the direction instead of the second fix, if no hydrophone of its array is missing. The score
             of the event still uses the first fix.
         hopeless: an event with a lower score gets no second fix, and its first fix is rough.
+        refiner: makes the second fix better and its error true, or None.
     """
     excerpt = Excerpt.of(masks, event, array)
     cells = excerpt.first_cells()
@@ -186,7 +192,7 @@ def find_bearing(
     if wavefront.uneven and wavefront.gains_are_clear:
         excerpt = excerpt.levelled(wavefront.gains)
         cells = excerpt.first_cells()
-    return _look(excerpt, cells, masks, event, network, regression, hopeless)
+    return _look(excerpt, cells, masks, event, network, regression, hopeless, refiner)
 
 
 def _look(
@@ -197,6 +203,7 @@ def _look(
     network: SegmentationNetwork,
     regression: Regression | None,
     hopeless: float,
+    refiner: Refine | None,
 ) -> Look | None:
     """Both fixes of an event, with the hydrophones that hear it."""
     excerpt, place = _straightened(excerpt, cells)
@@ -228,8 +235,9 @@ def _look(
     best = steering.find_direction(cells, array) or fix
     fit = goodness_of_fit(cells, array, best.u, best.rays, at_a_place=place is not None)
     if place is not None:
-        best = replace(best, covariance=place.covariance, range_m=place.range_m)
-    best = replace(best, covariance=best.covariance * fit.inflation**2)
+        best = replace(best, covariance=place.covariance, range_m=place.range_m, range_sd_m=place.range_sd_m)
+    refined = None if refiner is None or place is not None else refiner(cells, array, best, fit)
+    best = refined or replace(best, covariance=best.covariance * fit.inflation**2)
     return replace(look, fix=best, evidence=_where_noise_came_from(excerpt.around, array, best), fit=fit)
 
 
@@ -292,11 +300,14 @@ def to_bearing(fix: steering.Fix, array: HydrophoneArray) -> Bearing:
     ambiguity: Mirror | Lobe | None = None
     if array.shape == "plane":
         fix, ambiguity = _nearer_the_horizontal(fix, array)
+    elif fix.circles_rad is not None:
+        ambiguity = _others(fix)
     elif fix.margin < LOBE_MARGIN:
         ambiguity = Lobe(margin=fix.margin)
     azimuth, elevation = (float(np.degrees(angle)) for angle in angles(fix.u))
     level_sd, up_sd = np.degrees(np.sqrt(np.diag(fix.covariance)))
     azimuth_sd = min(180.0, level_sd / max(math.cos(math.radians(elevation)), 1e-3))
+    inner, outer = (None, None) if fix.circles_rad is None else np.minimum(180.0, np.degrees(fix.circles_rad)).tolist()
     return Bearing(
         azimuth_deg=azimuth % 360.0,
         elevation_deg=elevation,
@@ -304,7 +315,20 @@ def to_bearing(fix: steering.Fix, array: HydrophoneArray) -> Bearing:
         elevation_sd_deg=min(90.0, float(up_sd)),
         ambiguity=ambiguity,
         range_m=fix.range_m,
+        range_sd_m=fix.range_sd_m,
+        correlation=float(fix.covariance[0, 1] / np.sqrt(np.prod(np.diag(fix.covariance)))),
+        error_50_deg=inner,
+        error_90_deg=outer,
     )
+
+
+def _others(fix: steering.Fix) -> Lobe | None:
+    """The other directions of a refined fix, or None if there are none."""
+    others = []
+    for u, weight in fix.others:
+        azimuth, elevation = (float(np.degrees(angle)) for angle in angles(u))
+        others.append((azimuth % 360.0, elevation, weight))
+    return Lobe(others=tuple(others)) if others else None
 
 
 def _nearer_the_horizontal(fix: steering.Fix, array: HydrophoneArray) -> tuple[steering.Fix, Mirror | None]:

@@ -15,6 +15,7 @@ from whalefinder.array.geometry import HydrophoneArray, spread
 from whalefinder.bearings.callers import events_of_callers
 from whalefinder.bearings.event_bearing import Look, find_bearing
 from whalefinder.bearings.joining import joined, may_go_on
+from whalefinder.bearings.refine import Refinement
 from whalefinder.bearings.regression import Regression
 from whalefinder.bearings.wide import aligned
 from whalefinder.calls.classification import (
@@ -96,6 +97,7 @@ class Judge:
         classifier: the network that names the events.
         labels: thresholds of the names.
         regression: gives the bearings instead of steering, or None.
+        refinement: makes the bearings of steering better and their errors true, or None.
         min_probability: replaces the thresholds, see `LabelSettings.name`.
         hopeless_too: also decide about events that cannot be a call.
     """
@@ -108,6 +110,7 @@ class Judge:
         *,
         labels: LabelSettings,
         regression: Regression | None = None,
+        refinement: Refinement | None = None,
         min_probability: float | None = None,
         hopeless_too: bool = False,
     ) -> None:
@@ -116,6 +119,7 @@ class Judge:
         self.classifier = classifier
         self.labels = labels
         self.regression = regression
+        self.refinement = refinement
         self.min_probability = min_probability
         self.hopeless_too = hopeless_too
         self.excluded: frozenset[int] = frozenset()
@@ -225,7 +229,7 @@ class Judge:
         """
         masks, array, look = heard.masks, heard.array, None
         if array is not None:
-            look = find_bearing(masks, event, array, self.network, self.regression, self.hopeless)
+            look = find_bearing(masks, event, array, self.network, self.regression, self.hopeless, self.refinement)
         evidence = {**event.evidence, **({} if look is None else look.evidence)}
         score = event_score(evidence)
         hopeless = score < (HOPELESS_SINGLE if look is None else self.hopeless)

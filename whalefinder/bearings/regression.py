@@ -22,11 +22,11 @@ from whalefinder.errors import ArrayError, OptionError
 from whalefinder.networks.regressor import CallBins, Regressor
 from whalefinder.networks.weights import expect, fitting, read_card, shipped_weights
 
-METHODS = ("steering", "network")
+METHODS = ("network", "steering", "regressor")
 SHIPPED = "regressor"
 SAME_PLACE_M = 0.01  # positions of the trained array and of the user's may differ by this
 SAME_ELEVATION_DEG = 0.5
-REMEDY = "use `method` steering, which takes any array, or train a regressor for this array"
+REMEDY = "use `method` network or steering, which take any array, or train a regressor for this array"
 
 
 @dataclass(frozen=True)
@@ -69,24 +69,24 @@ def regression_for(array: HydrophoneArray | None, method: str, weights: Path | s
     Args:
         array: the geometry, or None.
         method: one of `METHODS`.
-        weights: path of the regressor's weights for `network`, or None for the shipped ones.
+        weights: path of the regressor's weights for `regressor`, or None for the shipped ones.
 
     Returns:
-        None for `steering`, the regressor for `network`.
+        The regressor for `regressor`, None for the others.
 
     Raises:
         ArrayError: the regressor was trained for another array.
         ModelError: the weights cannot be read.
-        OptionError: an unknown method, weights for `steering`, or `network` without an array.
+        OptionError: an unknown method, weights for another method, or `regressor` without an array.
     """
     if method not in METHODS:
         raise OptionError(f"`method` {method!r} is unknown; allowed are {', '.join(METHODS)}")
-    if method == "steering":
+    if method != "regressor":
         if weights is not None:
-            raise OptionError(f"regressor {weights}: steering takes none; add `method` network")
+            raise OptionError(f"regressor {weights}: {method} takes none; add `method` regressor")
         return None
     if array is None:
-        raise OptionError("method 'network' gives bearings and needs the array; give `array`")
+        raise OptionError("method 'regressor' gives bearings and needs the array; give `array`")
     return load_regressor(array, weights)
 
 

@@ -17,6 +17,7 @@ from whalefinder.cli.common import (
     MinProbability,
     Out,
     Recorders,
+    Refiner,
     Regressor,
     Segmenter,
     TimeFormat,
@@ -69,8 +70,9 @@ def archive(
     recorders: Recorders = None,
     min_probability: MinProbability = None,
     all_events: AllEvents = False,
-    method: Method = "steering",
+    method: Method = "network",
     regressor: Regressor = None,
+    refiner: Refiner = None,
     deployment: Annotated[
         str | None,
         typer.Option(
@@ -99,7 +101,7 @@ def archive(
 
     with one_line_errors():
         options = LocateOptions(
-            segmenter=segmenter, classifier=classifier, regressor=regressor, method=method, time_format=time_format,
+            segmenter=segmenter, classifier=classifier, regressor=regressor, refiner=refiner, method=method, time_format=time_format,
             utc_offset=hours_of(utc_offset), recorders=recorders, min_probability=min_probability, all_events=all_events,
         )  # fmt: skip
         crew = Crew(workers, scheduler, shard)

@@ -163,14 +163,21 @@ MinProbability = Annotated[
 ]
 AllEvents = Annotated[bool, typer.Option("--all", help="Also report events with the label boat or ambient.")]
 Method = Annotated[
-    str, typer.Option(help="How bearings are found: steering (any array) or network (the array of --regressor).")
+    str,
+    typer.Option(
+        help="How bearings are found: network (steering, refined), steering alone, or regressor (for its own array only)."
+    ),
 ]
 Regressor = Annotated[
     Path | None,
     typer.Option(
-        help="Weights of the regressor (.safetensors) for --method network.",
+        help="Weights of the regressor (.safetensors) for --method regressor.",
         show_default="shipped, for the 0.5 m tetrahedron",
     ),
+]
+Refiner = Annotated[
+    Path | None,
+    typer.Option(help="Weights of the refiner (.safetensors) for --method network.", show_default="shipped"),
 ]
 
 

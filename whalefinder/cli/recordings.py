@@ -19,6 +19,7 @@ from whalefinder.cli.common import (
     Out,
     Overwrite,
     Recorders,
+    Refiner,
     Regressor,
     Segmenter,
     TimeFormat,
@@ -63,8 +64,9 @@ def locate(
     min_probability: MinProbability = None,
     all_events: AllEvents = False,
     no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Draw no picture (PNG) per recording.")] = False,
-    method: Method = "steering",
+    method: Method = "network",
     regressor: Regressor = None,
+    refiner: Refiner = None,
     correct: Annotated[
         bool, typer.Option("--correct", help="Mend polarity, gain, delay and order of channels that are found wrong.")
     ] = False,
@@ -96,7 +98,7 @@ def locate(
 
       whalefinder locate night.wav -a array.toml -o results --start 1:10:00 --end 1:15:00
 
-      whalefinder locate night.wav -a array.toml -o results --method network
+      whalefinder locate night.wav -a array.toml -o results --method steering
 
       whalefinder locate night.wav -a array.toml -o results --causal        (tracks as a live run would have them)
     """
@@ -106,7 +108,7 @@ def locate(
 
     with one_line_errors():
         options = LocateOptions(
-            segmenter=segmenter, classifier=classifier, regressor=regressor, method=method, time_format=time_format,
+            segmenter=segmenter, classifier=classifier, regressor=regressor, refiner=refiner, method=method, time_format=time_format,
             utc_offset=hours_of(utc_offset), recorders=recorders, min_probability=min_probability, all_events=all_events,
         )  # fmt: skip
         begin_s = 0.0 if start is None else seconds_of(start, "--start")

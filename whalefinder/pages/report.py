@@ -162,7 +162,7 @@ def _facts(results: Results) -> list[tuple[str, str]]:
         facts.append(("tracks", f"{len({row['track'] for row in results.tracks}):,}"))
     errors = _column(results.calls, "azimuth_sd_deg")
     if np.isfinite(errors).any():
-        facts.append(("median azimuth error", f"{np.nanmedian(errors):.2g}°"))
+        facts.append(("median stated error of the azimuth", f"{np.nanmedian(errors):.2g}°"))
     return facts
 
 
@@ -237,7 +237,7 @@ def _where(results: Results) -> Part:
         )
     )
     many = len(known) > charts.MANY
-    caption = "Directions of the calls." if many else "Direction of every call. Bars are one standard deviation."
+    caption = "Directions of the calls." if many else "Direction of every call. Bars are one stated standard deviation."
     sd = _column(known, "azimuth_sd_deg")
     part.charts.append(Chart(caption, charts.bearings(x, azimuth, sd, results.dated), "long"))
     return part
@@ -257,7 +257,7 @@ def _tracks(results: Results) -> Part:
         rows = rows[:: max(1, len(rows) // MAX_POINTS)]
         x = np.array([results.at(row["recording"], row["time_s"]) for row in rows])
         lines.append((x, _column(rows, "azimuth_deg"), _column(rows, "azimuth_sd_deg")))
-    caption = "Tracks of animals. Bands are two standard deviations."
+    caption = "Tracks of animals. Bands are two stated standard deviations."
     part.charts.append(Chart(caption, charts.tracks(lines, results.dated), "wide"))
     part.header = ("track", "begin", "lasts", "calls", "azimuth", "elevation")
     busiest = sorted(by_track.items(), key=lambda item: (-sum(row["calls"] for row in item[1]), item[0]))

@@ -45,9 +45,19 @@ class Mirror:
 
 @dataclass(frozen=True, kw_only=True)
 class Lobe:
-    """Ambiguity by another direction that is nearly as likely: its log likelihood is lower by `margin`."""
+    """Ambiguity by other directions that are likely too.
 
-    margin: float
+    Args:
+        margin: by so much is the log likelihood of the next one lower; None if it was not compared.
+        others: azimuth and elevation in degrees of each, and its probability, the most likely first.
+    """
+
+    margin: float | None = None
+    others: tuple[tuple[float, float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        # What an archive has stored comes back as lists.
+        object.__setattr__(self, "others", tuple((a, e, p) for a, e, p in self.others))
 
 
 Ambiguity = Cone | Mirror | Lobe
@@ -64,7 +74,10 @@ def words(ambiguity: Ambiguity | None) -> str:
         case Mirror():
             return f"{Kind.PLANE}: or azimuth {ambiguity.azimuth_deg:.1f} elevation {ambiguity.elevation_deg:.1f}"
         case Lobe():
-            less = f"log likelihood {ambiguity.margin:.1f} less"
+            if ambiguity.others:
+                each = (f"azimuth {a:.1f} elevation {e:.1f} ({100 * p:.0f} %)" for a, e, p in ambiguity.others)
+                return f"{Kind.LOBE}: or {', or '.join(each)}"
+            less = f"log likelihood {ambiguity.margin or 0.0:.1f} less"
             return f"{Kind.LOBE}: another direction is nearly as likely ({less})"
     assert_never(ambiguity)
 

@@ -42,8 +42,10 @@ class Bearing:
         elevation_deg: upwards from the horizontal, -90 to 90. None for a line that is not steep.
         azimuth_sd_deg, elevation_sd_deg: their standard deviations, or None.
         ambiguity: the other directions that are possible; None if the direction is unique.
-        range_m: distance to the source; None if unknown.
+        range_m, range_sd_m: distance to the source and its standard deviation; None if unknown.
         fit: probability that an array in order agrees no better on one direction; None if unknown.
+        correlation: of the errors of azimuth and elevation, -1 to 1: the third number of their covariance. None if unknown.
+        error_50_deg, error_90_deg: the true direction lies within this angle in 50 and in 90 % of all cases, or None.
         remark: why there are no angles, or which hydrophones were not used, as text; may be empty.
     """
 
@@ -53,7 +55,11 @@ class Bearing:
     elevation_sd_deg: float | None
     ambiguity: Ambiguity | None = None
     range_m: float | None = None
+    range_sd_m: float | None = None
     fit: float | None = None
+    correlation: float | None = None
+    error_50_deg: float | None = None
+    error_90_deg: float | None = None
     remark: str = ""
 
 

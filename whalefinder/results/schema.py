@@ -61,6 +61,14 @@ DETECTIONS = (
     Column("level_db", "number", "dB re 1 µPa", "received level of the call, r.m.s. while it lasts, low_hz-high_hz"),
     Column("fit", "number", "1", "p-value: how well the hydrophones agree on one direction; below 0.01 they do not"),
     Column("remark", "text", "", "why there is no direction, or which channels were not used"),
+    Column("range_sd_m", "number", "m", "standard deviation of the range"),
+    Column("correlation", "number", "1", "correlation of the errors of azimuth and elevation, -1...1"),
+    Column(
+        "error_50_deg", "number", "degrees", "the whale lies within this angle of the direction in 50 % of all cases"
+    ),
+    Column(
+        "error_90_deg", "number", "degrees", "the whale lies within this angle of the direction in 90 % of all cases"
+    ),
 )
 """Columns of `detections.csv`. The first 14 never change their order."""
 

@@ -98,6 +98,10 @@ def row_of(detection: Detection) -> dict[str, Any]:
         "channel": None if detection.channel is None else detection.channel + 1,
         "level_db": _rounded(detection.level_db, 2),
         "fit": None if bearing is None or bearing.fit is None else float(f"{bearing.fit:.3g}"),
+        "range_sd_m": None if bearing is None else _rounded(bearing.range_sd_m, 1),
+        "correlation": None if bearing is None else _rounded(bearing.correlation),
+        "error_50_deg": None if bearing is None else _rounded(bearing.error_50_deg),
+        "error_90_deg": None if bearing is None else _rounded(bearing.error_90_deg),
         "remark": "" if bearing is None else bearing.remark,
     }
 
