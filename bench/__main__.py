@@ -21,7 +21,7 @@ PARTS = ("accuracy", "real", "hearing", "tracks", "speed", "archive")
 LEGEND = """| method | what it is |
 | --- | --- |
 | ours | `whalefinder locate`; it must find the call by itself |
-| regressor | `whalefinder locate --method network`, trained for the tetrahedron only |
+| regressor | `whalefinder locate --method regressor`, trained for the tetrahedron only |
 | SRP-PHAT, NormMUSIC | pyroomacoustics on a 2° grid below the horizon; told when the call is, as all methods below |
 | GCC-PHAT | the delay of the highest correlation of every pair of hydrophones, then least squares |
 | call-free ML | our likelihood without masks: one noise covariance from the sound just before and after the call |
