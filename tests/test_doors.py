@@ -55,6 +55,15 @@ def test_every_number_must_be_finite(tmp_path, monkeypatch, value):
             "query": ["x"],
             "compare": ["a", "b"],
             "import-array": ["x.csv"],
+            "plan": ["x.toml"],
+            "calibrate": ["a.wav", "-a", "x.toml"],
+            "place-array": [
+                "--phones",
+                4,
+                "--frame",
+                "1,1,1",
+                *([] if option.name == "sound_speed" else ["--sound-speed", 1484]),
+            ],
         }.get(path[0], [])
         needed += {"locate": ["a.wav"], "import-pamguard": ["a.pgdf"], "regressor": ["-a", "x.toml"]}.get(path[-1], [])
         code, text = run(*path, *needed, option.opts[0], value)

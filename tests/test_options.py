@@ -12,6 +12,7 @@ SAME_EVERYWHERE = (
     "--segmenter",
     "--classifier",
     "--regressor",
+    "--refiner",
     "--time-format",
     "--min-probability",
     "--method",
@@ -77,7 +78,7 @@ def test_weights_are_named_by_their_network():
     assert [name for name, option in OPTIONS if "--weights" in option.opts] == []
     for name, option in OPTIONS:
         if option.help and "safetensors" in option.help:
-            assert option.opts[0] in ("--segmenter", "--classifier", "--regressor"), name
+            assert option.opts[0] in ("--segmenter", "--classifier", "--regressor", "--refiner"), name
 
 
 def test_short_flags_stand_for_one_flag():

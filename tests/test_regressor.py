@@ -136,7 +136,7 @@ def test_another_array_is_refused():
         name="square", positions_m=[[1, 1, 0], [1, -1, 0], [-1, -1, 0], [-1, 1, 0]], sound_speed_m_s=1490.0, depth_m=1.5
     )
     with pytest.raises(
-        ArrayError, match=r"a hydrophone lies .* more than 0.01 m; use `method` steering.*train a regressor"
+        ArrayError, match=r"a hydrophone lies .* more than 0.01 m; use `method` network.*train a regressor"
     ):
         load_regressor(square)
     with pytest.raises(ArrayError, match="3 hydrophones, the regressor was trained for the 4"):
@@ -181,7 +181,7 @@ def test_locate_by_network_on_the_command_line(swim, tmp_path):
     result = CliRunner().invoke(app, [*command, str(tmp_path / "array.toml")])
     assert result.exit_code == 0 and "1 call in" in result.output
     result = CliRunner().invoke(app, [*command, str(tmp_path / "large.toml")])
-    assert result.exit_code == 1 and "use --method steering" in result.output.replace("\n", " ")
+    assert result.exit_code == 1 and "use --method network" in result.output.replace("\n", " ")
 
 
 def tiny(**changes):

@@ -26,7 +26,7 @@ METHODS = ("network", "steering", "regressor")
 SHIPPED = "regressor"
 SAME_PLACE_M = 0.01  # positions of the trained array and of the user's may differ by this
 SAME_ELEVATION_DEG = 0.5
-REMEDY = "use `method` network or steering, which take any array, or train a regressor for this array"
+REMEDY = "use `method` network, which takes any array, or train a regressor for this array"
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 from rich.table import Table
 
@@ -146,9 +147,9 @@ def _add_rows(table: Table, array: HydrophoneArray, conditions: Conditions) -> N
     for row, (elevation, u) in enumerate(at_elevations(array).items()):
         found = predict(array, conditions, u)
         sds = (found.error_deg, found.azimuth_sd_deg, found.elevation_sd_deg)
-        shares = (np.median(found.beyond), found.beyond.max())
+        shares = (median(found.beyond), found.beyond.max())
         table.add_row(
-            escaped(array.name) if row == 0 else "", f"{elevation:g}°", *(f"{np.median(sd):.2g}°" for sd in sds),
+            escaped(array.name) if row == 0 else "", f"{elevation:g}°", *(f"{median(sd):.2g}°" for sd in sds),
             *(_per_cent(float(share)) for share in shares), end_section=elevation == min(at_elevations(array)),
         )  # fmt: skip
 
@@ -163,11 +164,11 @@ def _threshold_words(array: HydrophoneArray, conditions: Conditions) -> str:
     if array.is_wide:
         return f"{array.name}: a wide array; its lobes are not predicted, so more bearings can be beyond 10°"
     snr_db = threshold_db(array, conditions)
-    if np.isposinf(snr_db):
+    if snr_db == math.inf:
         return (
             f"{array.name}: more than 1 % of bearings are beyond 10° at any SNR (it cannot tell some directions apart)"
         )
-    if np.isneginf(snr_db):
+    if snr_db == -math.inf:
         return f"{array.name}: fewer than 1 % of bearings are beyond 10° at any SNR"
     return f"{array.name}: below an SNR of {snr_db:.0f} dB more than 1 % of bearings are beyond 10°"
 
@@ -250,7 +251,7 @@ def _quality(array: HydrophoneArray, conditions: Conditions, lowest: float) -> s
     from whalefinder.planning.sky import all_round
 
     found = predict(array, conditions, all_round(array, lowest))
-    text = f"error {np.median(found.error_deg):.2g}° (median of 1 σ over all directions), {found.error_deg.max():.2g}° at worst"
+    text = f"error {median(found.error_deg):.2g}° (median of 1 σ over all directions), {found.error_deg.max():.2g}° at worst"
     if array.is_wide:
         return f"{text}; a wide array: lobes are not predicted"
     return f"{text}; {_per_cent(float(found.beyond.mean()))} beyond 10°"
