@@ -143,7 +143,7 @@ def test_another_array_is_refused():
         load_regressor(array().of([0, 1, 2]))
     with pytest.raises(ArrayError, match="elevations up to 90°"):
         load_regressor(array(depth_m=None))
-    with pytest.raises(OptionError, match="'beams' is unknown; allowed are steering, network"):
+    with pytest.raises(OptionError, match="'beams' is unknown; allowed are network, steering, regressor"):
         whalefinder.Locator(array(), method="beams")
     with pytest.raises(OptionError, match="needs the array"):
         whalefinder.Locator(method="regressor")
