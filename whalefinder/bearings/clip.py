@@ -13,10 +13,10 @@ import math
 import numpy as np
 import torch
 
-from whalefinder.array.geometry import Floats, HydrophoneArray, tangents
+from whalefinder.array.cramer_rao import bearing_covariance, delay_information
+from whalefinder.array.geometry import Floats, HydrophoneArray
 from whalefinder.bearings.likelihood import Cells
 from whalefinder.errors import OptionError
-from whalefinder.sound import spectrogram
 
 SMOOTHED = 5  # bins over which the power is averaged, since the spectrum of a short sound has no narrow lines
 GATE = 1.0  # bins where the smoothed power of the sound is below that of the noise say little, and may be noise alone
@@ -89,19 +89,12 @@ def _smoothed(power: Floats) -> Floats:
 def bound_of_cells(cells: Cells, array: HydrophoneArray, u: Floats) -> Floats:
     """Smallest possible covariance of a bearing from these cells, if the power of the sound and the noise are known.
 
-    It is the inverse of J = 2 Σ n σ² Re[dᴴ P d] / overlap, with P = Q⁻¹ - Q⁻¹a aᴴQ⁻¹ / aᴴQ⁻¹a and d = -j2πf diag(a) ∂τ/∂θ
-    (docs/how-it-works.md, "The limit").
+    With the errors that the array file states as nuisances (`array.cramer_rao`).
 
     Shape:
         unit vector `[3]` → `[2, 2]` rad², axes (level, up).
     """
     cells = cells.double()
-    omega = 2 * math.pi * cells.frequency_hz
-    a = spectrogram.phasor(-omega[:, None] * torch.from_numpy(array.delays_s(u)))
-    slopes = torch.from_numpy(array.slopes_s(np.stack(tangents(u))))  # [channel, axis]
-    d = -1j * omega[:, None, None] * a[..., None] * slopes
-    qa = torch.einsum("kmn,kn->km", cells.inverse, a)
-    lost = qa[:, :, None] * qa[:, None].conj() / torch.einsum("km,km->k", a.conj(), qa)[:, None, None]
-    information = torch.einsum("kmi,kmn,knj->kij", d.conj(), cells.inverse - lost, d).real
-    summed = 2 * ((cells.count * cells.power)[:, None, None] * information).sum(0) / cells.overlap
-    return np.asarray(np.linalg.inv(summed.numpy()))
+    power, noise = (cells.count * cells.power).numpy(), torch.linalg.inv(cells.inverse).numpy()
+    information = delay_information(power, noise, cells.frequency_hz.numpy(), array.delays_s(u))
+    return bearing_covariance(array, u, information / cells.overlap)
