@@ -351,8 +351,8 @@ def locate(
         network: the segmentation network, or None for the shipped one.
         settings: how masks become events, or None for the shipped settings.
         all_events: also report events that are probably not calls, labelled `boat` or `ambient`.
-        method: `steering`, or `network` for bearings from a regressor (see `Locator`).
-        regressor: path of its weights, or None for the shipped weights.
+        method: `network`, `steering` or `regressor` (see `Locator`).
+        regressor: path of weights for `regressor`, or None for the shipped weights.
         begin_s, end_s: search this part only, in seconds from the begin of the recording. None: to its end.
 
     Returns:
@@ -362,7 +362,7 @@ def locate(
         RecordingError: the file cannot be used at all, or it ends before the part begins.
         ArrayError: the regressor was trained for another array.
         ModelError: weights cannot be used.
-        OptionError: an unknown method, `network` without an array, or a part that ends before it begins.
+        OptionError: an unknown method, `regressor` without an array, or a part that ends before it begins.
 
     Warns:
         UserWarning: the file is damaged; what could be read is returned.
