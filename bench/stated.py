@@ -33,8 +33,8 @@ from whalefinder.pipeline import Locator
 from whalefinder.sea.scene import Faults, simulate
 from whalefinder.sound.recording import open_recording
 from whalefinder.sound.spectrogram import RATE_HZ
-from whalefinder.training.mixtures import random_positions
-from whalefinder.training.refiner import ONE_SD, SHARES
+from whalefinder.training.refiner import ONE_SD, SHARES, conformal
+from whalefinder.training.refiner_lessons import positions_off_a_line
 
 MOVING = next(cell for cell in CELLS if cell.name == "3 moving boats, SIR -10, SNR 5")
 ERRORS = Faults(position_m=0.005, timing_s=5e-6, sound_speed_m_s=14.9)
@@ -92,10 +92,7 @@ def run_trial(cell: Cell, split: str, number: int, refiner: Path | None) -> Outc
     array, faults = scene.array, cell.faults
     if cell.array == "random":
         rng = np.random.default_rng([SEED, 77, number])
-        positions = random_positions(rng, int(rng.integers(3, 9)))
-        while np.linalg.svd(positions - positions.mean(0))[1][1] < 0.1 * np.ptp(positions):  # nearly a line
-            positions = random_positions(rng, len(positions))
-        array = replace(array, positions_m=positions, channels=())
+        array = replace(array, positions_m=positions_off_a_line(rng, int(rng.integers(3, 9))), channels=())
     array = replace(
         array,
         position_error_m=faults.position_m,
@@ -120,7 +117,7 @@ def run_trial(cell: Cell, split: str, number: int, refiner: Path | None) -> Outc
     for before, after, used in SEEN:
         if np.isclose(to_bearing(after, used).azimuth_deg or -1.0, hit.azimuth_deg, atol=1e-9):
             return _outcome(before, after, used, true_u)
-    return None
+    raise RuntimeError(f"{cell.name}, recording {number}: the call has a bearing that the refiner did not give")
 
 
 def _outcome(before: Fix, after: Fix, array: HydrophoneArray, true_u: np.ndarray) -> Outcome:
@@ -183,10 +180,7 @@ def calibrate(found: list[Outcome], weights: Path) -> None:
     network, card = load_refiner(weights), read_card(weights)
     network.log_sd_factor += math.log(np.quantile([each.of_sd for each in found], ONE_SD))
     for k, (share, ratios) in enumerate(zip(SHARES, ([o.of_50 for o in found], [o.of_90 for o in found]), strict=True)):
-        rank = min(
-            len(found), math.ceil((len(found) + 1) * share)
-        )  # split conformal prediction (training.refiner.calibrate)
-        network.log_radius_factor[k] += math.log(sorted(ratios)[rank - 1])
+        network.log_radius_factor[k] += math.log(conformal(ratios, share))
     card["calibrated_on"] = f"{len(found)} calls that locate found in dev scenes of the benchmark (bench.stated)"
     save_network(network, weights, {name: value for name, value in card.items() if name not in ("config", "coverage")})
 

@@ -35,7 +35,7 @@ from whalefinder.networks.weights import load_network
 from whalefinder.training.clips import REAL_SOURCES
 from whalefinder.training.loop import Report, Run, one_cycle, silent
 from whalefinder.training.losses import AzimuthLoss, ElevationLoss, azimuth_weight
-from whalefinder.training.refiner_lessons import Lesson, build_sounds, lessons
+from whalefinder.training.refiner_lessons import Lesson, Sounds, build_sounds, lessons
 
 FREEDOM = 4.0  # of Student's t, so that a call whose peaks are all wrong does not rule the errors of the others
 REACHED_RAD = math.radians(8.0)  # a peak further from the truth is no target
@@ -180,7 +180,7 @@ def _parts(folder: Path, split: str, seed: int, chunks: list[range], workers: in
         yield from pool.map(_part, jobs)
 
 
-_drawn: dict[tuple[int, str], object] = {}
+_drawn: dict[tuple[int, str], Sounds] = {}
 """The sounds of the last seed and split: they are the same for all scenes."""
 
 
@@ -191,7 +191,7 @@ def _part(job: tuple[Path, str, int, range]) -> Batch:
         if (seed, split) not in _drawn:
             _drawn.clear()
             _drawn[seed, split] = build_sounds(seed, split)
-        taught = list(lessons(_drawn[seed, split], load_network(), seed, chunk))  # type: ignore[arg-type]
+        taught = list(lessons(_drawn[seed, split], load_network(), seed, chunk))
         unfinished = file.with_suffix(".part")
         save_file({name: part.contiguous() for name, part in vars(batch_of(taught)).items()}, unfinished)
         unfinished.replace(file)
@@ -345,25 +345,30 @@ def _errors_rad(answer: Answer, batch: Batch) -> Tensor:
 
 @torch.inference_mode()
 def calibrate(network: Refiner, batch: Batch) -> None:
-    """Set the factors so that ellipses and circles hold what they say on these calls (split conformal prediction).
-
-    The k-th smallest of n scores, k = ⌈(n + 1) share⌉, holds a new call with at least that probability (Vovk, Gammerman
-    and Shafer 2005; for direction finding Khurjekar and Gerstoft 2023).
-    """
+    """Set the factors so that ellipses and circles hold what they say on these calls (`conformal`)."""
     answer = answer_of(network, batch)
     best = answer.score.argmax(1, keepdim=True)
-    z = (
-        ((batch.offset - offsets_of(answer, batch.facts)) * torch.exp(-answer.log_sd))
-        .norm(dim=-1)
-        .gather(1, best)[:, 0]
-    )
+    z = _of_sd(answer, batch).gather(1, best)[:, 0]
     network.log_sd_factor += z.quantile(ONE_SD).clamp(min=1e-3).log()
     excess = log_errors(answer, batch)[..., None] - answer.log_radius
     excess = excess.gather(1, best[..., None].expand(-1, -1, 2))[:, 0]
-    count = len(excess)
     for k, share in enumerate(SHARES):
-        rank = min(count, math.ceil((count + 1) * share))
-        network.log_radius_factor[k] += excess[:, k].sort().values[rank - 1]
+        network.log_radius_factor[k] += conformal(excess[:, k].tolist(), share)
+
+
+def conformal(scores: Sequence[float], share: float) -> float:
+    """The score that a new one exceeds with a probability of at most 1 - share: split conformal prediction.
+
+    It is the k-th smallest of n, k = ⌈(n + 1) share⌉ (Vovk, Gammerman and Shafer 2005; for direction finding Khurjekar and
+    Gerstoft 2023).
+    """
+    return sorted(scores)[min(len(scores), math.ceil((len(scores) + 1) * share)) - 1]
+
+
+def _of_sd(answer: Answer, batch: Batch) -> Tensor:
+    """Error over the ellipse of one standard deviation, `[call, peak]`."""
+    left = batch.offset - offsets_of(answer, batch.facts)
+    return (left * torch.exp(-answer.log_sd)).norm(dim=-1)
 
 
 @torch.inference_mode()
@@ -371,11 +376,7 @@ def coverage(network: Refiner, batch: Batch) -> dict[str, float]:
     """Shares of the errors within one standard deviation and within both circles."""
     answer = answer_of(network, batch)
     best = answer.score.argmax(1, keepdim=True)
-    z = (
-        ((batch.offset - offsets_of(answer, batch.facts)) * torch.exp(-answer.log_sd))
-        .norm(dim=-1)
-        .gather(1, best)[:, 0]
-    )
+    z = _of_sd(answer, batch).gather(1, best)[:, 0]
     inside = log_errors(answer, batch)[..., None] <= answer.log_radius
     held = inside.gather(1, best[..., None].expand(-1, -1, 2))[:, 0].float().mean(0)
     return {"one_sd": float((z <= 1).float().mean()), "50": float(held[0]), "90": float(held[1])}

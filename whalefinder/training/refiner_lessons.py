@@ -35,6 +35,7 @@ from whalefinder.training.sources import catalogue_calls
 SECONDS, CALLS = 9.0, 3  # of one scene
 SNR_DB, SIR_DB = (-12.0, 18.0), (-24.0, 3.0)
 LEAST_OVERLAP = 0.5  # of the call and the event that is taken for it
+LEAST_WIDTH = 0.1  # spread along the second axis of an array as a share of its extent
 HOPELESS = -1e9  # every event gets its second fix
 
 
@@ -153,9 +154,7 @@ def _draw_array(rng: np.random.Generator, depth_m: float) -> tuple[HydrophoneArr
         side = log_uniform(rng, 0.3, 1.5)
         positions = side / 2 * np.array([[1, 1, 0], [1, -1, 0], [-1, -1, 0], [-1, 1, 0]])
     else:
-        positions = random_positions(rng, channels)
-        while np.linalg.svd(positions - positions.mean(0))[1][1] < 0.1 * np.ptp(positions):  # nearly a line
-            positions = random_positions(rng, channels)
+        positions = positions_off_a_line(rng, channels)
     faults = Faults()
     if rng.random() < 0.4:
         faults = Faults(
@@ -173,6 +172,14 @@ def _draw_array(rng: np.random.Generator, depth_m: float) -> tuple[HydrophoneArr
         sound_speed_error_m_s=faults.sound_speed_m_s,
     )
     return array, faults
+
+
+def positions_off_a_line(rng: np.random.Generator, channels: int) -> Floats:
+    """`mixtures.random_positions` that are not nearly a line, which has no elevation. → `[channel, 3]` m."""
+    while True:
+        positions = random_positions(rng, channels)
+        if np.linalg.svd(positions - positions.mean(0))[1][1] >= LEAST_WIDTH * np.ptp(positions):
+            return positions
 
 
 def _whale(rng: np.random.Generator, depth_m: float) -> Path:
