@@ -121,6 +121,12 @@ def test_copies_of_one_channel(good, tmp_path):
     assert finding.channels == (1, 4)
 
 
+@pytest.mark.filterwarnings("error")
+def test_one_channel_in_all_places_leaves_nothing_to_compare(good, tmp_path):
+    array, x = good
+    assert [each.kind for each in found(np.repeat(x[:, :1], x.shape[1], axis=1), array, tmp_path)] == ["copy"]
+
+
 @pytest.mark.parametrize("from_s", [0, 24])
 def test_a_channel_that_is_or_falls_silent(good, tmp_path, from_s):
     array, x = good

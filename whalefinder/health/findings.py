@@ -137,12 +137,13 @@ def find_all(
     deaf = list(_deaf(windows, good, channels))
     found += deaf
     good = [m for m in good if not any(channels[m] in finding.channels for finding in deaf)]
+    if len(good) < 2:
+        return found  # nothing is left to compare with
     found += _inverted(windows, good, channels)
     stepping = {channel for finding in found if finding.kind == "step" for channel in finding.channels}
     for finding in _loud(windows, good, channels):
         found.append(replace(finding, always=finding.always and not stepping & set(finding.channels)))
-    if len(good) >= 2:
-        found += _late([_only(w, good) for w in windows], array.of(good), [channels[m] for m in good])
+    found += _late([_only(w, good) for w in windows], array.of(good), [channels[m] for m in good])
     return found
 
 
